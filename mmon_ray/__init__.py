@@ -1,0 +1,96 @@
+"""mmon_ray: the model monitor for Ray Serve.
+
+import mmon_ray
+
+@serve.deployment
+@mmon_ray.capture("credit")                    # record what it is asked and what it answers
+class Credit: ...
+
+monitor = mmon_ray.Monitor("credit")
+baseline = monitor.fit("training.csv", label="default")         # learn what is normal
+report = monitor.evaluate(mmon_ray.fold(frame, monitor.zero(baseline.schema)), baseline)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmon_ray.analyses import DataQuality, Drift
+    from mmon_ray.analysis import Analysis
+    from mmon_ray.capture import capture, drain
+    from mmon_ray.engine import fold, run
+    from mmon_ray.errors import CaptureError, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.monitor import Baseline, Monitor
+    from mmon_ray.report import Constraint, Metric, Report, Violation, check
+    from mmon_ray.schema import Column, Schema
+    from mmon_ray.sink import Sink
+    from mmon_ray.sinks import Log, Webhook
+    from mmon_ray.state import Need, Profile, State
+    from mmon_ray.store import Store, open_store
+    from mmon_ray.window import Window
+
+_HOMES = {
+    "mmon_ray.analyses": ("DataQuality", "Drift"),
+    "mmon_ray.analysis": ("Analysis",),
+    "mmon_ray.capture": ("capture", "drain"),
+    "mmon_ray.engine": ("fold", "run"),
+    "mmon_ray.errors": ("CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.monitor": ("Baseline", "Monitor"),
+    "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
+    "mmon_ray.schema": ("Column", "Schema"),
+    "mmon_ray.sink": ("Sink",),
+    "mmon_ray.sinks": ("Log", "Webhook"),
+    "mmon_ray.state": ("Need", "Profile", "State"),
+    "mmon_ray.store": ("Store", "open_store"),
+    "mmon_ray.window": ("Window",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Analysis",
+    "Baseline",
+    "CaptureError",
+    "Column",
+    "Constraint",
+    "DataQuality",
+    "Drift",
+    "InputError",
+    "Log",
+    "Metric",
+    "MissingKey",
+    "Monitor",
+    "MonitorError",
+    "Need",
+    "Profile",
+    "Report",
+    "Schema",
+    "Sink",
+    "State",
+    "StateError",
+    "Store",
+    "StoreError",
+    "Violation",
+    "Webhook",
+    "Window",
+    "capture",
+    "check",
+    "drain",
+    "fold",
+    "open_store",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Each name is imported when it is first used: a replica that captures must not pay for the analyses.
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmon_ray' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,233 @@
+"""Data quality: are the columns there, filled, of their type, within their values, and distributed as in the baseline?
+
+The six checks of the closed service (data type, completeness, missing column, extra column, categorical values,
+baseline drift), and the numbers that describe each column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.analysis import Analysis
+from mmon_ray.errors import InputError
+from mmon_ray.report import Constraint, Metric, compare
+from mmon_ray.schema import META, PREDICTION, Column, Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
+from mmon_ray.stats import Share, ks_distance, linf, robust
+
+__all__ = ["DataQuality"]
+
+DRIFT_METHODS = ("robust", "simple", "off")
+DESCRIPTIVE = ("mean", "std", "min", "max")
+_EMPTY = "no rows"
+
+
+@dataclass(frozen=True)
+class DataQuality(Analysis, kind="data_quality"):
+    """The rules that the columns of a window must meet, learned from the baseline.
+
+    baseline_drift   `robust` (distance less what chance explains), `simple` (the bare distance) or `off`
+    drift_threshold  largest distance allowed
+    type_match       smallest share of values of the expected type
+    domain_match     smallest share of values among the known ones
+    max_domain       a text column with more distinct values than this has no domain
+    max_rare_share   nor has one in which more than this share of the distinct values occur only once (Deequ's rule)
+    source           Model Monitor paper, section 4.1; the service's constraint checks
+    """
+
+    baseline_drift: str = "robust"
+    drift_threshold: float = 0.1
+    type_match: float = 1.0
+    domain_match: float = 1.0
+    max_domain: int = 120
+    max_rare_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.baseline_drift not in DRIFT_METHODS:
+            raise InputError(f"baseline_drift is '{self.baseline_drift}'; expected one of {', '.join(DRIFT_METHODS)}")
+
+    def needs(self, schema: Schema) -> Iterator[Need]:
+        """Presence of all columns, types and distinct values of each, moments or counts by type."""
+        yield Need(Presence())
+        for column in schema.watched():
+            yield from (Need(Types(), (column.name,)), Need(Distinct(), (column.name,)))
+            if column.numeric:
+                yield from (Need(Moments(), (column.name,)), Need(Quantiles(), (column.name,)))
+            if column.categorical:
+                yield Need(Counts(), (column.name,))
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """The domains of the columns with few distinct values."""
+        learned = {}
+        for column in schema.watched():
+            counts = base.get(Need(Counts(), (column.name,)))
+            if column.type == "string" and isinstance(counts, Counts):
+                learned[column.name] = replace(column, domain=self._domain(counts))
+        return schema.replace(learned)
+
+    def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
+        """Column by column: completeness, type match, domain match, distance from the baseline, descriptive numbers."""
+        yield from _columns(schema, now)
+        seen = _seen(now)
+        for column in schema.watched():
+            if column.name not in seen:
+                absent = Metric("", math.nan, column.name, status="undefined", detail="the column is missing")
+                yield from (replace(absent, name=name) for name in _judged(column))
+                continue
+            types = now.get(Need(Types(), (column.name,)))
+            assert isinstance(types, Types)
+            m = base.rows if base is not None else now.rows
+            yield _share("completeness", types.present, now.rows, m, column, f"missing in {{:.3g}} % of {now.rows} rows")
+            yield _share("type_match", _matching(types, column), types.present, m, column, f"not {column.type} in {{:.3g}} % of its values")
+            if column.domain:
+                yield self._domain_match(column, now, m)
+            yield from _described(column, now)
+            if base is not None and self.baseline_drift != "off":
+                yield self._drift(column, now, base)
+
+    def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
+        """Completeness as in the baseline; types, domains, columns and distance as the settings say."""
+        bounds = {"type_match": self.type_match, "domain_match": self.domain_match}
+        for metric in metrics:
+            if metric.name in ("missing_columns", "extra_columns"):
+                yield Constraint(metric.name, upper=0.0)
+            elif metric.status != "ok":
+                continue
+            elif metric.name == "completeness":
+                yield Constraint(metric.name, metric.column, lower=metric.value)
+            elif metric.name in bounds:
+                yield Constraint(metric.name, metric.column, lower=min(bounds[metric.name], metric.value))
+            elif metric.name == "baseline_drift":
+                yield Constraint(metric.name, metric.column, upper=self.drift_threshold)
+
+    def explain(self, metric: Metric, constraint: Constraint) -> str:
+        """What is missing, unexpected or new, and how much of it the baseline allows."""
+        subject = f"`{metric.column}`"
+        allowed = f"the baseline allows {100 * (1 - constraint.lower):.3g} %"
+        if metric.name in ("completeness", "type_match"):
+            return f"{subject} is {metric.detail}; {allowed}"
+        if metric.name == "domain_match":
+            return f"{subject} has {metric.detail}; {allowed}"
+        if metric.name in ("missing_columns", "extra_columns"):
+            word = "missing from" if metric.name == "missing_columns" else "not known to"
+            frame = "the data" if metric.name == "missing_columns" else "the baseline"
+            return f"{metric.value:.0f} column{'s' * (metric.value > 1)} {word} {frame}: {metric.detail}"
+        if metric.name == "baseline_drift":
+            return f"{subject} is distributed differently: distance {metric.value:.3g} from the baseline, {constraint.upper:.3g} is allowed"
+        return compare(metric, constraint)
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
+        """A mixed table, a column of nulls, an empty table."""
+        table = pa.table(
+            {
+                "age": pa.array([23, 45, None, 61, 38] * 60),
+                "hours": pa.array([40.0, 37.5, math.nan, math.inf, 60.0] * 60),
+                "work": pa.array(["private", "state", "private", None, "self"] * 60),
+                "member": pa.array([True, False, None, True, True] * 60),
+                "empty": pa.nulls(300),
+            }
+        )
+        schema = Schema.infer(table)
+        domain = replace(schema["work"], domain=("private", "state"))
+        yield cls(), schema.replace({"work": domain}), table
+        yield cls(baseline_drift="simple"), schema, table.slice(0, 7)
+        yield cls(baseline_drift="off"), schema, table.slice(0, 0)
+
+    def _domain(self, counts: Counts) -> tuple[str, ...]:
+        values = {value[0]: count for value, count in counts.table.items()}
+        once = sum(count == 1 for count in values.values())
+        if counts.error or not values or len(values) > self.max_domain or once > self.max_rare_share * len(values):
+            return ()
+        return tuple(sorted(values))
+
+    def _domain_match(self, column: Column, now: Profile, m: int) -> Metric:
+        counts = now.get(Need(Counts(), (column.name,)))
+        assert isinstance(counts, Counts)
+        allowed = set(column.domain)
+        known = sum(count for value, count in counts.table.items() if value[0] in allowed)
+        strange = sorted((value for value in counts.table.items() if value[0][0] not in allowed), key=lambda item: -item[1])
+        names = ", ".join(f"'{value[0]}'" for value, _ in strange[:3]) + (" ..." if len(strange) > 3 else "")
+        # Values that the capped counts have let go may have been known ones: they count as known.
+        known += counts.total - sum(counts.table.values())
+        return _share("domain_match", known, counts.total, m, column, f"values not seen before in {{:.3g}} % of its rows: {names}")
+
+    def _drift(self, column: Column, now: Profile, base: Profile) -> Metric:
+        found = _distance(column, now, base)
+        if found is None:
+            return Metric("baseline_drift", math.nan, column.name, status="undefined", detail="no values on one side, or not comparable")
+        distance, n, m = found
+        return Metric("baseline_drift", robust(distance, n, m) if self.baseline_drift == "robust" else distance, column.name)
+
+
+def _judged(column: Column) -> tuple[str, ...]:
+    return ("completeness", "type_match", "baseline_drift") + (("domain_match",) if column.domain else ())
+
+
+def _seen(now: Profile) -> set[str]:
+    presence = now.get(Need(Presence()))
+    assert isinstance(presence, Presence)
+    return set(presence.columns)
+
+
+def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
+    seen = _seen(now)
+    missing = [column.name for column in schema.watched() if column.name not in seen]
+    extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not _answer(name)]
+    yield Metric("missing_columns", float(len(missing)), detail=", ".join(f"`{name}`" for name in missing))
+    yield Metric("extra_columns", float(len(extra)), detail=", ".join(f"`{name}`" for name in extra))
+
+
+def _answer(name: str) -> bool:
+    return name == PREDICTION or name.startswith(PREDICTION + ".")
+
+
+def _share(name: str, part: int, whole: int, m: int, column: Column, words: str) -> Metric:
+    """The share part / whole, with its test and with words about the share that is lacking."""
+    if not whole:
+        return Metric(name, math.nan, column.name, status="undefined", detail=_EMPTY if name == "completeness" else "no values")
+    value = part / whole
+    std = math.sqrt(value * (1 - value) / whole)
+    return Metric(name, value, column.name, std, detail=words.format(100 * (1 - value)), test=Share(value, whole, max(m, 1)))
+
+
+def _matching(types: Types, column: Column) -> int:
+    matching = {
+        "integral": types.integral,
+        "fractional": types.integral + types.fractional,  # an integer is a number
+        "boolean": types.boolean,
+    }
+    return matching.get(column.type, types.present)
+
+
+def _described(column: Column, now: Profile) -> Iterator[Metric]:
+    distinct = now.get(Need(Distinct(), (column.name,)))
+    assert isinstance(distinct, Distinct)
+    yield Metric("distinct", distinct.estimate, column.name)
+    moments, quantiles = now.get(Need(Moments(), (column.name,))), now.get(Need(Quantiles(), (column.name,)))
+    if isinstance(moments, Moments) and moments.n and isinstance(quantiles, Quantiles):
+        yield from (_number(name, float(getattr(moments, name)), column) for name in DESCRIPTIVE)
+        yield Metric("infinite", float(moments.infinite), column.name)
+        yield Metric("p50", quantiles.quantile(0.5), column.name)
+
+
+def _number(name: str, value: float, column: Column) -> Metric:
+    if math.isfinite(value):
+        return Metric(name, value, column.name)
+    return Metric(name, math.nan, column.name, status="undefined", detail="its numbers are too large to be added up")
+
+
+def _distance(column: Column, now: Profile, base: Profile) -> tuple[float, int, int] | None:
+    need = Need(Quantiles() if column.numeric else Counts(), (column.name,))
+    p, q = now.get(need), base.get(need)
+    if isinstance(p, Quantiles) and isinstance(q, Quantiles) and p.n and q.n:
+        return ks_distance(p, q), p.n, q.n
+    if isinstance(p, Counts) and isinstance(q, Counts) and not math.isnan(distance := linf(p, q)):
+        return distance, p.total, q.total
+    return None

@@ -1,0 +1,48 @@
+"""The contract of an analysis: which states it needs, which metrics they make, which constraints follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.codec import Coded
+from mmon_ray.report import Constraint, Histogram, Metric, compare
+from mmon_ray.schema import Schema
+from mmon_ray.state import Need, Profile
+
+__all__ = ["Analysis"]
+
+
+class Analysis(Coded, ABC):
+    """A question about a window of rows. Stateless: its fields are its settings, so it travels as JSON.
+
+    Instances are frozen dataclasses in `analyses/`, or in a user's own module that `Monitor.imports` names.
+    """
+
+    @abstractmethod
+    def needs(self, schema: Schema) -> Iterable[Need]:
+        """The states it is computed from."""
+
+    @abstractmethod
+    def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterable[Metric | Histogram]:
+        """The metrics of a window; `base` is the baseline's profile, None while there is none."""
+
+    @abstractmethod
+    def suggest(self, metrics: Iterable[Metric]) -> Iterable[Constraint]:
+        """The constraints that follow from the baseline's own metrics; people edit them afterwards."""
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """The schema with what the baseline teaches about its columns; unchanged by default."""
+        return schema
+
+    def explain(self, metric: Metric, constraint: Constraint) -> str:
+        """One sentence that says to a person what is wrong."""
+        return compare(metric, constraint)
+
+    @classmethod
+    @abstractmethod
+    def examples(cls) -> Iterable[tuple[Self, Schema, pa.Table]]:
+        """Small cases that the conformance tests run: settings, schema and rows."""

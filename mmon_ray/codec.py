@@ -1,0 +1,260 @@
+"""The one serialised form: frozen dataclasses <-> JSON, told apart by their `kind`.
+
+A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
+What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
+`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays.
+Nothing is imported by path and nothing is unpickled when reading.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from mmon_ray.errors import InputError, StateError
+
+__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "resolve"]
+
+JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
+
+_WORD = 2**63
+
+_registry: dict[str, type[Coded]] = {}
+
+
+class Coded:
+    """A frozen dataclass with a JSON form. Subclasses name it: `class Moments(State, kind="moments")`."""
+
+    kind: ClassVar[str] = ""
+
+    # `kind` stays optional: cloudpickle rebuilds classes of notebooks without class keywords.
+    def __init_subclass__(cls, kind: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not kind:
+            return
+        known = _registry.get(kind)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise StateError(f"kind '{kind}' is taken by {known.__module__}.{known.__qualname__}; give {cls.__qualname__} another kind")
+        cls.kind = kind
+        _registry[kind] = cls
+
+
+def array(dtype: str, default: Any = ()) -> Any:
+    """A dataclass field of a one-dimensional numpy array (or a tuple of them), written as plain lists of numbers."""
+    return dataclasses.field(default=default, metadata={"array": dtype})
+
+
+def dump(value: Any) -> JSON:
+    """The JSON tree of a value: only None, bool, int, float, str, list and dict with text keys.
+
+    errors   StateError for a value that has no JSON form
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if -_WORD <= value < _WORD else {"$int": str(value)}  # readers of JSON disagree beyond 64 bits
+    if isinstance(value, float):
+        number = float(value)  # np.float64 is a float, and orjson does not know it
+        return number if math.isfinite(number) else {"$float": repr(number)}
+    if isinstance(value, Coded):
+        return _dump_coded(value)
+    if isinstance(value, (tuple, list)):
+        return [dump(item) for item in value]
+    if isinstance(value, Mapping):
+        return _dump_mapping(value)
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        return dump(value.item())
+    if isinstance(value, datetime):
+        return _dump_time(value)
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, pa.Table):
+        return _dump_table(value)
+    raise StateError(f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes")
+
+
+def load(doc: JSON) -> Any:
+    """The value of a JSON tree made by `dump`; lists come back as tuples.
+
+    errors   StateError names the known kinds when a kind or a field is not known
+    """
+    if isinstance(doc, list):
+        return tuple(load(item) for item in doc)
+    if not isinstance(doc, dict):
+        return doc
+    if "kind" in doc:
+        return _load_coded(doc)
+    if len(doc) == 1:
+        ((tag, body),) = doc.items()
+        if tag in _TAGS:
+            try:
+                return _TAGS[tag](body)
+            except (TypeError, ValueError, AttributeError) as error:
+                raise StateError(f"cannot read {str(doc)[:80]}: {error}; {tag} is a tag of mmon_ray") from None
+    return {key: load(item) for key, item in doc.items()}
+
+
+def dumps(value: Any) -> bytes:
+    """`dump` as UTF-8 JSON text, indented, so that a person can read and edit it.
+
+    errors   StateError as in `dump`, and for text that is not Unicode
+    """
+    try:
+        return orjson.dumps(dump(value), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        raise StateError(f"a {type(value).__name__} cannot be written as JSON: {error}") from None
+
+
+def loads(text: bytes | str) -> Any:
+    """`load` from JSON text.
+
+    errors   StateError when the text is not JSON
+    """
+    try:
+        return load(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        raise StateError(f"not JSON ({error}); expected a document written by mmon_ray") from None
+
+
+def kinds(base: type) -> dict[str, type]:
+    """Every registered kind below a class, by name: what tests, the CLI and the README iterate over."""
+    return {kind: cls for kind, cls in sorted(_registry.items()) if issubclass(cls, base)}
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """The object that `"package.module:name"` names: hooks, custom functions, applications.
+
+    errors   InputError says which part was not found
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise InputError(f"'{path}' is not a path to a function; write it as 'package.module:name'")
+    try:
+        target: Any = importlib.import_module(module_name)
+    except (ImportError, TypeError) as error:  # TypeError: a relative name
+        raise InputError(f"cannot import '{module_name}' of '{path}' ({error}); is it installed on this machine?") from None
+    for part in name.split("."):
+        if not hasattr(target, part):
+            raise InputError(f"module '{module_name}' has no '{name}'; check the part after the colon in '{path}'")
+        target = getattr(target, part)
+    found: Callable[..., Any] = target
+    return found
+
+
+def _dump_coded(value: Coded) -> JSON:
+    cls = type(value)
+    # A class that cloudpickle rebuilt has its kind in its own namespace, and is not registered yet.
+    if "kind" not in vars(cls):
+        raise StateError(f"{cls.__name__} has no kind of its own; declare it as class {cls.__name__}(..., kind='...')")
+    _registry.setdefault(value.kind, cls)
+    doc: dict[str, JSON] = {"kind": value.kind}
+    for spec in dataclasses.fields(value):  # type: ignore[arg-type]
+        item = getattr(value, spec.name)
+        doc[spec.name] = _lists(item) if "array" in spec.metadata else dump(item)
+    return doc
+
+
+def _load_coded(doc: dict[str, JSON]) -> Coded:
+    cls = _registry.get(str(doc["kind"]))
+    if cls is None:
+        raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
+    specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = [name for name in doc if name != "kind" and name not in specs]
+    if unknown:
+        raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
+    try:
+        return cls(
+            **{
+                name: _arrays(doc[name], spec.metadata["array"]) if "array" in spec.metadata else load(doc[name])
+                for name, spec in specs.items()
+                if name in doc
+            }
+        )
+    except StateError:
+        raise
+    except (TypeError, ValueError) as error:
+        given = [name for name in doc if name != "kind"]
+        raise StateError(f"kind '{cls.kind}' cannot be read from {given}: {error}") from None
+
+
+def _dump_mapping(value: Mapping[Any, Any]) -> JSON:
+    plain = all(isinstance(key, str) and not key.startswith("$") for key in value) and "kind" not in value
+    if plain:
+        return {key: dump(item) for key, item in value.items()}
+    return {"$map": [[dump(key), dump(item)] for key, item in value.items()]}
+
+
+def _dump_time(value: datetime) -> JSON:
+    if value.tzinfo is None:
+        raise StateError(f"the time {value.isoformat()} has no time zone; use datetime(..., tzinfo=timezone.utc)")
+    return {"$time": value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")}
+
+
+def _dump_table(table: pa.Table) -> JSON:
+    doc = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in doc:
+            raise StateError(f"a table with the column '{name}' twice has no JSON form; rename one")
+        try:
+            _arrow_type(str(column.type))
+        except ValueError:
+            raise StateError(f"a table has no JSON form with column '{name}' of type {column.type}; use numbers, text, times") from None
+        doc[name] = [str(column.type), dump(column.to_pylist())]
+    return {"$table": doc}
+
+
+def _lists(item: Any) -> JSON:
+    if not isinstance(item, np.ndarray):
+        return [_lists(part) for part in item]
+    if item.ndim != 1:
+        raise StateError(f"an array of {item.ndim} dimensions has no JSON form; keep it as a tuple of its rows")
+    finite = item.dtype.kind != "f" or np.isfinite(item).all()
+    return item.tolist() if finite else dump(item.tolist())
+
+
+def _arrays(doc: JSON, dtype: str) -> Any:
+    if any(isinstance(item, list) for item in doc):
+        return tuple(_vector(item, dtype) for item in doc)
+    return _vector(doc, dtype)
+
+
+def _vector(doc: JSON, dtype: str) -> np.ndarray:
+    try:
+        return np.asarray(doc, dtype)
+    except TypeError:  # NaN and infinities are tagged
+        return np.asarray(load(doc), dtype)
+
+
+def _load_time(body: str) -> datetime:
+    return datetime.fromisoformat(body.replace("Z", "+00:00"))
+
+
+def _load_table(body: dict[str, JSON]) -> pa.Table:
+    return pa.table({name: pa.array(load(values), _arrow_type(type_name)) for name, (type_name, values) in body.items()})
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    if name.startswith("timestamp["):
+        unit, _, zone = name[len("timestamp[") : -1].partition(", tz=")
+        return pa.timestamp(unit, zone or None)
+    return pa.type_for_alias(name)
+
+
+_TAGS: dict[str, Callable[[Any], Any]] = {
+    "$float": float,
+    "$int": int,
+    "$time": _load_time,
+    "$bytes": partial(base64.b64decode, validate=True),
+    "$map": lambda body: {load(key): load(item) for key, item in body},
+    "$table": _load_table,
+}

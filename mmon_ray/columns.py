@@ -1,0 +1,146 @@
+"""Views of one column of a batch as numpy arrays, computed once and shared by the states that ask for the same batch.
+
+Missing means null or NaN. Booleans are 0 and 1, decimals and huge integers are rounded to float64. Text, times, lists and structs are
+present but have no numbers; every type has a text form.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from mmon_ray.buffers import encode, family, floats, one, raw, scratch, valid
+
+__all__ = ["Categories", "Numbers", "categories", "codes", "numbers"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of one column.
+
+    rows      how many rows the column has
+    missing   null or NaN
+    above     +infinity
+    below     -infinity
+    values    the finite ones, float64, in order
+    """
+
+    rows: int
+    missing: int
+    above: int
+    below: int
+    values: np.ndarray
+
+    @property
+    def infinite(self) -> int:
+        """How many are +infinity or -infinity."""
+        return self.above + self.below
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The distinct values of one column as text, and how often each occurs.
+
+    values    a string array; 0.0 and -0.0 are two values of one text
+    counts    int64, all positive
+    missing   null or NaN
+    """
+
+    values: pa.Array
+    counts: np.ndarray
+    missing: int
+
+
+def numbers(batch: pa.Table, index: int = 0) -> Numbers:
+    """The numbers of a column; a column of another type has rows and nulls only."""
+    return _once(batch, ("numbers", index), lambda: _numbers(batch.column(index)))
+
+
+def categories(batch: pa.Table, index: int = 0) -> Categories:
+    """The distinct values of a column as text, with their counts."""
+    return _once(batch, ("categories", index), lambda: _categories(_encoded(batch, index)))
+
+
+def codes(batch: pa.Table, index: int = 0) -> tuple[pa.Array, np.ndarray]:
+    """The distinct values of a column as text, and for each row the position of its value there, or -1 where it is missing."""
+    encoded = _encoded(batch, index)
+    present = valid(encoded.indices)
+    positions = raw(encoded.indices).astype(np.int64)
+    return encoded.dictionary, np.where(present, positions, -1) if len(present) else positions
+
+
+class _Last(threading.local):
+    """The views of the table that this thread looked at last."""
+
+    def __init__(self) -> None:
+        self.table: Callable[[], pa.Table | None] = lambda: None
+        self.views: dict[Any, Any] = {}
+
+
+_last = _Last()
+
+
+def _once(batch: pa.Table, key: Any, make: Callable[[], T]) -> T:
+    # Only the last table's: its views are still in the processor's cache, and their memory serves the next column.
+    if _last.table() is not batch:
+        _last.table, _last.views = weakref.ref(batch), {}
+    views = _last.views
+    if key not in views:
+        views[key] = make()
+    found: T = views[key]
+    return found
+
+
+def _encoded(batch: pa.Table, index: int) -> pa.DictionaryArray:
+    return _once(batch, ("encoded", index), lambda: encode(one(batch.column(index))))
+
+
+def _numbers(column: pa.ChunkedArray) -> Numbers:
+    from mmon_ray import kernels
+
+    if family(column.type) not in ("boolean", "integer", "fraction"):
+        return Numbers(len(column), _nulls(column), 0, 0, np.empty(0))
+    array = one(column)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    present = valid(array)
+    source = raw(array) if pa.types.is_int64(array.type) else floats(array)
+    source.flags.writeable = False  # like Arrow's own buffers: one type fewer for numba to compile
+    out = scratch(len(source))
+    values = out[: kernels.compact(source, present, out)]
+    above = below = 0
+    if len(values) < len(array) - array.null_count:
+        there = present == 1 if len(present) else True
+        above = int(np.count_nonzero((source == np.inf) & there))
+        below = int(np.count_nonzero((source == -np.inf) & there))
+    return Numbers(len(array), len(array) - len(values) - above - below, above, below, values)
+
+
+def _nulls(column: pa.ChunkedArray) -> int:
+    if pa.types.is_dictionary(column.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
+        return int(one(column).dictionary_decode().null_count)
+    return int(column.null_count)
+
+
+def _categories(encoded: pa.DictionaryArray) -> Categories:
+    from mmon_ray import kernels
+
+    present = valid(encoded.indices)
+    found = raw(encoded.indices).astype(np.int32, copy=False)
+    if len(present):
+        found = found * present  # a code under a null is undefined: point it at 0, where it adds 0
+    found.flags.writeable = False
+    values, counts = encoded.dictionary, np.zeros(max(1, len(encoded.dictionary)), np.int64)
+    kernels.tally(found, present, counts)
+    seen = np.flatnonzero(counts)
+    if len(seen) < len(values):
+        values, counts = values.take(pa.array(seen)), counts[seen]
+    return Categories(values, counts[: len(values)], encoded.indices.null_count)

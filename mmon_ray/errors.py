@@ -1,0 +1,39 @@
+"""The errors of mmon_ray, one tree.
+
+MonitorError                 catch this one to catch them all
+├── InputError               a path, a frame, a name or an option that cannot be used
+├── StateError               a state that cannot be read, merged or understood
+├── StoreError               the store cannot be read or written
+│   └── MissingKey           the store has no object of that key
+└── CaptureError             a deployment that cannot be captured (raised when decorating, never while serving)
+
+Every message is one sentence: what is wrong, the value that was given, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"]
+
+
+class MonitorError(Exception):
+    """Any error that mmon_ray raises on purpose."""
+
+
+class InputError(MonitorError, ValueError):
+    """A path, frame, name or option that cannot be used."""
+
+
+class StateError(MonitorError, ValueError):
+    """A state that cannot be read, merged or understood."""
+
+
+class StoreError(MonitorError, OSError):
+    """The store cannot be read or written."""
+
+
+class MissingKey(StoreError):
+    """The store has no object of that key."""
+
+
+class CaptureError(MonitorError, TypeError):
+    """A deployment that cannot be captured; raised when decorating, never while serving."""

@@ -1,0 +1,153 @@
+"""What each column means: its type, its role, and the values it may take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pyarrow as pa
+
+from mmon_ray.codec import Coded
+from mmon_ray.errors import InputError
+
+__all__ = ["META", "PREDICTION", "ROLES", "TYPES", "Column", "Schema"]
+
+TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
+ROLES = ("feature", "prediction", "label", "meta", "ignored")
+
+META = "mmon."  # columns that mmon_ray itself adds to a record: mmon.event_id, mmon.event_time, ...
+PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<field>`
+
+
+@dataclass(frozen=True)
+class Column(Coded, kind="column"):
+    """One column of the rows.
+
+    type     one of TYPES
+    role     one of ROLES: what the monitor does with it; only features and predictions are watched
+    domain   the values a categorical column may take; () allows all
+    """
+
+    name: str
+    type: str
+    role: str = "feature"
+    domain: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise InputError(f"column '{self.name}' has type '{self.type}'; expected one of {', '.join(TYPES)}")
+        if self.role not in ROLES:
+            raise InputError(f"column '{self.name}' has role '{self.role}'; expected one of {', '.join(ROLES)}")
+
+    @property
+    def numeric(self) -> bool:
+        """True for integral and fractional columns."""
+        return self.type in ("integral", "fractional")
+
+    @property
+    def categorical(self) -> bool:
+        """True for text and booleans."""
+        return self.type in ("string", "boolean")
+
+    @property
+    def watched(self) -> bool:
+        """True when the analyses look at it: a feature or a prediction."""
+        return self.role in ("feature", "prediction")
+
+
+@dataclass(frozen=True)
+class Schema(Coded, kind="schema"):
+    """The columns of the rows, in order."""
+
+    columns: tuple[Column, ...] = ()
+
+    @classmethod
+    def infer(
+        cls,
+        table: pa.Table | pa.Schema,
+        *,
+        label: str | Iterable[str] = (),
+        prediction: str | Iterable[str] = (),
+        ignored: str | Iterable[str] = (),
+    ) -> Schema:
+        """The schema of a table, its types from Arrow's and its roles from the names given.
+
+        label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their name
+        errors   InputError when a named column does not exist or has two roles, or the table has a column twice
+        """
+        fields = table.schema if isinstance(table, pa.Table) else table
+        twice = [name for name, count in Counter(fields.names).items() if count > 1]
+        if twice:
+            raise InputError(f"the column '{twice[0]}' occurs twice among {fields.names}; rename or drop one")
+        named = {"label": _names(label), "prediction": _names(prediction), "ignored": _names(ignored)}
+        for role, names in named.items():
+            absent = [name for name in names if name not in fields.names]
+            if absent:
+                raise InputError(f"expected {role} column {absent}, found {fields.names}; check the spelling")
+        roles: dict[str, str] = {}
+        for role, name in ((role, name) for role, names in named.items() for name in names):
+            if roles.setdefault(name, role) != role:
+                raise InputError(f"the column '{name}' is named as {roles[name]} and as {role}; it can have one role")
+        return cls(tuple(Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name))) for field in fields))
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> Column:
+        """The column of a name.
+
+        errors   InputError when there is none
+        """
+        if name not in self._by_name:
+            raise InputError(f"no column '{name}'; the columns are {', '.join(self._by_name)}")
+        return self._by_name[name]
+
+    def watched(self) -> tuple[Column, ...]:
+        """The columns that the analyses look at, in order."""
+        return tuple(column for column in self.columns if column.watched)
+
+    def replace(self, columns: Mapping[str, Column]) -> Schema:
+        """This schema with some columns exchanged, by name."""
+        return replace(self, columns=tuple(columns.get(column.name, column) for column in self.columns))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+
+def type_of(arrow: pa.DataType) -> str:
+    """The type of an Arrow type: one of TYPES."""
+    if pa.types.is_dictionary(arrow):
+        return type_of(arrow.value_type)
+    for matches, name in _ARROW:
+        if matches(arrow):
+            return name
+    return "unknown"
+
+
+_ARROW = (
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_integer, "integral"),
+    (pa.types.is_floating, "fractional"),
+    (pa.types.is_decimal, "fractional"),
+    (pa.types.is_string, "string"),
+    (pa.types.is_large_string, "string"),
+    (pa.types.is_string_view, "string"),
+    (pa.types.is_temporal, "time"),
+    (pa.types.is_nested, "nested"),
+)
+
+
+def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+    return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
+
+
+def _role(name: str) -> str:
+    if name.startswith(META):
+        return "meta"
+    return "prediction" if name == PREDICTION or name.startswith(PREDICTION + ".") else "feature"

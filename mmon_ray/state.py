@@ -1,0 +1,131 @@
+"""The algebra: a State is a mergeable summary of rows; a Profile is a State made of States.
+
+The laws that `tests/test_laws.py` holds for every kind:
+  zero      s.merge(zero) == s == zero.merge(s)
+  order     a.merge(b) == b.merge(a), and merging associates
+  splitting update(whole) == update(part 1).merge(update(part 2))
+  JSON      load(dump(s)) == s
+exactly (to float rounding) where `exact`, otherwise to the error that the state's docstring gives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import orjson
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.codec import Coded, dump
+from mmon_ray.errors import StateError
+
+__all__ = ["Need", "Profile", "State"]
+
+
+class State(Coded, ABC):
+    """A sufficient statistic of some columns: a commutative monoid.
+
+    A fresh instance is the zero: its fields are its settings and empty accumulators. A state never changes in place;
+    states that come out of Ray are read-only memory.
+    """
+
+    exact: ClassVar[bool] = True
+
+    @abstractmethod
+    def update(self, batch: pa.Table) -> Self:
+        """This state and a batch of rows. The batch holds the columns of the Need, in its order; empty batches are allowed."""
+
+    @abstractmethod
+    def merge(self, other: Self) -> Self:
+        """The state of both sets of rows together."""
+
+
+@dataclass(frozen=True)
+class Need(Coded, kind="need"):
+    """What an analysis asks for: a zero state over some columns. Equal needs are computed once.
+
+    zero      the empty state, with its settings
+    columns   the columns of the batch that the state is given; () gives the whole batch
+    """
+
+    zero: State
+    columns: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """The need's identity as text."""
+        return orjson.dumps(dump(self)).decode()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Need) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True)
+class Profile(State, kind="profile"):
+    """The states of many needs over the same rows.
+
+    needs    distinct, in the order in which they were asked for
+    states   one for each need; () is the zero
+    rows     how many rows were folded
+    """
+
+    needs: tuple[Need, ...] = ()
+    states: tuple[State, ...] = ()
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.states:
+            object.__setattr__(self, "states", tuple(need.zero for need in self.needs))
+
+    @classmethod
+    def zero(cls, needs: Iterable[Need]) -> Profile:
+        """The empty profile of some needs; equal needs are kept once."""
+        return cls(tuple(dict.fromkeys(needs)))
+
+    def update(self, batch: pa.Table) -> Self:
+        """This profile and a batch; a column that the batch lacks counts as all missing."""
+        parts: dict[tuple[str, ...], pa.Table] = {}
+        states = []
+        for need, state in zip(self.needs, self.states, strict=True):
+            # One table object for each set of columns: states share what `columns` has computed of it.
+            if need.columns not in parts:
+                parts[need.columns] = _select(batch, need.columns)
+            states.append(state.update(parts[need.columns]))
+        return replace(self, states=tuple(states), rows=self.rows + batch.num_rows)
+
+    def merge(self, other: Self) -> Self:
+        """The profile of both sets of rows.
+
+        errors   StateError when the two were made for different needs
+        """
+        if self.needs != other.needs:
+            mine, theirs = set(self.needs), set(other.needs)
+            raise StateError(
+                f"profiles of different needs cannot be merged: {len(mine - theirs)} only here, {len(theirs - mine)} only there; "
+                "fold the older window again with today's monitor"
+            )
+        states = tuple(a.merge(b) for a, b in zip(self.states, other.states, strict=True))
+        return replace(self, states=states, rows=self.rows + other.rows)
+
+    def get(self, need: Need) -> State | None:
+        """The state of a need, or None when this profile does not have it."""
+        return self._index.get(need)
+
+    @cached_property
+    def _index(self) -> dict[Need, State]:
+        return dict(zip(self.needs, self.states, strict=True))
+
+
+def _select(batch: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    if not columns:
+        return batch
+    present = set(batch.column_names)
+    arrays = [batch.column(name) if name in present else pa.nulls(batch.num_rows) for name in columns]
+    return pa.table(dict(zip(columns, arrays, strict=True)))

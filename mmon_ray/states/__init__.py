@@ -1,0 +1,13 @@
+"""The states: one file each. Importing this package registers them all."""
+
+from __future__ import annotations
+
+from mmon_ray.states.counts import Counts
+from mmon_ray.states.distinct import Distinct
+from mmon_ray.states.moments import Moments
+from mmon_ray.states.presence import Presence
+from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.sample import Sample
+from mmon_ray.states.types import Types
+
+__all__ = ["Counts", "Distinct", "Moments", "Presence", "Quantiles", "Sample", "Types"]

@@ -1,0 +1,107 @@
+"""What kind of values a column holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from typing_extensions import Self
+
+from mmon_ray.buffers import family
+from mmon_ray.columns import Categories, categories, numbers
+from mmon_ray.state import State
+
+__all__ = ["Types"]
+
+_NUMERIC = r"^(-|\+)? ?\d+((\.\d+)|((?:\.\d+)?[Ee][-+]?\d+))?$"
+
+
+@dataclass(frozen=True)
+class Types(State, kind="types"):
+    """How many values of a column look like integers, fractions, booleans or other text.
+
+    Exact. Text is judged by what it says: '12' is integral, '1.5' and '1e3' are fractional, 'true' and 'false' are boolean; '.5', '5.',
+    'NaN' and '' are strings. In a column of numbers whole ones are integral (a frame with gaps turns integers into floats) and infinities
+    fractional. Times, lists and structs are strings.
+
+    integral, fractional, boolean, string   how many values look so
+    missing                                 null or NaN
+    source                                  the per-value rules of Deequ's DataType analyzer
+    """
+
+    integral: int = 0
+    fractional: int = 0
+    boolean: int = 0
+    string: int = 0
+    missing: int = 0
+
+    def update(self, batch: pa.Table) -> Self:
+        """These counts and a batch's first column."""
+        from mmon_ray import kernels
+
+        make = type(self)
+        kind = family(batch.schema.field(0).type)
+        if kind == "text":
+            return self.merge(make(*_judge(categories(batch))))
+        seen = numbers(batch)
+        present = seen.rows - seen.missing
+        if kind == "fraction":
+            whole = kernels.count_whole(seen.values)
+            return self.merge(make(integral=whole, fractional=present - whole, missing=seen.missing))
+        field = {"integer": "integral", "boolean": "boolean"}.get(kind, "string")
+        return self.merge(make(**{field: present}, missing=seen.missing))
+
+    def merge(self, other: Self) -> Self:
+        """The counts of both sets of rows."""
+        return replace(
+            self,
+            integral=self.integral + other.integral,
+            fractional=self.fractional + other.fractional,
+            boolean=self.boolean + other.boolean,
+            string=self.string + other.string,
+            missing=self.missing + other.missing,
+        )
+
+    @property
+    def present(self) -> int:
+        """How many values are not missing."""
+        return self.integral + self.fractional + self.boolean + self.string
+
+    @property
+    def inferred(self) -> str:
+        """The column's type: 'String', 'Boolean', 'Fractional', 'Integral', or 'Unknown' when nothing is present.
+
+        String if any value is a string, or booleans are mixed with numbers; else Boolean; else Fractional if any value is; else Integral.
+        """
+        if self.string or (self.boolean and (self.integral or self.fractional)):
+            return "String"
+        if self.boolean:
+            return "Boolean"
+        if self.fractional:
+            return "Fractional"
+        return "Integral" if self.integral else "Unknown"
+
+    def share(self, inferred: str) -> float:
+        """The share of present values that fit a type, in [0, 1]; NaN when nothing is present.
+
+        An integer fits Fractional, anything fits String and Unknown.
+        """
+        if not self.present:
+            return math.nan
+        fits = {"Integral": self.integral, "Fractional": self.integral + self.fractional, "Boolean": self.boolean}
+        return fits.get(inferred, self.present) / self.present
+
+
+def _judge(seen: Categories) -> tuple[int, int, int, int, int]:
+    """Integral, fractional, boolean, string and missing of a text column; each distinct value is looked at once."""
+
+    def weight(mask: pa.Array) -> int:
+        return int(seen.counts[mask.to_numpy(zero_copy_only=False)].sum())
+
+    numeric = pc.match_substring_regex(seen.values, _NUMERIC)
+    fraction = pc.and_(numeric, pc.match_substring_regex(seen.values, "[.Ee]"))
+    integral, fractional = weight(pc.and_not(numeric, fraction)), weight(fraction)
+    boolean = weight(pc.is_in(seen.values, value_set=pa.array(["true", "false"])))  # made here: Arrow imports pandas to make it
+    return integral, fractional, boolean, int(seen.counts.sum()) - integral - fractional - boolean, seen.missing

@@ -1,0 +1,256 @@
+"""Drift: each distance by hand, what it says, when it is not judged, and how often it alarms for nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.stats
+
+from mmon_ray.analyses import Drift
+from mmon_ray.engine import fold
+from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.report import Histogram, Metric, Report
+from mmon_ray.schema import Schema
+from mmon_ray.state import Profile
+
+N = 1000
+
+
+def judge(now: pa.Table, base: pa.Table, drift: Drift | None = None) -> Report:
+    monitor = Monitor("m", analyses=(drift or Drift(),))
+    baseline = monitor.fit(base)
+    return monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline)
+
+
+def metric(report: Report, name: str, column: str = "x") -> Metric:
+    found = report.metric(name, column)
+    assert found is not None
+    return found
+
+
+def violated(report: Report) -> list[str]:
+    return [f"{violation.constraint.name} {violation.constraint.column}" for violation in report.violations]
+
+
+def bars(report: Report, column: str = "x") -> Histogram:
+    (found,) = [histogram for histogram in report.histograms if histogram.column == column]
+    return found
+
+
+def numbers(values: object) -> pa.Table:
+    return pa.table({"x": pa.array(np.asarray(values, float))})
+
+
+def words(**counts: int) -> pa.Table:
+    return pa.table({"x": pa.array([word for word, count in counts.items() for _ in range(count)])})
+
+
+M = 1024
+EVEN = np.arange(M) / M  # exact in binary, and so are its shifts
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_shift_of_numbers_by_hand() -> None:
+    report = judge(numbers(EVEN + 0.25), numbers(EVEN))
+    ks, shift = metric(report, "ks"), metric(report, "mean_shift")
+    assert ks.value == 0.25
+    std = math.sqrt((M**2 - 1) / 12) / M
+    assert shift.value == pytest.approx(0.25 / std)
+    assert shift.std == pytest.approx(math.sqrt(2 / (M - 1)))
+    assert violated(report) == ["ks x", "mean_shift x"]
+    told = {violation.constraint.name: violation.message for violation in report.violations}
+    assert told["ks"] == (
+        "`x` is distributed differently: 0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 % is allowed"
+    )
+    assert told["mean_shift"] == (
+        "`x` has moved: its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.1 standard deviations are allowed"
+    )
+
+
+def test_the_p_values_are_those_of_the_tests() -> None:
+    report = judge(numbers(EVEN + 0.25), numbers(EVEN))
+    ks, shift = metric(report, "ks"), metric(report, "mean_shift")
+    assert ks.test is not None and shift.test is not None
+    assert ks.test.p_value(-math.inf, 0.1) == pytest.approx(2 * math.exp(-2 * 0.15**2 * M / 2))
+    t = (shift.value - 0.1) / shift.std, (shift.value + 0.1) / shift.std
+    assert shift.test.p_value(-0.1, 0.1) == pytest.approx(sum(scipy.stats.t.sf(t, df=2 * (M - 1))), rel=1e-6)
+
+
+def test_a_move_down_alarms_as_a_move_up_does() -> None:
+    report = judge(numbers(EVEN - 0.25), numbers(EVEN))
+    assert metric(report, "mean_shift").value == pytest.approx(-metric(judge(numbers(EVEN + 0.25), numbers(EVEN)), "mean_shift").value)
+    assert violated(report) == ["ks x", "mean_shift x"]
+
+
+def test_a_change_within_the_margin_is_well_however_many_rows_there_are() -> None:
+    many = np.arange(200_000) / 200_000
+    report = judge(numbers(many + 0.02), numbers(many))
+    assert metric(report, "ks").value == pytest.approx(0.02, abs=0.003)
+    assert violated(report) == []
+    assert violated(judge(numbers(many + 0.02), numbers(many), Drift(ks=0.0, mean_shift=0.0))) == ["ks x", "mean_shift x"]
+
+
+def test_a_change_of_shape_alone_is_seen_by_the_distance() -> None:
+    report = judge(numbers(0.5 + 3 * (EVEN - EVEN.mean())), numbers(0.5 + (EVEN - EVEN.mean())))
+    assert violated(report) == ["ks x"]
+    assert metric(report, "mean_shift").value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_bars_hold_all_rows_of_both_sides() -> None:
+    shown = bars(judge(numbers(EVEN + 0.25), numbers(EVEN)))
+    assert len(shown.labels) == len(shown.baseline) == len(shown.now) == 10
+    assert sum(shown.baseline) == pytest.approx(1.0) and sum(shown.now) == pytest.approx(1.0)
+    assert shown.now[0] == 0.0 and shown.baseline[-1] == 0.0
+    constant = bars(judge(numbers([3.0] * N), numbers([3.0] * N)))
+    assert (constant.baseline, constant.now) == ((1.0,), (1.0,))
+
+
+# --- categories ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_shift_of_categories_by_hand() -> None:
+    report = judge(words(red=300, green=500, blue=200), words(red=500, green=300, blue=200))
+    assert metric(report, "linf").value == pytest.approx(0.2)
+    assert violated(report) == ["linf x"]
+    assert report.violations[0].message in (
+        "`x` is distributed differently: 'red' is 30 % of its values, 50 % in the baseline; a difference of 10 % is allowed",
+        "`x` is distributed differently: 'green' is 50 % of its values, 30 % in the baseline; a difference of 10 % is allowed",
+    )
+    test = metric(report, "linf").test
+    assert test is not None
+    z = (0.2 - 0.1) / math.sqrt((0.3 * 0.7 + 0.5 * 0.5) / N), (0.2 + 0.1) / math.sqrt((0.3 * 0.7 + 0.5 * 0.5) / N)
+    assert test.p_value(-math.inf, 0.1) == pytest.approx(3 * sum(scipy.stats.norm.sf(z)))
+
+
+def test_a_new_value_and_one_that_is_gone() -> None:
+    report = judge(words(red=700, violet=300), words(red=700, green=300))
+    assert metric(report, "linf").value == pytest.approx(0.3)
+    assert violated(report) == ["linf x"]
+
+
+def test_a_small_change_of_a_frequency_is_well() -> None:
+    assert violated(judge(words(red=470, green=530), words(red=500, green=500))) == []
+
+
+def test_booleans_are_categories() -> None:
+    now, base = pa.table({"x": [True] * 800 + [False] * 200}), pa.table({"x": [True, False] * 500})
+    assert metric(judge(now, base), "linf").value == pytest.approx(0.3)
+    assert violated(judge(now, base)) == ["linf x"]
+
+
+def test_the_bars_of_many_values_end_in_the_others() -> None:
+    base = pa.table({"x": pa.array([f"v{number % 25}" for number in range(N)])})
+    shown = bars(judge(base, base))
+    assert len(shown.labels) == 10 and shown.labels[-1] == "others"
+    assert sum(shown.now) == pytest.approx(1.0) and sum(shown.baseline) == pytest.approx(1.0)
+
+
+# --- not judged ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("few", [1, 2, 199])
+def test_fewer_values_than_the_minimum_are_measured_and_not_judged(few: int) -> None:
+    for now, base in [(numbers(EVEN[:few] + 9), numbers(EVEN)), (numbers(EVEN + 9), numbers(EVEN[:few]))]:
+        report = judge(now, base)
+        ks = metric(report, "ks")
+        assert (ks.status, ks.value, ks.detail) == ("insufficient", 1.0, f"{few} values; 200 are needed to judge")
+        assert (report.status, violated(report)) == ("insufficient", [])
+    report = judge(words(new=few), words(red=N))
+    assert (report.status, metric(report, "linf").value, violated(report)) == ("insufficient", 1.0, [])
+    assert "200 are needed" in report.insufficient
+
+
+def test_the_minimum_is_a_setting_and_200_are_enough() -> None:
+    assert violated(judge(numbers(EVEN[:200] + 9), numbers(EVEN))) == ["ks x", "mean_shift x"]
+    assert violated(judge(numbers(EVEN[:50] + 9), numbers(EVEN), Drift(min_rows=50))) == ["ks x", "mean_shift x"]
+
+
+def test_one_sparse_column_does_not_make_the_window_insufficient() -> None:
+    sparse = pa.array([1.0] * 100 + [None] * (M - 100))
+    table = numbers(EVEN).append_column("sparse", sparse)
+    report = judge(table, table)
+    assert metric(report, "ks", "sparse").status == "insufficient"
+    assert report.status == "ok"
+
+
+@pytest.mark.parametrize("side", ["now", "base"])
+@pytest.mark.parametrize("column", [pa.nulls(N, pa.float64()), pa.array([math.nan] * N), pa.array([math.inf] * N)])
+def test_a_side_without_numbers_is_undefined_and_says_which(side: str, column: pa.Array) -> None:
+    empty, full = pa.table({"x": column}), numbers(EVEN)
+    report = judge(empty, full) if side == "now" else judge(full, empty)
+    for name in ("ks", "mean_shift"):
+        found = metric(report, name)
+        assert (found.status, math.isnan(found.value)) == ("undefined", True)
+        assert found.detail == f"{'the window' if side == 'now' else 'the baseline'} has no numbers"
+    assert violated(report) == []
+
+
+def test_a_constant_baseline_has_a_distance_but_no_shift() -> None:
+    report = judge(numbers(EVEN), numbers([0.0] * N))
+    assert metric(report, "mean_shift").status == "undefined"
+    assert violated(report) == ["ks x"]
+    assert violated(judge(numbers([0.5] * N), numbers(EVEN))) == ["ks x"]
+    assert violated(judge(numbers([3.0] * N), numbers([3.0] * N))) == []
+
+
+def test_a_column_that_became_text_is_undefined() -> None:
+    report = judge(pa.table({"x": pa.array(["a"] * N)}), numbers(EVEN))
+    assert (metric(report, "ks").status, violated(report)) == ("undefined", [])
+
+
+def test_identifiers_have_no_frequencies_to_compare() -> None:
+    ids = pa.table({"x": pa.array([f"id-{number}" for number in range(20_000)])})
+    other = pa.table({"x": pa.array([f"other-{number}" for number in range(20_000)])})
+    report = judge(other, ids)
+    assert (report.errors, violated(report)) == ({}, [])
+    assert metric(report, "linf").status == "undefined" and "almost every value occurs once" in metric(report, "linf").detail
+
+
+def test_without_a_baseline_there_is_nothing_to_compare() -> None:
+    schema = Schema.infer(numbers(EVEN))
+    assert list(Drift().finalize(schema, Profile.zero(Drift().needs(schema)), None)) == []
+
+
+def test_an_analysis_that_fails_leaves_the_others_standing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = Monitor("m")
+    baseline = monitor.fit(numbers(EVEN))
+
+    def fails(*_: object) -> None:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(Drift, "finalize", fails)
+    report = monitor.evaluate(fold(numbers(EVEN), monitor.zero(baseline.schema)), baseline)
+    assert report.errors == {"drift": "ValueError: no luck"}
+    assert metric(report, "completeness").value == 1.0
+
+
+# --- false alarms -------------------------------------------------------------------------------------------------------
+
+
+def test_the_default_monitor_alarms_at_most_as_often_as_it_says() -> None:
+    """One hundred windows of the baseline's own distribution, 20 columns each: at most the stated level of them may alarm."""
+    rng = np.random.default_rng(11)
+    runs, n, m = 100, 500, 2000
+
+    def draw(rows: int) -> pa.Table:
+        columns: dict[str, pa.Array] = {f"x{number}": pa.array(rng.normal(size=rows)) for number in range(8)}
+        columns |= {f"e{number}": pa.array(rng.exponential(size=rows)) for number in range(4)}
+        columns |= {f"n{number}": pa.array(rng.integers(0, 30, rows)) for number in range(3)}
+        columns |= {f"c{number}": pa.array(rng.choice(list("abcdefgh"), rows)) for number in range(3)}
+        columns |= {"flag": pa.array(rng.random(rows) < 0.1), "gaps": pa.array(rng.normal(size=rows), mask=rng.random(rows) < 0.2)}
+        return pa.table(columns)
+
+    monitor = Monitor("m")
+    alarms = 0
+    for _ in range(runs):
+        baseline: Baseline = monitor.fit(draw(m))
+        assert len(baseline.schema.watched()) == 20
+        report = monitor.evaluate(fold(draw(n), monitor.zero(baseline.schema)), baseline)
+        assert report.errors == {}
+        alarms += bool(report.violations)
+    assert alarms <= scipy.stats.binom.ppf(0.999, runs, Drift().level)

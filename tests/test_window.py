@@ -1,0 +1,113 @@
+"""Windows: [start, end) in UTC, the hours they touch, their names, and the texts that name them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmon_ray.codec import dumps, loads
+from mmon_ray.errors import InputError
+from mmon_ray.window import Window, hour_path, hours_before, iso, now, parse_time, utc
+
+TEN = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+INDIA = timezone(timedelta(hours=5, minutes=30))
+
+moments = st.datetimes(
+    min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.sampled_from([timezone.utc, INDIA, timezone(-11 * HOUR)])
+)
+
+
+def test_an_hour_holds_its_start_and_not_its_end() -> None:
+    window = Window.hour(TEN + timedelta(minutes=59, seconds=59, microseconds=999_999))
+    assert window == Window(TEN, TEN + HOUR)
+    assert TEN in window
+    assert TEN + HOUR not in window
+    assert TEN - timedelta(microseconds=1) not in window
+
+
+@given(moments)
+def test_every_moment_is_in_exactly_its_own_hour(moment: datetime) -> None:
+    window = Window.hour(moment)
+    assert moment in window
+    assert window.end - window.start == HOUR
+    assert list(window.hours()) == [window.start]
+    assert parse_time(iso(moment)) == moment
+    assert hour_path(moment) == f"{window.start.year:04}/{window.start.month:02}/{window.start.day:02}/{window.start.hour:02}"
+    assert Window.parse(str(window)) == window
+    assert loads(dumps(window)) == window
+
+
+@given(moments, st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=3)))
+def test_the_hours_of_a_window_cover_it_and_touch_it(start: datetime, length: timedelta) -> None:
+    window = Window(start, min(start + length, datetime(9999, 12, 30, tzinfo=timezone.utc) + HOUR))
+    hours = list(window.hours())
+    assert hours[0] <= window.start < hours[0] + HOUR
+    assert hours[-1] < window.end <= hours[-1] + HOUR
+    assert all(later - earlier == HOUR for earlier, later in itertools.pairwise(hours))
+    assert Window.parse(str(window)) == window
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("2026-11-22T10", TEN, TEN + HOUR),
+        (" 2026-11-22T10:30Z ", TEN, TEN + HOUR),
+        ("2026-11-22T10:30:15.250000", TEN, TEN + HOUR),
+        ("2026-11-22T15:30+05:30", TEN, TEN + HOUR),
+        ("2026-11-22", TEN - 10 * HOUR, TEN + 14 * HOUR),
+        ("2026-11-22T10/2026-11-22T12", TEN, TEN + 2 * HOUR),
+        ("2026-11-22/2026-11-23T00:00Z", TEN - 10 * HOUR, TEN + 14 * HOUR),
+    ],
+)
+def test_the_accepted_texts(text: str, start: datetime, end: datetime) -> None:
+    assert Window.parse(text) == Window(start, end)
+
+
+@pytest.mark.parametrize("text", ["", "22.11.2026", "2026-13-01", "2026-11-22T25", "a/b", "2026-11-22T10/", "0001-01-01T00:00+14:00"])
+def test_other_texts_are_refused_with_the_accepted_forms(text: str) -> None:
+    with pytest.raises(InputError, match="write a UTC time like 2026-11-22T10"):
+        Window.parse(text)
+
+
+def test_a_window_must_end_after_it_starts() -> None:
+    for end in (TEN, TEN - HOUR):
+        with pytest.raises(InputError, match="end after it starts"):
+            Window(TEN, end)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(InputError, match="no time zone"):
+        Window(datetime(2026, 11, 22, 10), TEN + HOUR)
+    with pytest.raises(InputError, match="no time zone"):
+        utc(datetime(2026, 11, 22, 10))
+
+
+def test_other_zones_are_the_same_moment_in_utc() -> None:
+    assert Window(TEN.astimezone(INDIA), (TEN + HOUR).astimezone(INDIA)) == Window(TEN, TEN + HOUR)
+    assert iso(TEN.astimezone(INDIA)) == "2026-11-22T10:00:00Z"
+    assert hour_path(TEN.astimezone(INDIA)) == "2026/11/22/10"
+
+
+def test_names_tell_windows_apart() -> None:
+    assert Window.hour(TEN).name == "2026112210"
+    two = Window(TEN, TEN + 2 * HOUR)
+    assert two.name == "202611221000-202611221200"
+    assert str(two) == "2026-11-22T10:00:00Z/2026-11-22T12:00:00Z"
+    assert str(Window.hour(TEN)) == "2026-11-22T10"
+
+
+def test_the_hours_before_a_moment_are_whole_and_over() -> None:
+    found = hours_before(TEN + timedelta(minutes=5), 3)
+    assert [window.start for window in found] == [TEN - 3 * HOUR, TEN - 2 * HOUR, TEN - HOUR]
+    assert found[-1].end == TEN
+    assert hours_before(TEN, 1) == [Window.hour(TEN - HOUR)]
+    assert hours_before(TEN, 0) == []
+
+
+def test_now_is_aware() -> None:
+    assert now().utcoffset() == timedelta(0)
