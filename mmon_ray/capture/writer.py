@@ -1,0 +1,121 @@
+"""A replica's hand on the spool: one open segment for each hour of event time, sealed by rename at size, age or request."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["OPEN", "SEAL", "SEALED", "SpoolWriter", "rename_sealed"]
+
+OPEN, SEALED, SEAL = ".jsonl.open", ".jsonl", ".seal"
+
+
+@dataclass
+class SpoolWriter:
+    """One replica's hand on the spool; not thread-safe, its recorder holds a lock.
+
+    segment_bytes   a segment of this size is sealed
+    segment_s       a segment this old is sealed: how long a record may wait
+    hours           this many hours of event time are open at once; one more seals the oldest
+    """
+
+    path: Path
+    lock: int
+    segment_bytes: int = 8 << 20
+    segment_s: float = 10.0
+    hours: int = 8
+    _open: dict[str, _OpenSegment] = field(default_factory=dict)
+    _number: int = 0
+    _asked: int = 0
+    _seal_path: str = ""
+
+    def __post_init__(self) -> None:
+        self._seal_path = str(self.path.parent.parent / SEAL)
+
+    def append(self, hour: str, lines: bytes, now_s: float) -> None:
+        """Write complete lines of an hour (`yyyymmddhh`) of event time.
+
+        errors   OSError: none of them was written
+        """
+        segment = self._open.get(hour)
+        if segment is None:
+            if len(self._open) >= self.hours:
+                self._seal(min(self._open, key=lambda name: self._open[name].opened_s))
+            segment = self._open[hour] = self._start(hour, now_s)
+        segment.write(lines)
+        if segment.size_bytes >= self.segment_bytes:
+            self._seal(hour)
+
+    def tick(self, now_s: float) -> None:
+        """Seal what is old enough, and everything when a seal was asked for; call it right after the queue was emptied.
+
+        The request is granted at the second tick that sees it: what a request handler was about to queue is then written.
+        """
+        for hour in [hour for hour, segment in self._open.items() if now_s - segment.opened_s >= self.segment_s]:
+            self._seal(hour)
+        try:
+            asked = os.stat(self._seal_path).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if asked <= os.fstat(self.lock).st_mtime_ns:
+            return
+        if asked != self._asked:
+            self._asked = asked
+            return
+        self.seal()
+        os.utime(self.lock, ns=(asked, asked))
+
+    def seal(self) -> None:
+        """Seal every open segment."""
+        for hour in list(self._open):
+            self._seal(hour)
+
+    def close(self) -> None:
+        """Seal everything and let go of the lock."""
+        self.seal()
+        os.close(self.lock)
+
+    def abandon(self) -> None:
+        """Let go of everything as it is, as if the process had died: whoever adopts it seals it."""
+        for descriptor in [segment.descriptor for segment in self._open.values()] + [self.lock]:
+            with suppress(OSError):
+                os.close(descriptor)
+        self._open.clear()
+
+    def _start(self, hour: str, now_s: float) -> _OpenSegment:
+        self._number += 1
+        path = self.path.with_name(f"{hour}-{self.path.stem}-{self._number:06d}{OPEN}")
+        return _OpenSegment(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600), now_s)
+
+    def _seal(self, hour: str) -> None:
+        segment = self._open.pop(hour)
+        os.close(segment.descriptor)
+        rename_sealed(segment.path, segment.size_bytes)
+
+
+@dataclass
+class _OpenSegment:
+    path: Path
+    descriptor: int
+    opened_s: float
+    size_bytes: int = 0
+
+    def write(self, lines: bytes) -> None:
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.write(self.descriptor, memoryview(lines)[written:])
+        except OSError:
+            os.ftruncate(self.descriptor, self.size_bytes)  # a full disk takes half a line
+            raise
+        self.size_bytes += len(lines)
+
+
+def rename_sealed(path: Path, size_bytes: int) -> None:
+    """Give a complete segment its sealed name; an empty one is removed."""
+    if size_bytes:
+        path.rename(path.with_name(path.name[: -len(OPEN)] + SEALED))
+    else:
+        path.unlink()

@@ -1,0 +1,253 @@
+"""What the store holds besides rows: monitors, baselines, states, reports and run records, each written and read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmon_ray.codec import Coded, dump, dumps, load, loads
+from mmon_ray.errors import InputError, MissingKey, StateError
+from mmon_ray.formats import sagemaker
+from mmon_ray.keys import (
+    CAPTURE,
+    MONITORS,
+    baseline_key,
+    baseline_prefix,
+    endpoint_prefix,
+    monitor_key,
+    report_key,
+    run_key,
+    run_prefix,
+    state_key,
+)
+from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.records import Tally, newest_hour
+from mmon_ray.report import Report
+from mmon_ray.schema import Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.store import Store
+from mmon_ray.window import Window
+
+__all__ = [
+    "Run",
+    "latest_baseline",
+    "load_baseline",
+    "load_monitor",
+    "load_profile",
+    "load_report",
+    "monitors",
+    "newest_window",
+    "overview",
+    "save_baseline",
+    "save_monitor",
+    "save_profile",
+    "save_report",
+    "save_run",
+]
+
+T = TypeVar("T", bound=Coded)
+
+CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
+_FORM = pa.schema([("columns", pa.list_(pa.string())), ("kind", pa.string()), ("need", pa.string()), ("state", pa.string())])
+
+
+@dataclass(frozen=True)
+class Run(Coded, kind="run"):
+    """What happened when a monitor ran over a window; kept in the store whatever the outcome.
+
+    status   the report's, or `failed` when there is no report
+    files    objects of records that were folded
+    tally    what became of the captured lines
+    engine   `local` or `ray`
+    error    why it failed
+    sinks    sink -> why it could not be told
+    """
+
+    monitor: str
+    window: Window
+    status: str
+    started: datetime
+    ended: datetime
+    rows: int = 0
+    files: int = 0
+    tally: Tally = field(default_factory=Tally)
+    engine: str = "local"
+    baseline: str = ""
+    error: str = ""
+    sinks: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_monitor(store: Store, monitor: Monitor) -> None:
+    """Write a monitor's definition, over any older one."""
+    store.put(monitor_key(monitor.name), dumps(monitor))
+
+
+def load_monitor(store: Store, name: str) -> Monitor:
+    """A monitor's definition.
+
+    errors   InputError names the monitors that there are
+    """
+    try:
+        body = store.get(monitor_key(name))
+    except MissingKey:
+        known = ", ".join(monitors(store)) or "none yet"
+        raise InputError(f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it") from None
+    # A user's own classes register when their modules are imported, and that must be before they are read.
+    Monitor(name, imports=tuple(orjson.loads(body).get("imports", ())))
+    return _read(body, Monitor, monitor_key(name))
+
+
+def monitors(store: Store) -> list[str]:
+    """The names of all monitors, sorted."""
+    return [entry.key[len(MONITORS) : -len(".json")] for entry in store.list(MONITORS) if entry.key.endswith(".json")]
+
+
+def save_baseline(store: Store, baseline: Baseline) -> str:
+    """Write a baseline; returns the key of the file that people may edit."""
+
+    def key(name: str) -> str:
+        return baseline_key(baseline.monitor, baseline.version, name)
+
+    store.put(key("profile.parquet"), _profile_table(baseline.profile, ""))
+    store.put(key("statistics.json"), _json(sagemaker.write_statistics(baseline.schema, baseline.profile)))
+    store.put(key("constraints.json"), _json(sagemaker.write_constraints(baseline.schema, baseline.constraints, baseline.profile)))
+    store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
+    return key(CHECKS)
+
+
+def latest_baseline(store: Store, monitor: str) -> Baseline | None:
+    """The newest baseline of a monitor, with the edits people made, or None."""
+    versions = store.list_folders(baseline_prefix(monitor))
+    return load_baseline(store, monitor, versions[-1]) if versions else None
+
+
+def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
+    """A baseline, with the edits people made.
+
+    errors   StateError says where an edited file is not what it should be
+    """
+    key = baseline_key(monitor, version, CHECKS)
+    try:
+        checks = loads(store.get(key))
+        schema, constraints, source = Schema(checks["columns"]), checks["constraints"], checks["source"]
+    except (StateError, InputError, KeyError, TypeError) as error:
+        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
+    profile, _ = _read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
+    return Baseline(monitor, version, source, schema, profile, constraints)
+
+
+def save_profile(store: Store, monitor: str, hour: datetime, profile: Profile, digest: str) -> None:
+    """Write an hour's profile, one row a Need.
+
+    digest   names what it was made from, so that a late object is noticed
+    """
+    store.put(state_key(monitor, hour), _profile_table(profile, digest))
+
+
+def load_profile(store: Store, monitor: str, hour: datetime) -> tuple[Profile, str] | None:
+    """An hour's profile and its digest, or None when there is none."""
+    key = state_key(monitor, hour)
+    return _read_profile(store.get(key)) if store.exists(key) else None
+
+
+def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
+    """Write a window's report and the files beside it; a file of an earlier run that is not among them is removed."""
+    for name in ("statistics.json", "constraint_violations.json"):
+        if name not in files:
+            store.delete(report_key(report.monitor, window, name))
+    for name, body in files.items():
+        store.put(report_key(report.monitor, window, name), body)
+    store.put(report_key(report.monitor, window, "report.json"), dumps(report))
+
+
+def load_report(store: Store, monitor: str, window: Window) -> Report:
+    """The report of a window.
+
+    errors   InputError when there is none
+    """
+    key = report_key(monitor, window, "report.json")
+    try:
+        return _read(store.get(key), Report, key)
+    except MissingKey:
+        raise InputError(f"no report of '{monitor}' for {window} in {store.uri}; `mmon run {monitor} --window {window}` makes it") from None
+
+
+def newest_window(store: Store, monitor: str) -> Window:
+    """The window of the monitor's newest run.
+
+    errors   InputError when it has never run
+    """
+    runs = sorted(entry.key for entry in store.list(run_prefix(monitor)))
+    if not runs:
+        raise InputError(f"'{monitor}' has never run on {store.uri}; `mmon run {monitor}` does it")
+    return _read(store.get(runs[-1]), Run, runs[-1]).window
+
+
+def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
+    """What there is: monitors with their newest run, and captured endpoints with their deployments."""
+    found: dict[str, list[dict[str, str | int]]] = {"monitors": [], "endpoints": []}
+    for name in monitors(store):
+        runs = store.list(run_prefix(name))
+        last = _read(store.get(runs[-1].key), Run, runs[-1].key) if runs else None
+        found["monitors"].append(
+            {
+                "monitor": name,
+                "endpoint": load_monitor(store, name).endpoint,
+                "baseline": next(reversed(store.list_folders(baseline_prefix(name))), "none"),
+                "runs": len(runs),
+                "newest": str(last.window) if last else "never",
+                "status": last.status if last else "",
+                "rows": last.rows if last else 0,
+            }
+        )
+    for endpoint in store.list_folders(CAPTURE):
+        for deployment in store.list_folders(endpoint_prefix(endpoint)):
+            found["endpoints"].append(
+                {"endpoint": endpoint, "deployment": deployment, "newest hour": str(newest_hour(store, endpoint, deployment) or "")}
+            )
+    return found
+
+
+def save_run(store: Store, run: Run) -> None:
+    """Write what happened when a monitor ran over a window, over any older record of it."""
+    store.put(run_key(run.monitor, run.window), dumps(run))
+
+
+def _read(body: bytes, form: type[T], key: str) -> T:
+    value = loads(body)
+    if not isinstance(value, form):
+        raise StateError(f"{key} holds no {form.kind}; it was not written by mmon_ray")
+    return value
+
+
+def _json(doc: object) -> bytes:
+    return orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _profile_table(profile: Profile, digest: str) -> bytes:
+    rows = [
+        {"columns": list(need.columns), "kind": need.zero.kind, "need": need.key, "state": orjson.dumps(dump(state)).decode()}
+        for need, state in zip(profile.needs, profile.states, strict=True)
+    ]
+    table = pa.Table.from_pylist(rows, _FORM).replace_schema_metadata({"mmon.rows": str(profile.rows), "mmon.digest": digest})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _read_profile(body: bytes) -> tuple[Profile, str]:
+    table = pq.read_table(pa.BufferReader(body))
+    needs, states = [], []
+    for row in table.to_pylist():
+        need, state = load(orjson.loads(row["need"])), load(orjson.loads(row["state"]))
+        assert isinstance(need, Need)
+        needs.append(need)
+        states.append(state)
+    meta = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    return replace(Profile(tuple(needs), tuple(states)), rows=int(meta.get("mmon.rows", 0))), meta.get("mmon.digest", "")

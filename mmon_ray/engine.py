@@ -1,0 +1,217 @@
+"""Folding rows into a Profile, in process or through Ray Data, and running a monitor over a window of the store."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial, reduce
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from mmon_ray import records
+from mmon_ray.catalog import Run, latest_baseline, load_profile, save_profile, save_report, save_run
+from mmon_ray.errors import InputError
+from mmon_ray.formats import sagemaker
+from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.report import Report
+from mmon_ray.schema import Schema
+from mmon_ray.sink import deliver
+from mmon_ray.source import file_batches, open_source
+from mmon_ray.state import Profile
+from mmon_ray.store import Store
+from mmon_ray.window import Window, now
+
+__all__ = ["ENGINES", "RAY_FROM_BYTES", "fold", "run"]
+
+ENGINES = ("auto", "local", "ray")
+RAY_FROM_BYTES = 256_000_000  # below, one process is done before Ray Data has started its workers
+_TASKS_PER_CPU = 4
+_SINK_TIMEOUT_S = 30.0
+
+
+def fold(rows: Any, zero: Profile, engine: str = "local") -> Profile:
+    """The profile of some rows.
+
+    rows      anything that `open_source` takes: a table, a frame, an iterable of tables, paths, a Ray dataset
+    zero      the empty profile: what is to be computed
+    engine    for Parquet files: `local` folds them on threads, `ray` on the workers of the cluster
+    errors    InputError for rows that cannot be read
+    """
+    source = open_source(rows)
+    if source.dataset is not None:
+        return _fold_dataset(source.dataset, zero)
+    if source.files:
+        return _fold_files(source.files, zero) if engine == "local" else _fold_on_ray(source.files, zero)
+    return reduce(Profile.update, source.batches(), zero)
+
+
+def run(
+    monitor: Monitor,
+    window: Window,
+    store: Store,
+    *,
+    engine: str = "auto",
+    ray_from_bytes: int = RAY_FROM_BYTES,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Report:
+    """Analyse a window: captured lines to records, to states, to a report; all of it is left in the store.
+
+    window           whole UTC hours
+    engine           `local`, `ray`, or `auto`: Ray Data when an hour has more than `ray_from_bytes` of capture
+    progress         is told each step, in words
+    errors           InputError for a window that is not made of whole hours, an unknown engine, or no such deployment;
+                     whatever goes wrong is also in the run record
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine is '{engine}'; expected one of {', '.join(ENGINES)}")
+    hours = list(window.hours())
+    if Window(hours[0], Window.hour(hours[-1]).end) != window:
+        raise InputError(f"the window {window} is not made of whole hours; records are kept by the hour")
+    record = Run(monitor.name, window, "failed", started=now(), ended=now())
+    try:
+        baseline = latest_baseline(store, monitor.name)
+        record = replace(record, baseline=baseline.version if baseline else "")
+        profile = monitor.zero(baseline.schema if baseline else Schema())
+        deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
+        for hour in hours:
+            step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
+            folded, facts = step.fold(progress)
+            profile = profile.merge(folded)
+            record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
+        progress("comparing with the baseline")
+        report = monitor.evaluate(profile, baseline, window)
+        save_report(store, report, window, _service_files(report, baseline, profile))
+        record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
+        return report
+    except Exception as error:  # recorded, then raised again
+        record = replace(record, error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        save_run(store, replace(record, ended=now()))
+
+
+@dataclass(frozen=True)
+class _Hour:
+    """One hour of a run: its capture made into records, and these folded, unless both are there already."""
+
+    monitor: Monitor
+    deployment: str
+    hour: datetime
+    baseline: Baseline | None
+    store: Store
+    engine: str
+    ray_from_bytes: int
+
+    def fold(self, progress: Callable[[str], None]) -> tuple[Profile, records.Hour]:
+        schema = self.baseline.schema if self.baseline else Schema()
+        captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
+        spread = _ray_map if self._on_ray(captured) else map
+        progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
+        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread)
+        zero = self.monitor.zero(schema)
+        digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
+        known = load_profile(self.store, self.monitor.name, self.hour)
+        if known is not None and known[1] == digest:
+            return known[0], hour
+        progress(f"{self.hour:%Y-%m-%d %H}:00 folding {hour.tally.rows} rows")
+        files = [f"{self.store.uri}/{key}" for key in hour.keys]
+        profile = fold(files, zero, self.chosen(hour)) if files else zero
+        save_profile(self.store, self.monitor.name, self.hour, profile, digest)
+        return profile, hour
+
+    def chosen(self, hour: records.Hour) -> str:
+        return "ray" if self._on_ray(hour.size_bytes) else "local"
+
+    def _on_ray(self, size_bytes: int) -> bool:
+        return self.engine == "ray" or (self.engine == "auto" and size_bytes > self.ray_from_bytes)
+
+
+def _fold_file(path: str, zero: Profile) -> Profile:
+    return reduce(Profile.update, file_batches(path), zero)
+
+
+def _fold_files(files: Sequence[str], zero: Profile) -> Profile:
+    with ThreadPoolExecutor(max_workers=min(len(files), os.cpu_count() or 1)) as pool:
+        return reduce(Profile.merge, pool.map(partial(_fold_file, zero=zero), files), zero)
+
+
+def _fold_on_ray(files: Sequence[str], zero: Profile) -> Profile:
+    """Paths to the workers, states back: each file is read where it is folded."""
+    return _merged(_ray_map(partial(_fold_file, zero=zero), files), zero)
+
+
+def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
+    """A dataset that the user has already transformed; each block is folded where it lies."""
+    dataset.context.execution_options.preserve_order = True  # the same fold twice gives the same sketch
+
+    def fold_block(block: pa.Table) -> dict[str, list[bytes]]:
+        return {"state": [pickle.dumps(reduce(Profile.update, open_source(block).batches(), zero))]}
+
+    states = dataset.map_batches(fold_block, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
+    return _merged((pickle.loads(row["state"]) for row in states.iter_rows()), zero)
+
+
+def _merged(profiles: Iterable[Profile], zero: Profile) -> Profile:
+    """The profiles merged as a tree, neighbours first: sketches of like sizes meet."""
+    level = list(profiles)
+    while len(level) > 1:
+        level = [reduce(Profile.merge, level[start : start + 2]) for start in range(0, len(level), 2)]
+    return level[0] if level else zero
+
+
+def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Apply a function to items on the workers of the cluster, through Ray Data; results in the order of the items."""
+    import ray
+
+    if not items:
+        return
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, configure_logging=False)
+
+    def apply(batch: Any) -> Any:
+        results = [function(pickle.loads(item)) for item in batch["item"]]
+        return {"order": list(batch["order"]), "result": [pickle.dumps(result) for result in results]}
+
+    numbered = [{"order": order, "item": pickle.dumps(item)} for order, item in enumerate(items)]
+    tasks = min(len(items), max(1, _cpus(ray)) * _TASKS_PER_CPU)
+    dataset = ray.data.from_items(numbered, override_num_blocks=tasks).map_batches(apply, batch_size=None)
+    with _quiet("ray.data"):  # not before: the first dataset sets up Ray Data's logging
+        dataset.context.enable_progress_bars = False
+        done = dataset.take_all()
+    yield from (pickle.loads(row["result"]) for row in sorted(done, key=lambda row: row["order"]))
+
+
+def _cpus(ray: Any) -> int:
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Ray Data writes five lines for every dataset; ours are an inner matter, and its errors are raised anyway."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _service_files(report: Report, baseline: Baseline | None, profile: Profile) -> dict[str, bytes]:
+    """The closed service's files; violations only when there are some, as there."""
+    if baseline is None or not report.rows:
+        return {}
+    docs = {"statistics.json": sagemaker.write_statistics(baseline.schema, profile)}
+    violations = sagemaker.write_violations(report, baseline.schema)
+    if violations is not None:
+        docs["constraint_violations.json"] = violations
+    return {name: orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE) for name, doc in docs.items()}

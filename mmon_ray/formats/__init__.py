@@ -1,0 +1,1 @@
+"""Other monitors' file formats, one module each; the core knows nothing of them."""

@@ -1,0 +1,24 @@
+"""The JSON files of SageMaker Model Monitor, read and written: statistics, constraints, violations, captured records.
+
+What a file has no word for is left out, and what is not understood is ignored; documents are plain dicts.
+"""
+
+from __future__ import annotations
+
+from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
+from mmon_ray.formats.sagemaker.records import capture_from_service, capture_to_service
+from mmon_ray.formats.sagemaker.statistics import read_statistics, write_statistics
+from mmon_ray.formats.sagemaker.violations import VIOLATION_FILES, read_violations, write_violations
+
+__all__ = [
+    "VIOLATION_FILES",
+    "Learned",
+    "capture_from_service",
+    "capture_to_service",
+    "read_constraints",
+    "read_statistics",
+    "read_violations",
+    "write_constraints",
+    "write_statistics",
+    "write_violations",
+]

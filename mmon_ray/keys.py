@@ -1,0 +1,166 @@
+"""The layout of every key in the store, and what a key may be made of.
+
+This is the only file that joins a key. It is imported by the uploader of every serving node: nothing heavy at its top.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mmon_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from mmon_ray.window import Window
+
+__all__ = [
+    "CAPTURE",
+    "MONITORS",
+    "baseline_key",
+    "baseline_prefix",
+    "capture_folder",
+    "capture_key",
+    "capture_prefix",
+    "checked_key",
+    "checked_name",
+    "checked_prefix",
+    "endpoint_prefix",
+    "hour_of",
+    "monitor_key",
+    "records_key",
+    "records_prefix",
+    "report_key",
+    "report_prefix",
+    "run_key",
+    "run_prefix",
+    "state_key",
+    "state_prefix",
+]
+
+CAPTURE = "capture/"
+MONITORS = "monitors/"
+
+
+def capture_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
+    """Where a segment of captured records lies; the hour is that of the events."""
+    return capture_prefix(endpoint, deployment, hour) + checked_name(name, "segment")
+
+
+def capture_prefix(endpoint: str, deployment: str, hour: datetime) -> str:
+    """The folder of an hour's captured segments."""
+    return f"{capture_folder(endpoint, deployment)}{_hour_path(hour)}/"
+
+
+def capture_folder(endpoint: str, deployment: str) -> str:
+    """The folder of a deployment's capture, below which lie yyyy/mm/dd/hh."""
+    return f"{endpoint_prefix(endpoint)}{checked_name(deployment, 'deployment')}/"
+
+
+def hour_of(prefix: str) -> datetime:
+    """The hour of a folder that ends in yyyy/mm/dd/hh/.
+
+    errors   InputError for any other folder
+    """
+    from mmon_ray.window import parse_time
+
+    year, month, day, hour = ["", "", "", "", *prefix.rstrip("/").split("/")][-4:]
+    return parse_time(f"{year}-{month}-{day}T{hour}")
+
+
+def endpoint_prefix(endpoint: str) -> str:
+    """The folder of an endpoint's capture; `list_folders` of it gives its deployments."""
+    return f"{CAPTURE}{checked_name(endpoint, 'endpoint')}/"
+
+
+def records_prefix(endpoint: str, deployment: str, hour: datetime) -> str:
+    """The folder of an hour's typed records."""
+    return f"records/{checked_name(endpoint, 'endpoint')}/{checked_name(deployment, 'deployment')}/{_hour_path(hour)}/"
+
+
+def records_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
+    """Where a file of an hour's records lies: `part-*.parquet`, `rejected-*.jsonl`, `manifest.json`."""
+    return f"{records_prefix(endpoint, deployment, hour)}{checked_name(name, 'file')}"
+
+
+def monitor_key(monitor: str) -> str:
+    """Where a monitor's definition lies; `MONITORS` is the folder of all."""
+    return f"{MONITORS}{checked_name(monitor, 'monitor')}.json"
+
+
+def baseline_prefix(monitor: str) -> str:
+    """The folder of a monitor's baselines; `list_folders` of it gives their versions."""
+    return f"baselines/{checked_name(monitor, 'monitor')}/"
+
+
+def baseline_key(monitor: str, version: str, name: str) -> str:
+    """Where a file of a baseline lies."""
+    return f"{baseline_prefix(monitor)}{checked_name(version, 'version')}/{checked_name(name, 'file')}"
+
+
+def state_prefix(monitor: str) -> str:
+    """The folder of a monitor's hourly profiles."""
+    return f"states/{checked_name(monitor, 'monitor')}/"
+
+
+def state_key(monitor: str, hour: datetime) -> str:
+    """Where the profile of an hour lies."""
+    return f"{state_prefix(monitor)}{_hour_path(hour)}.parquet"
+
+
+def report_prefix(monitor: str) -> str:
+    """The folder of a monitor's reports."""
+    return f"reports/{checked_name(monitor, 'monitor')}/"
+
+
+def report_key(monitor: str, window: Window, name: str) -> str:
+    """Where a file of a window's report lies: an hour's by its date, any other window's by its name."""
+    folder = _hour_path(window.start) if window == window.hour(window.start) else window.name
+    return f"{report_prefix(monitor)}{folder}/{checked_name(name, 'file')}"
+
+
+def run_prefix(monitor: str) -> str:
+    """The folder of a monitor's run records."""
+    return f"runs/{checked_name(monitor, 'monitor')}/"
+
+
+def run_key(monitor: str, window: Window) -> str:
+    """Where the record of a window's run lies."""
+    return f"{run_prefix(monitor)}{window.name}.json"
+
+
+def checked_name(name: str, what: str = "name") -> str:
+    """The name, if it can be a part of a key: letters, digits, `_`, `-` and `.`, no dot first, at most 200.
+
+    errors   InputError shows the name and the rule
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", name):
+        return name
+    raise InputError(f"the {what} {name!r} cannot be used; write up to 200 letters, digits, '_', '-' or '.', and no dot first")
+
+
+def checked_key(key: str) -> str:
+    """The key, if every part of it can be a file's name.
+
+    errors   InputError shows the key and the rule
+    """
+    if not key or key.endswith("/"):
+        raise InputError(f"{key!r} is not a key; write parts with '/' between them, none of them empty")
+    return checked_prefix(key)
+
+
+def checked_prefix(prefix: str) -> str:
+    """The beginning of keys, if it can be one: like a key, but its last part may be cut short or empty.
+
+    errors   InputError shows the prefix and the rule
+    """
+    parts = prefix.split("/")
+    if any(not part for part in parts[:-1]) or any(part.startswith(".") for part in parts) or re.search(r"[\\\x00-\x1f\x7f]", prefix):
+        raise InputError(f"{prefix!r} cannot be in a key; no part may be empty or start with a dot, nor hold '\\' or control characters")
+    return prefix
+
+
+def _hour_path(moment: datetime) -> str:
+    from mmon_ray.window import hour_path  # not at the top: it brings numpy and pyarrow
+
+    return hour_path(moment)

@@ -1,0 +1,280 @@
+"""Captured JSON lines -> one typed table: one row an instance, nested objects flattened to dotted names.
+
+Nothing is lost: a line that cannot be read is kept beside the records with its reason, and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmon_ray.codec import Coded, dumps, loads
+from mmon_ray.errors import InputError
+from mmon_ray.instances import answers_of, instances_of
+from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key, records_prefix
+from mmon_ray.rows import concat, table_of
+from mmon_ray.schema import META, Schema
+from mmon_ray.store import Entry, Store
+from mmon_ray.window import Window, parse_time
+
+__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "records_of"]
+
+MANIFEST = "manifest.json"
+PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
+_CHUNK_BYTES = 1 << 16
+_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched")
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Tally(Coded, kind="tally"):
+    """What became of the captured lines.
+
+    requests   lines read
+    rows       typed rows made of them
+    failed     requests that the deployment answered with an error or did not answer
+    rejected   lines that could not be read; kept in `rejected.jsonl`
+    unmatched  requests whose answer could not be split like its instances; their predictions are empty
+    reasons    a few of the reasons for rejections, for people
+    """
+
+    requests: int = 0
+    rows: int = 0
+    failed: int = 0
+    rejected: int = 0
+    unmatched: int = 0
+    reasons: tuple[str, ...] = ()
+
+    def __add__(self, other: Tally) -> Tally:
+        counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
+        return Tally(**counts, reasons=tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES])
+
+
+@dataclass(frozen=True)
+class Hour(Coded, kind="records_hour"):
+    """The records of one hour: their objects, what became of the lines, and the digest of what they were made from."""
+
+    digest: str
+    keys: tuple[str, ...] = ()
+    size_bytes: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+
+def parse(lines: bytes, schema: Schema | None = None) -> tuple[pa.Table, Tally, list[bytes]]:
+    """The typed rows of some captured lines, what became of them, and the rejected lines, each with its reason.
+
+    schema   the baseline's: names the columns of CSV without a header, and gives types where the data leave a choice
+    """
+    known = schema if schema is not None else Schema()
+    rows: list[dict[str, Any]] = []
+    rejected: list[bytes] = []
+    tally = Tally()
+    for line in lines.splitlines():
+        if not line.strip():
+            continue
+        try:
+            made, failed, unmatched = _rows_of(orjson.loads(line), known)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
+            rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))
+            tally += Tally(requests=1, rejected=1, reasons=(reason,))
+            continue
+        rows += made
+        tally += Tally(requests=1, rows=len(made), failed=failed, unmatched=unmatched)
+    return table_of(rows, {column.name: column.type for column in known}), tally, rejected
+
+
+def compile_hour(
+    store: Store,
+    endpoint: str,
+    deployment: str,
+    hour: datetime,
+    schema: Schema | None = None,
+    spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
+) -> Hour:
+    """Make an hour's records, unless they are there and their capture has not changed since.
+
+    spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
+    """
+    entries = captured(store, endpoint, deployment, hour)
+    digest = _digest(entries, schema)
+    known = _known(store, endpoint, deployment, hour)
+    # Capture that has expired takes no records with it.
+    if known is not None and (known.digest == digest or not entries):
+        return known
+    part = _Part(store, endpoint, deployment, hour, schema)
+    results = list(spread(part, list(enumerate(_parts(entries)))))
+    made = Hour(
+        digest,
+        tuple(key for key, _, _ in results),
+        sum(size for _, size, _ in results),
+        sum((tally for _, _, tally in results), Tally()),
+    )
+    written = {*made.keys, *(part.rejected_key(number) for number, (_, _, tally) in enumerate(results) if tally.rejected)}
+    for entry in store.list(records_prefix(endpoint, deployment, hour)):
+        if entry.key not in written and not entry.key.endswith(MANIFEST):
+            store.delete(entry.key)
+    # Last: whoever sees the manifest sees all of its parts.
+    store.put(records_key(endpoint, deployment, hour, MANIFEST), dumps(made))
+    return made
+
+
+def captured(store: Store, endpoint: str, deployment: str, hour: datetime) -> list[Entry]:
+    """The captured objects of an hour."""
+    return store.list(capture_prefix(endpoint, deployment, hour))
+
+
+def deployment_of(store: Store, endpoint: str, deployment: str = "") -> str:
+    """The deployment whose records are meant: the one named, or the only one captured.
+
+    errors   InputError when nothing was captured, or several were and none is named
+    """
+    captured = store.list_folders(endpoint_prefix(endpoint))
+    if deployment and deployment in captured:
+        return deployment
+    if not captured:
+        raise InputError(f"nothing was captured for endpoint '{endpoint}' in {store.uri}; `mmon list` shows what was")
+    if deployment:
+        raise InputError(f"endpoint '{endpoint}' has no captured deployment '{deployment}', it has {captured}")
+    if len(captured) > 1:
+        raise InputError(f"endpoint '{endpoint}' has several captured deployments, {captured}; name one with --deployment")
+    return captured[0]
+
+
+def newest_hour(store: Store, endpoint: str, deployment: str = "", before: datetime | None = None) -> Window | None:
+    """The newest hour with captured objects, or None.
+
+    before   only hours that had ended at this moment
+    errors   InputError as in `deployment_of`
+    """
+    top = capture_folder(endpoint, deployment_of(store, endpoint, deployment))
+
+    def newest(folder: str, below: int) -> Window | None:
+        for name in reversed(store.list_folders(folder)):
+            path = f"{folder}{name}/"
+            found = newest(path, below - 1) if below else Window.hour(hour_of(path))
+            if found is not None and (before is None or found.end <= before):
+                return found
+        return None
+
+    return newest(top, 3)
+
+
+def records_of(store: Store, endpoint: str, deployment: str, window: Window) -> list[str]:
+    """The record files of a window, made if they are not there; paths that `open_source` takes.
+
+    errors   InputError when the window has none
+    """
+    which = deployment_of(store, endpoint, deployment)
+    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour).keys]
+    if not keys:
+        raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
+    return [f"{store.uri}/{key}" for key in keys]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers."""
+
+    store: Store
+    endpoint: str
+    deployment: str
+    hour: datetime
+    schema: Schema | None
+
+    def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> tuple[str, int, Tally]:
+        number, entries = numbered
+        tables, rejected, tally = [], [], Tally()
+        for entry in entries:
+            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema)
+            tables.append(table)
+            rejected += bad
+            tally += counts
+        sink = pa.BufferOutputStream()
+        pq.write_table(concat(tables), sink, compression="zstd")
+        body = sink.getvalue().to_pybytes()
+        key = records_key(self.endpoint, self.deployment, self.hour, f"part-{number:05d}.parquet")
+        self.store.put(key, body)
+        if rejected:
+            self.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
+        return key, len(body), tally
+
+    def rejected_key(self, number: int) -> str:
+        return records_key(self.endpoint, self.deployment, self.hour, f"rejected-{number:05d}.jsonl")
+
+
+def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any]], int, int]:
+    """The rows of one request, whether it failed, and whether its answer could not be matched."""
+    meta = {
+        "event_id": record["event_id"],
+        "request_id": record.get("request_id"),
+        "inference_id": record.get("inference_id"),
+        "event_time": parse_time(record["time"]),
+        "method": record.get("method"),
+        "model_id": record.get("model_id") or None,
+        "status": str(record.get("status", "")),
+        "latency_ms": record.get("latency_ms"),
+        "weight": float(record.get("weight", 1.0)),
+    }
+    failed = meta["status"] not in ("ok", "") and not meta["status"].startswith(("2", "3"))
+    instances = instances_of(record.get("input"), record.get("output"), schema)
+    answers = None if failed else answers_of(record.get("output"), len(instances))
+    unmatched = answers is None and not failed
+    rows = []
+    for number, instance in enumerate(instances):
+        row = {**instance, **(answers[number] if answers is not None else {})}
+        rows.append(row | {META + name: value for name, value in meta.items()} | {META + "instance": number})
+    return rows, int(failed), int(unmatched)
+
+
+def _plain(body: bytes) -> bytes:
+    """Decompressed lines; a torn or foreign object gives what can be read of it, and one line that is rejected and counted."""
+    import zstandard
+
+    pieces = []
+    try:
+        while body:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            for start in range(0, len(body), _CHUNK_BYTES):
+                pieces.append(frame.decompress(body[start : start + _CHUNK_BYTES]))
+                if frame.eof:
+                    body = frame.unused_data + body[start + _CHUNK_BYTES :]
+                    break
+            if not frame.eof:
+                raise zstandard.ZstdError("the last frame has no end")
+    except zstandard.ZstdError as error:
+        pieces.append(f"\n{{torn object: {error}".encode())
+    return b"".join(pieces)
+
+
+def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if part and size + entry.size_bytes > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += entry.size_bytes
+    if part:
+        yield part
+
+
+def _digest(entries: Sequence[Entry], schema: Schema | None) -> str:
+    text = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
+    return hashlib.sha256(text.encode() + (dumps(schema) if schema else b"")).hexdigest()[:32]
+
+
+def _known(store: Store, endpoint: str, deployment: str, hour: datetime) -> Hour | None:
+    key = records_key(endpoint, deployment, hour, MANIFEST)
+    if not store.exists(key):
+        return None
+    known = loads(store.get(key))
+    return known if isinstance(known, Hour) else None

@@ -1,0 +1,30 @@
+"""The log: a line for the window and one for each violation, through Python's logging."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from mmon_ray.report import Report
+from mmon_ray.sink import Sink, headline
+
+__all__ = ["Log"]
+
+
+@dataclass(frozen=True)
+class Log(Sink, kind="log"):
+    """Writes violations and errors to Python's log as warnings; a window where all is well is an info.
+
+    logger   the name of the logger
+    """
+
+    logger: str = "mmon_ray"
+
+    def send(self, report: Report) -> None:
+        """Log the report."""
+        log = logging.getLogger(self.logger)
+        log.log(logging.WARNING if report.violations or report.errors else logging.INFO, "%s", headline(report))
+        for violation in report.violations:
+            log.warning("monitor %s: %s", report.monitor, violation.message)
+        for kind, error in report.errors.items():
+            log.warning("monitor %s: %s failed: %s", report.monitor, kind, error)

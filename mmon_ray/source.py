@@ -1,0 +1,259 @@
+"""Rows wherever they lie, as Arrow batches: frames, tables, dicts, CSV, JSON lines and Parquet, local or on S3."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.rows import concat, flatten, table_of, text_of
+
+__all__ = ["BATCH_ROWS", "Source", "file_batches", "open_source"]
+
+BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
+_FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows that can be read as batches.
+
+    name      for people: a path, or what kind of object it was
+    schema    Arrow's schema of the batches
+    batches   reads them, at most BATCH_ROWS rows each
+    files     the Parquet files, when it is made of such
+    dataset   the Ray dataset, when it is one
+    """
+
+    name: str
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.Table]]
+    files: tuple[str, ...] = ()
+    dataset: Any = None
+
+
+def open_source(rows: Any) -> Source:
+    """The rows of whatever a user may hand over.
+
+    rows     an Arrow table, a pandas frame, a dict of columns, a list of dicts, an iterable of tables or frames, a Ray dataset,
+             or a path (or list of paths, or glob) of .csv, .tsv, .jsonl, .json or .parquet, local or s3://;
+             nested objects are flattened to dotted names
+    errors   InputError says what was given and what is expected
+    """
+    if isinstance(rows, Source):
+        return rows
+    if isinstance(rows, (str, os.PathLike)):
+        return _from_paths([os.fspath(rows)])
+    if isinstance(rows, Sequence) and rows and all(isinstance(item, (str, os.PathLike)) for item in rows):
+        return _from_paths([os.fspath(item) for item in rows])
+    table = _as_table(rows)
+    if table is not None:
+        return Source(f"a table of {table.num_rows} rows", table.schema, lambda: _cut(table))
+    if type(rows).__module__.startswith("ray.data."):
+        return _from_dataset(rows)
+    if isinstance(rows, Iterable):
+        return _from_iterable(iter(rows))
+    raise InputError(f"cannot read rows from a {type(rows).__name__}; give a frame, a table, a list of dicts, or the path of a file")
+
+
+def file_batches(path: str) -> Iterator[pa.Table]:
+    """The batches of one Parquet file, local or s3://, text read as dictionaries: memory does not grow with the file.
+
+    errors   InputError for a file that is not Parquet, or torn
+    """
+    with _said(path):
+        source = _opened(path)
+        with pq.ParquetFile(source) as opened:
+            text = [field.name for field in opened.schema_arrow if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+            footer = opened.metadata
+        with pq.ParquetFile(source, metadata=footer, read_dictionary=text) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+                yield _flattened(pa.Table.from_batches([batch]))
+
+
+def _as_table(rows: Any) -> pa.Table | None:
+    try:
+        if isinstance(rows, pa.Table):
+            return _flattened(rows)
+        if isinstance(rows, pa.RecordBatch):
+            return _flattened(pa.Table.from_batches([rows]))
+        if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
+            return _flattened(_from_pandas(rows))
+        if isinstance(rows, dict):
+            return _flattened(pa.table(rows))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"a {type(rows).__name__} is not a table ({error}); give columns of equal length, each of one type") from None
+    if isinstance(rows, Sequence) and all(isinstance(item, dict) for item in rows):
+        return table_of([flatten(item) for item in rows])
+    return None
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    import pandas as pd
+
+    columns = []
+    for place in range(frame.shape[1]):  # by place: two columns may have one name, which the schema refuses in words
+        column = frame.iloc[:, place]
+        try:
+            columns.append(pa.array(column, from_pandas=True))
+        except (ValueError, TypeError, NotImplementedError, OverflowError):  # mixed types: kept as text, null stays null
+            plain = [None if pd.api.types.is_scalar(v) and pd.isna(v) else text_of(v) for v in column]
+            columns.append(pa.array(plain, pa.string()))
+    return pa.table(columns, names=[str(name) for name in frame.columns])
+
+
+def _from_dataset(dataset: Any) -> Source:
+    schema = dataset.schema()
+    if schema is None:
+        raise InputError("the Ray dataset has no rows; give one with at least one block")
+    fields = pa.schema(list(zip(schema.names, schema.types, strict=True)))
+    read = partial(dataset.iter_batches, batch_format="pyarrow")
+    return Source("a Ray dataset", _flattened(fields.empty_table()).schema, lambda: map(_flattened, read()), dataset=dataset)
+
+
+def _from_iterable(items: Iterator[Any]) -> Source:
+    first = next(items, None)
+    if first is None:
+        raise InputError("the iterable has no batches; give at least one table, frame or dict")
+
+    def table(item: Any) -> pa.Table:
+        found = _as_table(item)
+        if found is None:
+            raise InputError(f"an iterable of {type(item).__name__} is not rows; give tables or frames")
+        return found
+
+    head = table(first)
+    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))))
+
+
+def _from_paths(paths: list[str]) -> Source:
+    files = list(chain.from_iterable(map(_expand, paths)))
+    forms = {_form(file) for file in files}
+    if len(forms) > 1:
+        raise InputError(f"expected files of one form, found {sorted(forms)} in {paths}; give them one by one")
+    name = paths[0] if len(paths) == 1 else f"{len(paths)} files"
+    if forms == {"parquet"}:
+        with _said(files[0]):
+            schema = _flattened(pq.read_schema(_opened(files[0])).empty_table()).schema
+        return Source(name, schema, lambda: chain.from_iterable(map(file_batches, files)), tuple(files))
+    table = concat([_read_text(file) for file in files])
+    return Source(name, table.schema, lambda: _cut(table))
+
+
+def _expand(path: str) -> list[str]:
+    if path.startswith("s3://"):
+        return _expand_s3(path)
+    path = os.path.expanduser(path)
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path))  # a name may hold brackets of its own
+    if len(found) == 1 and os.path.isdir(found[0]):
+        found = sorted(str(file) for file in Path(found[0]).rglob("*") if file.suffix in _FORMS and not file.name.startswith((".", "_")))
+    if not found:
+        raise InputError(f"no file at '{path}' (looked in {os.getcwd()}); give a .csv, .jsonl or .parquet file or a folder of them")
+    return found
+
+
+def _expand_s3(path: str) -> list[str]:
+    from mmon_ray.store import open_store
+
+    if _form_or_none(path):
+        return [path]
+    entries = open_store(path).list("")
+    found = [f"{path.rstrip('/')}/{entry.key}" for entry in entries if _form_or_none(entry.key)]
+    if not found:
+        raise InputError(f"no .csv, .jsonl or .parquet object under '{path}'")
+    return found
+
+
+def _form_or_none(path: str) -> str | None:
+    return _FORMS.get(Path(path).suffix.lower())
+
+
+def _form(path: str) -> str:
+    form = _form_or_none(path)
+    if form is None:
+        raise InputError(f"'{path}' does not end in {', '.join(sorted(_FORMS))}; rename it, or read it yourself and give the frame")
+    return form
+
+
+def _opened(path: str) -> Any:
+    if not path.startswith("s3://"):
+        return path
+    from mmon_ray.store import open_store
+
+    folder, _, key = path.rpartition("/")
+    return pa.BufferReader(open_store(folder).get(key))
+
+
+def _read_text(path: str) -> pa.Table:
+    with _said(path):
+        source = _opened(path)
+        body = source.read_buffer() if isinstance(source, pa.BufferReader) else pa.py_buffer(Path(path).read_bytes())
+        return _read_csv(body, "\t" if path.lower().endswith(".tsv") else ",") if _form(path) == "csv" else _read_json(body)
+
+
+def _read_csv(body: pa.Buffer, delimiter: str) -> pa.Table:
+    from pyarrow import csv
+
+    return csv.read_csv(
+        pa.BufferReader(body),
+        read_options=csv.ReadOptions(block_size=_block_size(body)),
+        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
+    )
+
+
+def _read_json(body: pa.Buffer) -> pa.Table:
+    """JSON lines, or one array of objects."""
+    from pyarrow import json
+
+    text = memoryview(body)
+    if bytes(text[:64]).lstrip()[:1] == b"[":
+        rows = orjson.loads(text)
+    else:
+        try:
+            return _flattened(json.read_json(pa.BufferReader(body), read_options=json.ReadOptions(block_size=_block_size(body))))
+        except pa.ArrowInvalid:  # slower, and takes columns of mixed types
+            rows = [orjson.loads(line) for line in bytes(text).splitlines() if line.strip()]
+    if not rows:
+        raise ValueError("it is empty")
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("its rows are not objects")
+    return table_of([flatten(row) for row in rows])
+
+
+def _block_size(body: pa.Buffer) -> int:
+    # The whole file is one block: Arrow infers types from the first block alone, and fails where a later one differs.
+    return int(min(max(body.size, 1) + 1, 2**31 - 1))
+
+
+@contextmanager
+def _said(path: str) -> Iterator[None]:
+    """Errors of reading a file as one sentence with its path."""
+    try:
+        yield
+    except MonitorError:
+        raise
+    except (ValueError, TypeError, KeyError, NotImplementedError, OSError) as error:
+        raise InputError(f"'{path}' cannot be read as {_form(path)}: {str(error).splitlines()[0]}") from None
+
+
+def _flattened(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table
+
+
+def _cut(table: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, BATCH_ROWS):
+        yield table.slice(start, BATCH_ROWS)

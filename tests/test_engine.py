@@ -1,0 +1,242 @@
+"""Runs over a real store, folder and S3: what they leave behind, when they work again, and what they say when they fail."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+import zstandard
+
+from mmon_ray.catalog import Run, latest_baseline, load_profile, load_report, newest_window, overview, save_baseline, save_monitor
+from mmon_ray.codec import dump, dumps, loads
+from mmon_ray.engine import fold, run
+from mmon_ray.errors import InputError
+from mmon_ray.keys import capture_key, report_key, run_key, state_key
+from mmon_ray.monitor import Monitor
+from mmon_ray.sinks import Webhook
+from mmon_ray.store import Store
+from mmon_ray.window import Window
+
+HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
+WINDOW = Window.hour(HOUR)
+
+
+def people(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {"age": rng.integers(18, 80, rows), "income": rng.lognormal(10, 0.5, rows), "city": rng.choice(["Basel", "Bern"], rows)}
+    )
+
+
+def put(store: Store, frame: pd.DataFrame, name: str = "a", hour: datetime = HOUR, torn: bool = False) -> None:
+    """One captured object, as the uploader writes it."""
+    lines = []
+    for number, row in enumerate(frame.to_dict("records")):
+        body = orjson.dumps(row).decode()
+        record = {
+            "event_id": f"{name}{number}",
+            "time": (hour + timedelta(seconds=number % 3600)).isoformat(),
+            "status": "200",
+            "input": {"content_type": "application/json", "encoding": "json", "data": body},
+            "output": {"content_type": "application/json", "encoding": "json", "data": '{"prediction": 0.5}'},
+        }
+        lines.append(orjson.dumps(record))
+    text = b"\n".join(lines) + (b'\n{"event_id": "torn' if torn else b"\n")
+    store.put(capture_key("credit", "Credit", hour, f"{name}.jsonl.zst"), zstandard.compress(text))
+
+
+@pytest.fixture
+def monitor(store: Store) -> Monitor:
+    """A monitor with a baseline, in the store."""
+    monitor = Monitor("credit")
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(people(5_000, 1)))
+    return monitor
+
+
+def record_of(store: Store, window: Window = WINDOW) -> Run:
+    return loads(store.get(run_key("credit", window)))
+
+
+def test_a_good_hour_leaves_state_report_statistics_and_a_run_record(store: Store, monitor: Monitor) -> None:
+    put(store, people(800, 2), torn=True)
+    report = run(monitor, WINDOW, store)
+    assert (report.status, report.rows) == ("ok", 800)
+    assert dumps(load_report(store, "credit", WINDOW)) == dumps(report)
+    profile, _ = load_profile(store, "credit", HOUR)
+    assert profile.rows == 800
+    record = record_of(store)
+    assert (record.status, record.rows, record.tally.requests, record.tally.rejected, record.files) == ("ok", 800, 801, 1, 1)
+    assert record.started <= record.ended
+    statistics = json.loads(store.get(report_key("credit", WINDOW, "statistics.json")))
+    assert statistics["dataset"]["item_count"] == 800
+    assert not store.exists(report_key("credit", WINDOW, "constraint_violations.json"))
+    rejected = [entry.key for entry in store.list("records/") if "rejected" in entry.key]
+    assert b"torn" in store.get(rejected[0])
+
+
+def test_a_bad_hour_writes_violations_and_a_mended_one_removes_them(store: Store, monitor: Monitor) -> None:
+    put(store, people(800, 2).assign(city="Geneva"))
+    assert run(monitor, WINDOW, store).status == "violations"
+    doc = json.loads(store.get(report_key("credit", WINDOW, "constraint_violations.json")))
+    checks = {(entry["feature_name"], entry["constraint_check_type"]) for entry in doc["violations"]}
+    assert ("city", "categorical_values_check") in checks
+    assert ("city", "baseline_drift_check") in checks
+    put(store, people(800, 2))
+    assert run(monitor, WINDOW, store).status == "ok"
+    assert not store.exists(report_key("credit", WINDOW, "constraint_violations.json"))
+
+
+def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -> None:
+    put(store, people(800, 2))
+    run(monitor, WINDOW, store)
+    before = {entry.key: entry.version for entry in store.list("states/") + store.list("records/")}
+    run(monitor, WINDOW, store)
+    assert {entry.key: entry.version for entry in store.list("states/") + store.list("records/")} == before
+    put(store, people(300, 3), name="late")
+    assert run(monitor, WINDOW, store).rows == 1_100
+    assert store.exists(state_key("credit", HOUR))
+
+
+def test_a_longer_window_is_the_merge_of_its_hours(store: Store, monitor: Monitor) -> None:
+    first, second = people(400, 2), people(500, 3)
+    put(store, first)
+    put(store, second, hour=HOUR + timedelta(hours=1))
+    report = run(monitor, Window(HOUR, HOUR + timedelta(hours=2)), store)
+    assert report.rows == 900
+    mean = pd.concat([first, second])["age"].mean()
+    assert report.metric("mean", "age").value == pytest.approx(mean)
+    assert newest_window(store, "credit") == Window(HOUR, HOUR + timedelta(hours=2))
+
+
+def test_an_empty_hour_is_insufficient(store: Store, monitor: Monitor) -> None:
+    put(store, people(10, 2))
+    report = run(monitor, Window.hour(HOUR + timedelta(hours=5)), store)
+    assert (report.status, report.rows, report.violations) == ("insufficient", 0, ())
+    few = run(monitor, WINDOW, store)
+    assert few.status == "insufficient"
+    assert few.metric("mean", "age").status == "ok"
+
+
+def test_without_a_baseline_nothing_is_judged(store: Store) -> None:
+    put(store, people(500, 2))
+    report = run(Monitor("credit"), WINDOW, store)
+    assert report.status == "insufficient"
+    assert "no baseline" in report.insufficient
+
+
+def test_through_ray_data_the_report_is_the_same(store: Store, monitor: Monitor, ray_session: str) -> None:
+    for number in range(3):
+        put(store, people(500, number).assign(city="Geneva"), name=f"part{number}")
+    near = run(monitor, WINDOW, store, engine="local")
+    for prefix in ("states/", "records/"):
+        for entry in store.list(prefix):
+            store.delete(entry.key)
+    far = run(monitor, WINDOW, store, engine="ray")
+    assert dump(far) == dump(near)
+    assert record_of(store).engine == "ray"
+
+
+def test_auto_chooses_by_bytes(store: Store, monitor: Monitor, ray_session: str) -> None:
+    put(store, people(500, 2))
+    run(monitor, WINDOW, store, ray_from_bytes=10**9)
+    assert record_of(store).engine == "local"
+    run(monitor, WINDOW, store, ray_from_bytes=1)
+    assert record_of(store).engine == "ray"
+
+
+def test_files_on_ray_fold_as_in_process(store: Store, tmp_path, ray_session: str) -> None:
+    frames = [people(3_000, seed) for seed in range(4)]
+    for number, frame in enumerate(frames):
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+    monitor = Monitor("credit")
+    baseline = monitor.fit(pd.concat(frames))
+    zero = monitor.zero(baseline.schema)
+    near, far = fold(str(tmp_path / "*.parquet"), zero), fold(str(tmp_path / "*.parquet"), zero, "ray")
+    assert near.rows == far.rows == 12_000
+    assert near.states[0] == far.states[0]
+
+
+def test_a_dataset_of_the_users_own_is_folded_on_ray(ray_session: str, tmp_path) -> None:
+    import ray
+
+    frame = people(4_000, 1)
+    frame.to_parquet(tmp_path / "x.parquet")
+    monitor = Monitor("credit")
+    baseline = monitor.fit(frame)
+    dataset = ray.data.read_parquet(str(tmp_path / "x.parquet")).map_batches(lambda batch: {**batch, "age": batch["age"] * 12})
+    report = monitor.evaluate(fold(dataset, monitor.zero(baseline.schema)), baseline)
+    assert report.rows == 4_000
+    assert {violation.constraint.column for violation in report.violations} == {"age"}
+
+
+@pytest.mark.parametrize(
+    ("window", "engine", "says"),
+    [
+        (Window(HOUR + timedelta(minutes=5), HOUR + timedelta(hours=1)), "auto", "not made of whole hours"),
+        (WINDOW, "spark", "expected one of auto, local, ray"),
+        (WINDOW, "auto", "nothing was captured for endpoint 'credit'"),
+    ],
+)
+def test_what_cannot_run_says_why(store: Store, monitor: Monitor, window: Window, engine: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        run(monitor, window, store, engine=engine)
+
+
+def test_a_failure_is_in_the_run_record(store: Store, monitor: Monitor) -> None:
+    put(store, people(500, 2))
+    damaged = next(entry.key for entry in store.list("baselines/") if entry.key.endswith("checks.json"))
+    store.put(damaged, b"{}")
+    with pytest.raises(Exception, match=r"checks\.json cannot be read"):
+        run(monitor, WINDOW, store)
+    record = record_of(store)
+    assert record.status == "failed"
+    assert "checks.json cannot be read" in record.error
+    assert overview(store)["monitors"][0]["status"] == "failed"
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[dict]]]:
+    """A real HTTP server that remembers what it was told."""
+    heard: list[dict] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/alarm", heard
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_violation_reaches_the_sinks_and_a_good_hour_does_not(store: Store, monitor: Monitor, listener) -> None:
+    url, heard = listener
+    told = Monitor("credit", sinks=(Webhook(url), Webhook("http://127.0.0.1:9/", attempts=1)))
+    put(store, people(800, 2))
+    run(told, WINDOW, store)
+    assert heard == []
+    put(store, people(800, 2).assign(city="Geneva"), name="b")
+    run(told, WINDOW, store)
+    assert len(heard) == 1
+    assert any("Geneva" in str(violation) for violation in heard[0]["violations"])
+    assert list(record_of(store).sinks) == ["webhook-2"]
+
+
+def test_the_newest_baseline_counts(store: Store, monitor: Monitor) -> None:
+    later = monitor.fit(people(900, 9), created=datetime(2099, 1, 1, tzinfo=timezone.utc))
+    save_baseline(store, later)
+    assert latest_baseline(store, "credit").version == "20990101T000000Z"
