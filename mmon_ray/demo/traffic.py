@@ -1,0 +1,60 @@
+"""The demonstration's traffic: requests over HTTP, whose event times lie in the hour they are meant for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmon_ray.demo.model import plain_rows
+from mmon_ray.errors import MonitorError
+from mmon_ray.window import Window, iso
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["broken", "send"]
+
+_CONCURRENT = 16
+
+
+def broken(frame: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
+    """The same people after a careless release: `age` became optional, hours come in minutes, and `workclass` has a new value."""
+    rng = np.random.default_rng(seed)
+    changed = frame.copy()
+    changed["age"] = frame["age"].astype(float).where(rng.random(len(frame)) >= 0.12)
+    changed["hours_per_week"] = frame["hours_per_week"] * 60
+    changed.loc[rng.random(len(frame)) < 0.08, "workclass"] = "Gig-platform"
+    return changed
+
+
+def send(url: str, frame: pd.DataFrame, window: Window, progress: Callable[[int], None] = lambda sent: None) -> None:
+    """Send every row as one request, with event times spread evenly over the window.
+
+    errors   MonitorError when the application does not answer 200
+    """
+    bodies = [json.dumps(row) for row in plain_rows(frame)]
+    step = (window.end - window.start) / len(bodies)
+    asyncio.run(_send(url, bodies, window.start, step, progress))
+
+
+async def _send(url: str, bodies: list[str], start: datetime, step: timedelta, progress: Callable[[int], None]) -> None:
+    import aiohttp
+
+    queue = iter(enumerate(bodies))
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        for number, body in queue:
+            headers = {"Content-Type": "application/json", "X-Mmon-Event-Time": iso(start + number * step)}
+            async with session.post(url, data=body, headers=headers) as answer:
+                text = await answer.text()
+                if answer.status != 200:
+                    raise MonitorError(f"the demo's application answered {answer.status}: {text[:200]}")
+            progress(1)
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(worker(session) for _ in range(_CONCURRENT)))

@@ -1,0 +1,131 @@
+"""A report on the terminal: one row a feature with its histogram, baseline against now, and a sentence a violation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmon_ray.report import Constraint, Histogram, Metric, Report, Violation
+
+__all__ = ["Row", "bars", "print_report", "render", "rows"]
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_COLOURS = {"ok": "green", "violated": "bold red", "insufficient": "yellow", "undefined": "yellow"}
+_ORDER = {"violated": 0, "insufficient": 1, "undefined": 1, "ok": 2}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the table says of one feature: the metric that matters most, and what it is held against."""
+
+    feature: str
+    status: str
+    metric: Metric
+    constraint: Constraint
+    histogram: Histogram | None
+
+
+def rows(report: Report) -> list[Row]:
+    """One row a feature, those with violations first, then in the order of the report."""
+    found = {(metric.name, metric.column): metric for metric in report.metrics}
+    broken = {(violation.constraint.name, violation.constraint.column): violation for violation in report.violations}
+    pictures = {histogram.column: histogram for histogram in report.histograms}
+    best: dict[str, tuple[tuple[float, ...], Row]] = {}
+    for constraint in report.constraints:
+        metric = found.get((constraint.name, constraint.column))
+        if metric is None or not constraint.column or not constraint.enabled:
+            continue
+        status = "violated" if (constraint.name, constraint.column) in broken else metric.status
+        # A picture explains a distance, so a violated distance is shown before other violations.
+        rank = (_ORDER[status], _ORDER.get(metric.status, 2), -_closeness(metric, constraint))
+        row = Row(constraint.column, status, metric, constraint, pictures.get(constraint.column))
+        if constraint.column not in best or rank < best[constraint.column][0]:
+            best[constraint.column] = (rank, row)
+    return sorted((row for _, row in best.values()), key=lambda row: _ORDER[row.status] > 0)
+
+
+def bars(shares: Sequence[float]) -> str:
+    """Shares as a line of block characters, the largest at full height; an empty bar is a space."""
+    top = max(shares, default=0.0)
+    if top <= 0:
+        return " " * len(shares)
+    return "".join(" " if share <= 0 else _BLOCKS[min(len(_BLOCKS) - 1, int(share / top * len(_BLOCKS)))] for share in shares)
+
+
+def render(report: Report) -> RenderableType:
+    """The report as something that rich prints."""
+    parts: list[RenderableType] = [_title(report)]
+    shown = rows(report)
+    if shown:
+        parts.append(_table(shown))
+    if report.insufficient:
+        parts.append(Text(f"Not judged: {report.insufficient}.", style="yellow"))
+    for kind, reason in report.errors.items():
+        parts.append(Text(f"The analysis '{kind}' failed: {reason}", style="bold red"))
+    if report.violations:
+        parts.append(_sentences(report.violations))
+    return Group(*parts)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the report."""
+    console.print(render(report))
+
+
+def _title(report: Report) -> Text:
+    count = len(report.violations)
+    words = {
+        "ok": ("no violations", "bold green"),
+        "violations": (f"{count} violation{'s' * (count != 1)}", "bold red"),
+        "insufficient": ("not enough data to judge", "bold yellow"),
+        "error": ("an analysis failed", "bold red"),
+    }[report.status]
+    return Text.assemble((f"{report.monitor}", "bold"), f"  {report.window or ''} UTC  {report.rows:,} rows  ", words)
+
+
+def _sentences(violations: Iterable[Violation]) -> Table:
+    lines = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)  # a grid, so that long sentences hang below their own start
+    for violation in violations:
+        lines.add_row(Text("✗", "bold red"), Text(violation.message))
+    return lines
+
+
+def _table(shown: Sequence[Row]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("feature", "status", "baseline", "now", "metric", "limit"):
+        table.add_column(name, no_wrap=True)
+    for row in shown:
+        before = bars(row.histogram.baseline) if row.histogram else ""
+        after = bars(row.histogram.now) if row.histogram else ""
+        colour = _COLOURS[row.status]
+        value = f"{row.metric.name} {_number(row.metric.value)}"
+        table.add_row(row.feature, Text(row.status, colour), Text(before, "cyan"), Text(after, colour), value, _limit(row.constraint))
+    return table
+
+
+def _limit(constraint: Constraint) -> str:
+    if math.isinf(constraint.lower):
+        return f"≤ {_number(constraint.upper)}"
+    if math.isinf(constraint.upper):
+        return f"≥ {_number(constraint.lower)}"
+    if constraint.lower == -constraint.upper:
+        return f"±{_number(constraint.upper)}"
+    return f"{_number(constraint.lower)} … {_number(constraint.upper)}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _closeness(metric: Metric, constraint: Constraint) -> float:
+    """How much of the allowed way a value has gone: 1 is at the limit."""
+    if math.isnan(metric.value):
+        return 0.0
+    if not math.isinf(constraint.upper):
+        return abs(metric.value) / constraint.upper if constraint.upper else float(metric.value > 0)
+    return 0.0 if metric.value >= constraint.lower else (constraint.lower - metric.value) / max(1 - constraint.lower, 0.05)
