@@ -5,6 +5,7 @@
     python benchmarks/profile.py --peers --venvs DIR # keeps the environments in DIR for the next time
 
 One thread everywhere; seconds of the processor, so that others on the machine disturb less.
+Ours always includes the decode; of the others only duckdb does, they are given a frame.
 Rounds are interleaved; the table shows medians, and the spread of the ratios over the rounds.
 Writes benchmarks/results/profile.json.
 """
@@ -148,7 +149,7 @@ PEERS = {
     ),
     "TFDV": (
         [
-            # Named to the version: pip tries for an hour otherwise.
+            # Named to the version: without that pip had not decided after ten minutes.
             "tensorflow-data-validation==1.16.1",
             "tfx-bsl==1.16.1",
             "apache-beam[gcp]==2.60.0",

@@ -3,7 +3,8 @@
 A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
 What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
 `{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays.
-Nothing is imported by path and nothing is unpickled when reading.
+Nothing is imported by path and nothing is unpickled when reading. numpy and Arrow are imported where they are met: the uploader of every
+serving node has this module in memory.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
 from mmon_ray.errors import InputError, StateError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 __all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "resolve"]
 
@@ -72,15 +75,11 @@ def dump(value: Any) -> JSON:
         return [dump(item) for item in value]
     if isinstance(value, Mapping):
         return _dump_mapping(value)
-    if isinstance(value, (np.integer, np.floating, np.bool_)):
-        return dump(value.item())
     if isinstance(value, datetime):
         return _dump_time(value)
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, pa.Table):
-        return _dump_table(value)
-    raise StateError(f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes")
+    return _dump_foreign(value)
 
 
 def load(doc: JSON) -> Any:
@@ -200,6 +199,17 @@ def _dump_time(value: datetime) -> JSON:
     return {"$time": value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")}
 
 
+def _dump_foreign(value: Any) -> JSON:
+    import numpy as np
+    import pyarrow as pa
+
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        return dump(value.item())
+    if isinstance(value, pa.Table):
+        return _dump_table(value)
+    raise StateError(f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes")
+
+
 def _dump_table(table: pa.Table) -> JSON:
     doc = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -214,6 +224,8 @@ def _dump_table(table: pa.Table) -> JSON:
 
 
 def _lists(item: Any) -> JSON:
+    import numpy as np
+
     if not isinstance(item, np.ndarray):
         return [_lists(part) for part in item]
     if item.ndim != 1:
@@ -229,6 +241,8 @@ def _arrays(doc: JSON, dtype: str) -> Any:
 
 
 def _vector(doc: JSON, dtype: str) -> np.ndarray:
+    import numpy as np
+
     try:
         return np.asarray(doc, dtype)
     except TypeError:  # NaN and infinities are tagged
@@ -240,10 +254,14 @@ def _load_time(body: str) -> datetime:
 
 
 def _load_table(body: dict[str, JSON]) -> pa.Table:
+    import pyarrow as pa
+
     return pa.table({name: pa.array(load(values), _arrow_type(type_name)) for name, (type_name, values) in body.items()})
 
 
 def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
     if name.startswith("timestamp["):
         unit, _, zone = name[len("timestamp[") : -1].partition(", tz=")
         return pa.timestamp(unit, zone or None)

@@ -80,7 +80,7 @@ def _rows(body: Any, answer: Payload | None, schema: Schema) -> list[Mapping[str
     if isinstance(body, Mapping):
         return _rows_of_object(body, answer, schema)
     if isinstance(body, list):
-        if any(isinstance(item, (Mapping, list)) for item in body):
+        if _nested(body):
             return [_row(item, schema) for item in body]
         texts = len(body) != len(_features(schema)) and all(isinstance(item, str) for item in body)
         return [_row(item, schema) for item in body] if texts or not body else [_by_position(body, schema)]
@@ -103,7 +103,7 @@ def _rows_of_object(body: Mapping[str, Any], answer: Payload | None, schema: Sch
 
 
 def _nested(items: list[Any]) -> bool:
-    return bool(items) and isinstance(items[0], (Mapping, list))
+    return any(isinstance(item, (Mapping, list)) for item in items)
 
 
 def _splits(answer: Payload | None, count: int) -> bool:

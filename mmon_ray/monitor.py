@@ -104,7 +104,7 @@ class Monitor(Coded, kind="monitor"):
         return Baseline(self.name, version, source or opened.name, schema, profile, tuple(self._suggest(schema, profile)))
 
     def evaluate(self, profile: Profile, baseline: Baseline | None, window: Window | None = None) -> Report:
-        """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others stand."""
+        """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged."""
         report = Report(self.name, window, profile.rows, baseline=baseline.version if baseline else "")
         if not profile.rows:
             return replace(report, insufficient="the window has no rows")
@@ -123,10 +123,12 @@ class Monitor(Coded, kind="monitor"):
             metrics += [result for result in results if isinstance(result, Metric)]
             histograms += [result for result in results if isinstance(result, Histogram)]
             owner |= {(result.name, result.column): analysis for result in results if isinstance(result, Metric)}
-        violations = check(metrics, baseline.constraints, lambda m, c: owner[m.name, m.column].explain(m, c))
+        # What a failed analysis left unchecked is said once, in `errors`, not once a constraint.
+        judged = [one for one in baseline.constraints if not errors or (one.name, one.column) in owner]
+        violations = check(metrics, judged, lambda m, c: owner[m.name, m.column].explain(m, c))
         # A single sparse column does not make a window insufficient; a kind of metric that could be judged nowhere does.
-        judged = {metric.name for metric in metrics if metric.status == "ok"}
-        few = sorted({metric.detail for metric in metrics if metric.status == "insufficient" and metric.name not in judged})
+        known = {metric.name for metric in metrics if metric.status == "ok"}
+        few = sorted({metric.detail for metric in metrics if metric.status == "insufficient" and metric.name not in known})
         return replace(
             report,
             metrics=tuple(metrics),

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError
 from mmon_ray.instances import answers_of, instances_of
-from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key, records_prefix
+from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
 from mmon_ray.rows import concat, table_of
 from mmon_ray.schema import META, Schema
 from mmon_ray.store import Entry, Store
@@ -104,12 +105,12 @@ def compile_hour(
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     """
     entries = captured(store, endpoint, deployment, hour)
-    digest = _digest(entries, schema)
-    known = _known(store, endpoint, deployment, hour)
+    part = _Part(store, endpoint, deployment, hour, schema)
+    digest = hashlib.sha256("\n".join(f"{entry.key} {entry.version}" for entry in entries).encode()).hexdigest()[:32]
+    known = part.known()
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
         return known
-    part = _Part(store, endpoint, deployment, hour, schema)
     results = list(spread(part, list(enumerate(_parts(entries)))))
     made = Hour(
         digest,
@@ -118,11 +119,11 @@ def compile_hour(
         sum((tally for _, _, tally in results), Tally()),
     )
     written = {*made.keys, *(part.rejected_key(number) for number, (_, _, tally) in enumerate(results) if tally.rejected)}
-    for entry in store.list(records_prefix(endpoint, deployment, hour)):
-        if entry.key not in written and not entry.key.endswith(MANIFEST):
+    for entry in store.list(part.key("")):
+        if entry.key not in written and entry.key != part.key(MANIFEST):
             store.delete(entry.key)
     # Last: whoever sees the manifest sees all of its parts.
-    store.put(records_key(endpoint, deployment, hour, MANIFEST), dumps(made))
+    store.put(part.key(MANIFEST), dumps(made))
     return made
 
 
@@ -181,7 +182,11 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window) -> 
 
 @dataclass(frozen=True)
 class _Part:
-    """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers."""
+    """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers.
+
+    Rows without names and text without types are read by the baseline's columns, so monitors whose columns differ have
+    records of their own: `reading` is the first part of their files' names.
+    """
 
     store: Store
     endpoint: str
@@ -200,14 +205,27 @@ class _Part:
         sink = pa.BufferOutputStream()
         pq.write_table(concat(tables), sink, compression="zstd")
         body = sink.getvalue().to_pybytes()
-        key = records_key(self.endpoint, self.deployment, self.hour, f"part-{number:05d}.parquet")
+        key = self.key(f"part-{number:05d}.parquet")
         self.store.put(key, body)
         if rejected:
             self.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
         return key, len(body), tally
 
     def rejected_key(self, number: int) -> str:
-        return records_key(self.endpoint, self.deployment, self.hour, f"rejected-{number:05d}.jsonl")
+        return self.key(f"rejected-{number:05d}.jsonl")
+
+    def key(self, name: str) -> str:
+        return records_key(self.endpoint, self.deployment, self.hour, f"{self.reading}-{name}")
+
+    @cached_property
+    def reading(self) -> str:
+        columns = [(column.name, column.type, column.role) for column in self.schema or ()]
+        return hashlib.sha256(orjson.dumps(columns)).hexdigest()[:8]
+
+    def known(self) -> Hour | None:
+        key = self.key(MANIFEST)
+        known = loads(self.store.get(key)) if self.store.exists(key) else None
+        return known if isinstance(known, Hour) else None
 
 
 def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any]], int, int]:
@@ -265,16 +283,3 @@ def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         size += entry.size_bytes
     if part:
         yield part
-
-
-def _digest(entries: Sequence[Entry], schema: Schema | None) -> str:
-    text = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
-    return hashlib.sha256(text.encode() + (dumps(schema) if schema else b"")).hexdigest()[:32]
-
-
-def _known(store: Store, endpoint: str, deployment: str, hour: datetime) -> Hour | None:
-    key = records_key(endpoint, deployment, hour, MANIFEST)
-    if not store.exists(key):
-        return None
-    known = loads(store.get(key))
-    return known if isinstance(known, Hour) else None

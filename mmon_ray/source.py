@@ -207,7 +207,6 @@ def _read_csv(body: pa.Buffer, delimiter: str) -> pa.Table:
 
     return csv.read_csv(
         pa.BufferReader(body),
-        read_options=csv.ReadOptions(block_size=_block_size(body)),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
     )
@@ -222,19 +221,14 @@ def _read_json(body: pa.Buffer) -> pa.Table:
         rows = orjson.loads(text)
     else:
         try:
-            return _flattened(json.read_json(pa.BufferReader(body), read_options=json.ReadOptions(block_size=_block_size(body))))
-        except pa.ArrowInvalid:  # slower, and takes columns of mixed types
+            return _flattened(json.read_json(pa.BufferReader(body)))
+        except pa.ArrowInvalid:  # slower, and takes columns of mixed types and rows of any length
             rows = [orjson.loads(line) for line in bytes(text).splitlines() if line.strip()]
     if not rows:
         raise ValueError("it is empty")
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows are not objects")
     return table_of([flatten(row) for row in rows])
-
-
-def _block_size(body: pa.Buffer) -> int:
-    # The whole file is one block: Arrow infers types from the first block alone, and fails where a later one differs.
-    return int(min(max(body.size, 1) + 1, 2**31 - 1))
 
 
 @contextmanager

@@ -194,6 +194,7 @@ ANSWERS: dict[str, tuple[dict[str, Any] | None, int, list[dict[str, Any]] | None
     "nothing": (None, 2, [{}, {}]),
     "nothing read": (encode(Body(None)).payload, 2, [{}, {}]),
     "a matrix": (js([[[1]]]), 1, [{"prediction": "[[1]]"}]),
+    "half nested": (js([None, {}]), 1, [{"prediction": "[null,{}]"}]),
     "of a handle": (encode(freeze({"p": np.float32(0.5)})).payload, 1, [{"prediction.p": 0.5}]),
     "too few": (js([0.7]), 2, None),
     "too many": (js({"predictions": [1, 2, 3]}), 2, None),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -270,7 +271,8 @@ def rows_of(store: Store, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def names_in(store: Store, hour: datetime = TEN) -> list[str]:
-    return [entry.key.rpartition("/")[2] for entry in store.list(records_prefix("credit", "Model", hour))]
+    """The names of an hour's files, without their first part, which tells how they were read."""
+    return [entry.key.rpartition("/")[2].partition("-")[2] for entry in store.list(records_prefix("credit", "Model", hour))]
 
 
 def test_an_hour_is_made_once_and_again_when_a_late_object_comes(store: Store) -> None:
@@ -325,12 +327,27 @@ def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, mon
     again = compile_hour(store, "credit", "Model", TEN)
     assert names_in(store) == ["manifest.json", "part-00000.parquet", "rejected-00000.jsonl"]
     assert [row["age"] for row in rows_of(store, again.keys)] == [0, 1, 2]
-    rejected = store.get(f"{records_prefix('credit', 'Model', TEN)}rejected-00000.jsonl").splitlines()
+    rejected = store.get(rejected_key(store)).splitlines()
     assert [orjson.loads(kept)["line"] for kept in rejected] == ["torn {", "torn {"]
     for number in range(3):
         capture(store, f"a-{number}", line({"age": number}))
     compile_hour(store, "credit", "Model", TEN)
     assert names_in(store) == ["manifest.json", "part-00000.parquet"]
+
+
+def test_monitors_whose_columns_differ_do_not_undo_each_others_records(store: Store) -> None:
+    counting = Counting(store)
+    capture(store, "a-0", line({"age": 1}))
+    mine = compile_hour(counting, "credit", "Model", TEN, SCHEMA)
+    other = compile_hour(counting, "credit", "Model", TEN)
+    counting.written.clear()
+    assert compile_hour(counting, "credit", "Model", TEN, SCHEMA) == mine
+    assert compile_hour(counting, "credit", "Model", TEN) == other
+    assert counting.written == []
+    assert not set(mine.keys) & set(other.keys)
+    assert rows_of(store, mine.keys) == rows_of(store, other.keys)
+    learned = SCHEMA.replace({SCHEMA.columns[0].name: replace(SCHEMA.columns[0], domain=("a",))})
+    assert compile_hour(counting, "credit", "Model", TEN, learned) == mine  # a domain does not change how rows are read
 
 
 def test_records_outlive_the_capture_they_were_made_from(store: Store) -> None:
@@ -359,11 +376,11 @@ def test_objects_that_are_torn_empty_or_no_zstd_are_rejected_and_the_others_stan
     assert ages[-3:] == [-1, -2, -3]
     assert ages[:-3] == list(range(len(ages) - 3))  # the beginning of the torn one
     assert made.tally.rejected >= 3
-    assert any("torn object" in orjson.loads(kept)["line"] for kept in store.get(rejected_key()).splitlines())
+    assert any("torn object" in orjson.loads(kept)["line"] for kept in store.get(rejected_key(store)).splitlines())
 
 
-def rejected_key() -> str:
-    return f"{records_prefix('credit', 'Model', TEN)}rejected-00000.jsonl"
+def rejected_key(store: Store) -> str:
+    return next(entry.key for entry in store.list(records_prefix("credit", "Model", TEN)) if entry.key.endswith("rejected-00000.jsonl"))
 
 
 def test_an_hour_of_nothing_but_rejections_can_be_read_and_folded(store: Store) -> None:

@@ -190,6 +190,8 @@ def test_the_type_of_a_column_is_seen_in_the_whole_file(tmp_path: Path) -> None:
     ints = "\n".join(f"{number},x" for number in range(many))
     (table,) = list(open_source(written(tmp_path / "late.csv", f"a,b\n{ints}\n0.5,x\n")).batches())[-1:]
     assert table["a"].to_pylist()[-1] == 0.5
+    (long,) = open_source(written(tmp_path / "long.jsonl", '{"a": "' + "x" * 3_000_000 + '"}\n{"a": "y"}\n')).batches()
+    assert [len(value) for value in long["a"].to_pylist()] == [3_000_000, 1]
     text = "\n".join(f'{{"a": {number}}}' for number in range(many)) + '\n{"a": "late"}\n'
     batches = list(open_source(written(tmp_path / "late.jsonl", text)).batches())
     assert batches[-1]["a"].to_pylist()[-1] == "late"

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import inspect
 import os
+import sys
 import types
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, Literal, TypeVar
@@ -118,22 +119,25 @@ def _destructor(original: Function | None, settings: Settings) -> Function:
     if inspect.iscoroutinefunction(original):
 
         async def delete_async(self: Any) -> None:
-            _close(settings)
+            _close(settings, self)
             await original(self)
 
         return delete_async
 
     def delete(self: Any) -> None:
-        _close(settings)
+        _close(settings, self)
         if original is not None:
             original(self)
 
     return delete
 
 
-def _close(settings: Settings) -> None:
-    with contextlib.suppress(Exception):  # the interpreter may be half gone
-        close_recorder(settings)
+def _close(settings: Settings, owner: Any) -> None:
+    with contextlib.suppress(Exception):  # outside a replica, or the interpreter is half gone
+        serve = sys.modules["ray.serve"]
+        # A copy of the model that is merely collected must not end the recording.
+        if serve.get_replica_context().servable_object is owner:
+            close_recorder(settings)
 
 
 # --- wrappers of each flavour ---------------------------------------------------------------------------------------

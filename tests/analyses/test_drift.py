@@ -226,7 +226,10 @@ def test_an_analysis_that_fails_leaves_the_others_standing(monkeypatch: pytest.M
     monkeypatch.setattr(Drift, "finalize", fails)
     report = monitor.evaluate(fold(numbers(EVEN), monitor.zero(baseline.schema)), baseline)
     assert report.errors == {"drift": "ValueError: no luck"}
+    assert (report.status, report.violations) == ("error", ())  # said once, not once a constraint
     assert metric(report, "completeness").value == 1.0
+    empty = fold(pa.table({"x": pa.nulls(300, pa.float64())}), monitor.zero(baseline.schema))
+    assert {violation.constraint.name for violation in monitor.evaluate(empty, baseline).violations} == {"completeness"}
 
 
 # --- false alarms -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 
 import pytest
@@ -158,6 +159,13 @@ def test_a_generator_that_is_left_is_closed(drafts):
     assert next(stream) == 0
     stream.close()
     assert [draft.status for draft in drafts.drafts] == ([] if drafts.breaks else ["cancelled"])
+
+
+def test_the_end_of_a_copy_does_not_end_the_recording(drafts):
+    made = capture("e")(Model)
+    model = made()
+    copy.copy(model).__del__()
+    assert recorder._recorders[Settings("e")] is drafts
 
 
 def function(request):
