@@ -21,6 +21,7 @@ from mmon_ray.rows import concat, flatten, table_of, text_of
 
 __all__ = ["BATCH_ROWS", "Source", "file_batches", "open_source"]
 
+_HEAD_ROWS = 1_000
 BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
 _FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -74,10 +75,11 @@ def file_batches(path: str) -> Iterator[pa.Table]:
     """
     with _said(path):
         source = _opened(path)
-        with pq.ParquetFile(source) as opened:
+        with pq.ParquetFile(source, pre_buffer=False) as opened:
             text = [field.name for field in opened.schema_arrow if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
             footer = opened.metadata
-        with pq.ParquetFile(source, metadata=footer, read_dictionary=text) as file:
+        # Without pre_buffer: it would hold the whole compressed file.
+        with pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
                 yield _flattened(pa.Table.from_batches([batch]))
 
@@ -114,12 +116,12 @@ def _from_pandas(frame: Any) -> pa.Table:
 
 
 def _from_dataset(dataset: Any) -> Source:
-    schema = dataset.schema()
-    if schema is None:
-        raise InputError("the Ray dataset has no rows; give one with at least one block")
-    fields = pa.schema(list(zip(schema.names, schema.types, strict=True)))
+    try:
+        head = dataset.take_batch(_HEAD_ROWS, batch_format="pyarrow")  # a dataset made of frames knows no Arrow types before
+    except ValueError:
+        raise InputError("the Ray dataset has no rows; give one with at least one block") from None
     read = partial(dataset.iter_batches, batch_format="pyarrow")
-    return Source("a Ray dataset", _flattened(fields.empty_table()).schema, lambda: map(_flattened, read()), dataset=dataset)
+    return Source("a Ray dataset", _flattened(head).schema, lambda: map(_flattened, read()), dataset=dataset)
 
 
 def _from_iterable(items: Iterator[Any]) -> Source:

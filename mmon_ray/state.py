@@ -71,7 +71,7 @@ class Need(Coded, kind="need"):
 class Profile(State, kind="profile"):
     """The states of many needs over the same rows.
 
-    needs    distinct, in the order in which they were asked for
+    needs    distinct, by their columns
     states   one for each need; () is the zero
     rows     how many rows were folded
     """
@@ -86,8 +86,9 @@ class Profile(State, kind="profile"):
 
     @classmethod
     def zero(cls, needs: Iterable[Need]) -> Profile:
-        """The empty profile of some needs; equal needs are kept once."""
-        return cls(tuple(dict.fromkeys(needs)))
+        """The empty profile of some needs; equal needs are kept once, and those of one column stand together."""
+        # Together, because `columns` remembers what it has computed of the last column only.
+        return cls(tuple(sorted(dict.fromkeys(needs), key=lambda need: need.columns)))
 
     def update(self, batch: pa.Table) -> Self:
         """This profile and a batch; a column that the batch lacks counts as all missing."""
