@@ -141,7 +141,7 @@ def _fold_file(path: str, zero: Profile) -> Profile:
 
 def _fold_files(files: Sequence[str], zero: Profile) -> Profile:
     with ThreadPoolExecutor(max_workers=min(len(files), os.cpu_count() or 1)) as pool:
-        return reduce(Profile.merge, pool.map(partial(_fold_file, zero=zero), files), zero)
+        return _merged(pool.map(partial(_fold_file, zero=zero), files), zero)
 
 
 def _fold_on_ray(files: Sequence[str], zero: Profile) -> Profile:
@@ -161,11 +161,17 @@ def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
 
 
 def _merged(profiles: Iterable[Profile], zero: Profile) -> Profile:
-    """The profiles merged as a tree, neighbours first: sketches of like sizes meet."""
-    level = list(profiles)
-    while len(level) > 1:
-        level = [reduce(Profile.merge, level[start : start + 2]) for start in range(0, len(level), 2)]
-    return level[0] if level else zero
+    """The profiles merged as a tree, neighbours first: the same tree whoever folded them, and few are in memory at once."""
+    heap: list[tuple[int, Profile]] = []  # (how many profiles it is made of, profile), the counts falling powers of two
+    for profile in profiles:
+        size = 1
+        while heap and heap[-1][0] == size:
+            profile, size = heap.pop()[1].merge(profile), 2 * size
+        heap.append((size, profile))
+    while len(heap) > 1:
+        (_, right), (size, left) = heap.pop(), heap.pop()
+        heap.append((size, left.merge(right)))
+    return heap[0][1] if heap else zero
 
 
 def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -186,6 +192,7 @@ def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[A
     dataset = ray.data.from_items(numbered, override_num_blocks=tasks).map_batches(apply, batch_size=None)
     with _quiet("ray.data"):  # not before: the first dataset sets up Ray Data's logging
         dataset.context.enable_progress_bars = False
+        dataset.context.op_resource_reservation_enabled = False  # else half of the CPUs wait for operators that do not exist
         done = dataset.take_all()
     yield from (pickle.loads(row["result"]) for row in sorted(done, key=lambda row: row["order"]))
 
