@@ -164,10 +164,9 @@ def _merged(profiles: Iterable[Profile], zero: Profile) -> Profile:
     """The profiles merged as a tree, neighbours first: the same tree whoever folded them, and few are in memory at once."""
     heap: list[tuple[int, Profile]] = []  # (how many profiles it is made of, profile), the counts falling powers of two
     for profile in profiles:
-        size = 1
-        while heap and heap[-1][0] == size:
-            profile, size = heap.pop()[1].merge(profile), 2 * size
-        heap.append((size, profile))
+        heap.append((1, profile))
+        while len(heap) > 1 and heap[-2][0] == heap[-1][0]:
+            heap[-2:] = [(2 * heap[-1][0], heap[-2][1].merge(heap[-1][1]))]
     while len(heap) > 1:
         (_, right), (size, left) = heap.pop(), heap.pop()
         heap.append((size, left.merge(right)))
