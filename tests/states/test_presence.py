@@ -21,7 +21,8 @@ def test_a_batch_without_rows_says_nothing():
 
 
 def test_a_profile_hands_over_the_whole_batch():
-    profile = Profile.zero([Need(Moments(), ("gone",)), Need(Presence())]).update(pa.table({"a": [1, 2]}))
-    gone, presence = profile.states
+    needs = (Need(Moments(), ("gone",)), Need(Presence()))
+    profile = Profile.zero(needs).update(pa.table({"a": [1, 2]}))
+    gone, presence = map(profile.get, needs)
     assert (gone.rows, gone.missing) == (2, 2)
     assert presence.columns == {"a": 2}
