@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.columns import categories, codes
+from mmon_ray.columns.views import categories, codes
 from mmon_ray.state import State
 
 __all__ = ["Counts"]

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.buffers import EXACT, family, one
-from mmon_ray.columns import categories, numbers
-from mmon_ray.hashing import hash_floats, hash_values
+from mmon_ray.columns.buffers import EXACT, family, one
+from mmon_ray.columns.hashing import hash_floats, hash_values
+from mmon_ray.columns.views import categories, numbers
 from mmon_ray.state import State
 
 __all__ = ["Distinct"]
@@ -36,7 +36,7 @@ class Distinct(State, kind="distinct"):
 
     def update(self, batch: pa.Table) -> Self:
         """This sketch and a batch's first column."""
-        from mmon_ray import kernels
+        from mmon_ray.columns import kernels
 
         hashed = _hashes(batch)
         if not len(hashed):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.columns import numbers
+from mmon_ray.columns.views import numbers
 from mmon_ray.state import State
 
 __all__ = ["Moments"]
@@ -43,7 +43,7 @@ class Moments(State, kind="moments"):
 
     def update(self, batch: pa.Table) -> Self:
         """These moments and a batch's first column."""
-        from mmon_ray import kernels
+        from mmon_ray.columns import kernels
 
         seen = numbers(batch)
         counts = replace(self, rows=seen.rows, missing=seen.missing, infinite=seen.infinite)

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.buffers import scratch
 from mmon_ray.codec import array
-from mmon_ray.columns import numbers
+from mmon_ray.columns.buffers import scratch
+from mmon_ray.columns.views import numbers
 from mmon_ray.errors import StateError
 from mmon_ray.state import State
 
@@ -59,7 +59,7 @@ class Quantiles(State, kind="quantiles"):
 
     def update(self, batch: pa.Table) -> Self:
         """This sketch and the finite numbers of a batch's first column."""
-        from mmon_ray.selection import every
+        from mmon_ray.columns.selection import every
 
         values = numbers(batch).values
         if not len(values):
@@ -192,7 +192,7 @@ class Quantiles(State, kind="quantiles"):
 
 def _put(levels: list[np.ndarray], height: int, items: np.ndarray) -> None:
     """Merges sorted items into a level, making it if need be; the arrays given are not written to."""
-    from mmon_ray import kernels
+    from mmon_ray.columns import kernels
 
     while len(levels) <= height:
         levels.append(np.empty(0))

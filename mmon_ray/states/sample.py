@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import Self
 
-from mmon_ray.buffers import family, text
-from mmon_ray.hashing import hash_floats, hash_values
+from mmon_ray.columns.buffers import family, text
+from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.state import State
 
 __all__ = ["Sample"]

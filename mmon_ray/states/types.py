@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import Self
 
-from mmon_ray.buffers import family
-from mmon_ray.columns import Categories, categories, numbers
+from mmon_ray.columns.buffers import family
+from mmon_ray.columns.views import Categories, categories, numbers
 from mmon_ray.state import State
 
 __all__ = ["Types"]
@@ -39,7 +39,7 @@ class Types(State, kind="types"):
 
     def update(self, batch: pa.Table) -> Self:
         """These counts and a batch's first column."""
-        from mmon_ray import kernels
+        from mmon_ray.columns import kernels
 
         make = type(self)
         kind = family(batch.schema.field(0).type)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from mmon_ray.buffers import scratch
+from mmon_ray.columns.buffers import scratch
 
 NO_CACHE = """
 import sys
@@ -16,7 +16,7 @@ from numba.core import caching
 import pyarrow as pa
 from mmon_ray.states import Moments
 assert Moments().update(pa.table({"x": [1.0, 2.0, None]})).mean == 1.5
-from mmon_ray import kernels
+from mmon_ray.columns import kernels
 assert not isinstance(kernels.moments._cache, caching.FunctionCache)
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmon_ray.kernels import kernel
+from mmon_ray.columns.kernels import kernel
 
 __all__ = ["every"]
 

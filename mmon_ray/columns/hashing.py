@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.buffers import EXACT, encode, family, floats, raw, scratch, text, valid
+from mmon_ray.columns.buffers import EXACT, encode, family, floats, raw, scratch, text, valid
 
 __all__ = ["hash_floats", "hash_values"]
 
 
 def hash_floats(values: np.ndarray) -> np.ndarray:
     """A 64-bit hash of each float64."""
-    from mmon_ray import kernels
+    from mmon_ray.columns import kernels
 
     bits = values.view(np.uint64)
     bits.flags.writeable = False
@@ -59,7 +59,7 @@ def _hash_numbers(array: pa.Array) -> np.ndarray:
 
 
 def _hash_text(array: pa.Array) -> np.ndarray:
-    from mmon_ray import kernels
+    from mmon_ray.columns import kernels
 
     out = scratch(len(array)).view(np.uint64)
     _, offsets, data = array.buffers()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.buffers import encode, family, floats, one, raw, scratch, valid
+from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, valid
 
 __all__ = ["Categories", "Numbers", "categories", "codes", "numbers"]
 
@@ -104,7 +104,7 @@ def _encoded(batch: pa.Table, index: int) -> pa.DictionaryArray:
 
 
 def _numbers(column: pa.ChunkedArray) -> Numbers:
-    from mmon_ray import kernels
+    from mmon_ray.columns import kernels
 
     if family(column.type) not in ("boolean", "integer", "fraction"):
         return Numbers(len(column), _nulls(column), 0, 0, np.empty(0))
@@ -131,7 +131,7 @@ def _nulls(column: pa.ChunkedArray) -> int:
 
 
 def _categories(encoded: pa.DictionaryArray) -> Categories:
-    from mmon_ray import kernels
+    from mmon_ray.columns import kernels
 
     present = valid(encoded.indices)
     found = raw(encoded.indices).astype(np.int32, copy=False)
