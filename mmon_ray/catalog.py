@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmon_ray import analyses, sinks
 from mmon_ray.codec import Coded, dump, dumps, load, loads
 from mmon_ray.errors import InputError, MissingKey, StateError
 from mmon_ray.formats import sagemaker
@@ -52,6 +53,9 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=Coded)
+
+# A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
+KINDS = (analyses, sinks)
 
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 _FORM = pa.schema([("columns", pa.list_(pa.string())), ("kind", pa.string()), ("need", pa.string()), ("state", pa.string())])

@@ -86,7 +86,7 @@ def main(ctx: click.Context, uri: str, as_json: bool) -> None:
     ctx.obj = _Context(uri, as_json)
 
 
-@main.command()
+@main.command(short_help="A model, its traffic and a fault, explained.")
 @click.option("--keep", is_flag=True, help="Leave the application running until Ctrl-C.")
 @click.option("--port", default=0, metavar="N", help="Port of the application.  [default: a free one]")
 @_pass
@@ -105,7 +105,7 @@ def demo(context: _Context, keep: bool, port: int) -> None:
             _wait(context, played.url)
 
 
-@main.command()
+@main.command(short_help="Learn what is normal, from data or traffic.")
 @click.argument("name")
 @click.argument("data", required=False)
 @click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
@@ -163,7 +163,7 @@ def baseline(
     context.answer(doc, show)
 
 
-@main.command()
+@main.command(short_help="Analyse a window of captured traffic.")
 @click.argument("name")
 @click.option(
     "--window",
@@ -194,7 +194,7 @@ def run(context: _Context, name: str, window_text: str | None, engine: str, ray_
     _exit(report)
 
 
-@main.command()
+@main.command(short_help="Show a report that was made before.")
 @click.argument("name")
 @click.option("--window", "window_text", metavar="HOUR", help="Which report.  [default: the newest]")
 @_pass
@@ -231,7 +231,7 @@ def list_all(context: _Context) -> None:
     context.answer(found, show)
 
 
-@main.command()
+@main.command(short_help="Check this machine.")
 @_pass
 def doctor(context: _Context) -> None:
     """Check this machine: versions, the store, the spool, the compiler cache, Ray."""

@@ -167,6 +167,16 @@ def test_several_deployments_must_be_told_apart(learned: Path) -> None:
     assert "several captured deployments" in json.loads(runs[0].read_text())["error"]
 
 
+def test_each_command_works_in_a_process_of_its_own(learned: Path) -> None:
+    """What an earlier command has imported must not be needed by a later one."""
+    code = "import sys; from mmon_ray.cli import main; main(sys.argv[1:])"
+    for words in (["run", "credit"], ["report", "credit"], ["list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--store", learned, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def test_help_is_quick_and_names_the_commands() -> None:
     code = "import sys; from mmon_ray.cli import main; main(['--help'], standalone_mode=False); assert 'ray' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
