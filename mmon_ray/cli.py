@@ -265,11 +265,12 @@ def _exit(report: Any) -> None:
 
 def _wait(context: _Context, url: str) -> None:
     import signal
-    import threading
 
     context.console.print(f"\nThe application answers at {url}; Ctrl-C ends it. Try:")
     context.console.print(f'  curl -X POST {url} -d \'{{"age": 44, "education_num": 13, "hours_per_week": 45}}\'', soft_wrap=True)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        context.console.print("ending")

@@ -106,6 +106,9 @@ def parse_time(text: str) -> datetime:
     cleaned = text.strip().replace("Z", "+00:00")
     if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d", cleaned):
         cleaned += ":00"
+    # Python 3.10 reads fractions of three or six digits only, and offsets with a colon only.
+    cleaned = re.sub(r"\.(\d+)", lambda found: f".{found[1][:6]:0<6}", cleaned)
+    cleaned = re.sub(r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)?$", lambda found: f"{found[1]}:{found[2] or '00'}", cleaned)
     try:
         moment = datetime.fromisoformat(cleaned)
         return utc(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))

@@ -111,3 +111,12 @@ def test_the_hours_before_a_moment_are_whole_and_over() -> None:
 
 def test_now_is_aware() -> None:
     assert now().utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-22T10:05:59.5Z", "2026-11-22T12:05:59.500000000+0200", "2026-11-22T12:05:59.50+02", "2026-11-22T10:05:59.500"],
+)
+def test_every_python_reads_the_same_times(text: str) -> None:
+    """3.10 by itself reads neither these fractions nor these offsets."""
+    assert parse_time(text) == datetime(2026, 11, 22, 10, 5, 59, 500_000, tzinfo=timezone.utc)
