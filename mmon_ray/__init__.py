@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmon_ray.analyses import DataQuality, Drift
     from mmon_ray.analysis import Analysis
-    from mmon_ray.capture import capture, drain
+    from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.monitor import Baseline, Monitor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mmon_ray.analyses": ("DataQuality", "Drift"),
     "mmon_ray.analysis": ("Analysis",),
-    "mmon_ray.capture": ("capture", "drain"),
+    "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
@@ -75,6 +75,7 @@ __all__ = [
     "Webhook",
     "Window",
     "capture",
+    "capture_batch",
     "check",
     "drain",
     "fold",

@@ -25,6 +25,7 @@ __all__ = [
     "checked_key",
     "checked_name",
     "checked_prefix",
+    "control_key",
     "endpoint_prefix",
     "hour_of",
     "monitor_key",
@@ -55,6 +56,11 @@ def capture_prefix(endpoint: str, deployment: str, hour: datetime) -> str:
 def capture_folder(endpoint: str, deployment: str) -> str:
     """The folder of a deployment's capture, below which lie yyyy/mm/dd/hh."""
     return f"{endpoint_prefix(endpoint)}{checked_name(deployment, 'deployment')}/"
+
+
+def control_key(endpoint: str) -> str:
+    """Where it is said how an endpoint is captured from now on."""
+    return f"control/{checked_name(endpoint, 'endpoint')}.json"
 
 
 def hour_of(prefix: str) -> datetime:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins  # a store has a method named list
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+from urllib.parse import parse_qs, quote
 
 from mmon_ray.errors import InputError, MissingKey, StoreError
 from mmon_ray.keys import checked_key, checked_prefix
@@ -64,8 +66,10 @@ class Store(Protocol):
 def open_store(uri: str | os.PathLike[str] = "") -> Store:
     """The store that a text names: a folder, or `s3://bucket/prefix`. Nothing is read or written yet.
 
+    S3 encrypts what is written to `s3://bucket/prefix?sse=AES256`, or with a key of KMS to `?sse=aws:kms&kms_key_id=...`.
+
     uri      "" is the environment's MMON_STORE, else the folder ~/.mmon
-    errors   InputError for another scheme or a URI without a bucket
+    errors   InputError for another scheme, a URI without a bucket or with other options
     """
     text = os.fspath(uri) or os.environ.get("MMON_STORE") or "~/.mmon"
     scheme, separator, rest = text.partition("://")
@@ -73,10 +77,13 @@ def open_store(uri: str | os.PathLike[str] = "") -> Store:
         return FolderStore(Path(text).expanduser().absolute())
     if scheme == "file":
         return FolderStore(Path(rest).expanduser().absolute())
-    bucket, _, prefix = rest.partition("/")
+    # Whoever joins a key to a store's URI puts it behind the options.
+    found = _OPTIONS.search(rest)
+    options = _put_options(found[1], text) if found else {}
+    bucket, _, prefix = _OPTIONS.sub("", rest, count=1).partition("/")
     if scheme != "s3" or not bucket:
         raise InputError(f"'{text}' is not a store; write a folder or s3://bucket/prefix")
-    return S3Store(bucket, checked_prefix(prefix.strip("/")))
+    return S3Store(bucket, checked_prefix(prefix.strip("/")), options)
 
 
 # --- a local folder -------------------------------------------------------------------------------------------------
@@ -214,7 +221,7 @@ def _reason(error: OSError) -> str:
 class S3Store:
     """Objects in an S3 bucket; endpoint, region and credentials by boto3's own rules (environment, profile, role).
 
-    put_options   more arguments of every put_object call (server-side encryption goes here)
+    put_options   more arguments of every put_object call: ServerSideEncryption and SSEKMSKeyId
     """
 
     bucket: str
@@ -223,8 +230,9 @@ class S3Store:
 
     @property
     def uri(self) -> str:
-        """`s3://bucket/prefix`."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        """`s3://bucket/prefix`, and `?sse=...` if it encrypts; a key joined to it with `/` names an object."""
+        given = [f"{name}={quote(self.put_options[option], safe=':')}" for name, option in _SSE.items() if option in self.put_options]
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/") + ("?" + "&".join(given) if given else "")
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object, whole or not at all, over any older one."""
@@ -296,6 +304,22 @@ class S3Store:
         raise StoreError(f"S3 cannot serve '{key}' of {self.uri} ({said}); check the store, then try again") from None
 
 
+_SSE = {"sse": "ServerSideEncryption", "kms_key_id": "SSEKMSKeyId"}
+# The options end at the next `/`, unless it is that of a key's ARN or alias.
+_OPTIONS = re.compile(r"/?\?((?:[^/]|(?<=:key)/|(?<=alias)/)*)")
+
+
+def _put_options(text: str, uri: str) -> dict[str, str]:
+    given = parse_qs(text, keep_blank_values=True)
+    sse = given.get("sse", [""])
+    kinds = ("AES256", "aws:kms", "aws:kms:dsse")
+    if set(given) - set(_SSE) or any(len(values) > 1 for values in given.values()) or sse[0] not in kinds:
+        raise InputError(f"'{uri}' has options that S3 does not know; write ?sse=AES256, or ?sse=aws:kms&kms_key_id=KEY")
+    if "kms_key_id" in given and (sse[0] == "AES256" or not given["kms_key_id"][0]):
+        raise InputError(f"'{uri}' names a key for {sse[0]}; a key goes with ?sse=aws:kms&kms_key_id=KEY")
+    return {_SSE[name]: values[0] for name, values in given.items()}
+
+
 _CREDENTIALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 
@@ -306,8 +330,8 @@ def _client(environment: tuple[tuple[str, str], ...]) -> Any:
     import boto3
     from botocore.config import Config
 
-    # At most 3 tries of 5 s to connect: an unreachable endpoint is an error within seconds, not minutes.
-    config = Config(retries={"mode": "standard"}, connect_timeout=5, max_pool_connections=32, tcp_keepalive=True)
+    # At most 3 tries of 5 s to connect and 15 s to answer: one server that hangs must not hold up an uploader for minutes.
+    config = Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=15, max_pool_connections=32, tcp_keepalive=True)
     return boto3.session.Session().client("s3", config=config)
 
 

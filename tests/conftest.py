@@ -24,6 +24,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+# The bound of a nearly full disk is tested where it is named; no other test should depend on how full this one is.
+os.environ["MMON_SPOOL_MAX_DISK"] = "1"
+
+
 @pytest.fixture(scope="session")
 def _environment():
     """The session's own spool and store, so that no test touches the user's ~/.mmon."""

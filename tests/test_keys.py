@@ -22,6 +22,7 @@ def test_every_key_has_its_place():
         keys.endpoint_prefix("shop"): "capture/shop/",
         keys.records_prefix("shop", "Ranker", hour): "records/shop/Ranker/2026/01/02/03/",
         keys.records_key("shop", "Ranker", hour, "part-0.parquet"): "records/shop/Ranker/2026/01/02/03/part-0.parquet",
+        keys.control_key("shop"): "control/shop.json",
         keys.monitor_key("m"): "monitors/m.json",
         keys.baseline_key("m", "v1", "statistics.json"): "baselines/m/v1/statistics.json",
         keys.state_key("m", hour): "states/m/2026/01/02/03.parquet",

@@ -1,6 +1,7 @@
 """Capture: what a deployment was asked and what it answered, recorded beside the model and shipped to the store.
 
 The package can be called: `@mmon_ray.capture("credit")` is `mmon_ray.capture.capture("credit")`, whichever was imported first.
+`mmon_ray.capture:build_app` is the import path of a Serve config file.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import sys
 import types
 from typing import Any
 
+from mmon_ray.capture.batch import capture_batch
+from mmon_ray.capture.doors import build_app, capture
 from mmon_ray.capture.payload import decode
 from mmon_ray.capture.uploader import drain
-from mmon_ray.capture.wrap import capture
 
-__all__ = ["capture", "decode", "drain"]
+__all__ = ["build_app", "capture", "capture_batch", "decode", "drain"]
 
 
 class _Callable(types.ModuleType):

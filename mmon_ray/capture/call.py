@@ -1,4 +1,4 @@
-"""What a captured method does around the original, for each flavour of method.
+"""What a captured method or function does around the original, for each flavour.
 
 An error of the original, and a cancellation, is recorded as the status and raised again.
 """
@@ -10,8 +10,8 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
-from mmon_ray.capture.entry import BODY_BYTES, Entry, Probe, begin, header, is_response, owner_now, status_of
-from mmon_ray.capture.payload import Body
+from mmon_ray.capture.entry import Entry, Probe, begin, is_response, owner_now, status_of
+from mmon_ray.capture.exchange import EXCHANGES
 
 __all__ = ["call_asgi", "call_async", "call_stream", "call_sync", "pass_on"]
 
@@ -19,14 +19,14 @@ Function = Callable[..., Any]
 Arguments = tuple[Any, ...]
 
 
-async def call_async(probe: Probe, function: Function, owner: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call an async method, recorded."""
-    entry = begin(probe, owner, args, kwargs)
+async def call_async(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
+    """Call an async method or function, recorded."""
+    entry = begin(probe, *_owned(probe, function, args), kwargs)
     if entry is None:
-        return await function(owner, *args, **kwargs)
-    token = owner_now.set(owner)
+        return await function(*args, **kwargs)
+    token = owner_now.set(entry.owner)
     try:
-        result = await function(owner, *args, **kwargs)
+        result = await function(*args, **kwargs)
     except BaseException as error:
         entry.fail(error)
         raise
@@ -35,14 +35,14 @@ async def call_async(probe: Probe, function: Function, owner: Any, args: Argumen
     return _answer(entry, result)
 
 
-def call_sync(probe: Probe, function: Function, owner: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call a plain method, recorded; it may return a coroutine or a stream, as batched generators do."""
-    entry = begin(probe, owner, args, kwargs)
+def call_sync(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
+    """Call a plain method or function, recorded; it may return a coroutine or a stream, as batched generators do."""
+    entry = begin(probe, *_owned(probe, function, args), kwargs)
     if entry is None:
-        return function(owner, *args, **kwargs)
-    token = owner_now.set(owner)
+        return function(*args, **kwargs)
+    token = owner_now.set(entry.owner)
     try:
-        result = function(owner, *args, **kwargs)
+        result = function(*args, **kwargs)
     except BaseException as error:
         entry.fail(error)
         raise
@@ -51,20 +51,21 @@ def call_sync(probe: Probe, function: Function, owner: Any, args: Arguments, kwa
     return _answer(entry, result)
 
 
-def call_stream(probe: Probe, function: Function, owner: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call a generator method of either kind, recorded."""
-    entry = begin(probe, owner, args, kwargs)
-    stream = function(owner, *args, **kwargs)  # runs nothing of the original yet
+def call_stream(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
+    """Call a generator method or function of either kind, recorded."""
+    entry = begin(probe, *_owned(probe, function, args), kwargs)
+    stream = function(*args, **kwargs)  # runs nothing of the original yet
     return stream if entry is None else _answer(entry, stream)
 
 
 async def call_asgi(probe: Probe, function: Function, owner: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Call an ingress's ASGI `__call__`, recorded; websockets pass by."""
-    entry = begin(probe, owner, (), {}, scope) if scope["type"] == "http" else None
-    if entry is None:
+    """Call an ingress's ASGI `__call__`, recorded: a request when it is answered, a websocket when it closes."""
+    made = EXCHANGES.get(scope["type"])
+    entry = begin(probe, owner, (), {}, scope) if made is not None else None
+    if made is None or entry is None:
         await function(owner, scope, receive, send)
         return
-    exchange = _Exchange(entry, scope)
+    exchange = made(entry, scope)
 
     async def receive_recorded() -> Any:
         message = await receive()
@@ -84,6 +85,11 @@ async def call_asgi(probe: Probe, function: Function, owner: Any, scope: Any, re
     finally:
         owner_now.reset(token)
     exchange.end()
+
+
+def _owned(probe: Probe, function: Function, args: Arguments) -> tuple[Any, Arguments]:
+    """Whose call it is (a method's first argument, or the function itself), and what it was asked."""
+    return (function, args) if probe.free else (args[0] if args else None, args[1:])
 
 
 def _answer(entry: Entry, result: Any) -> Any:
@@ -167,67 +173,3 @@ async def pass_on(stream: Any, error: BaseException) -> None:
     elif hasattr(stream, "athrow"):
         with contextlib.suppress(StopAsyncIteration, type(error)):
             await stream.athrow(error)
-
-
-class _Exchange:
-    """What goes through an ingress: the body that it reads, and the answer that it sends."""
-
-    def __init__(self, entry: Entry, scope: Any) -> None:
-        self._entry = entry
-        self._scope = scope
-        self._taken = _Chunks()
-        self._given = _Chunks()
-        self._status = 0
-        self._content_type = ""
-        self._done = False
-
-    def received(self, message: Any) -> None:
-        """A message that the ingress reads."""
-        with self._entry.ours:
-            if message["type"] == "http.request":
-                self._taken.add(message.get("body", b""))
-
-    def sent(self, message: Any) -> None:
-        """A message that the ingress sends."""
-        with self._entry.ours:
-            if message["type"] == "http.response.start":
-                self._status = message["status"]
-                self._content_type = header(message.get("headers", ()), b"content-type")
-            elif message["type"] == "http.response.body":
-                self._given.add(message.get("body", b""))
-                # Before the client has its answer, so that whoever drains then finds the record. After an error it waits: its
-                # name is known only when the ingress raises it.
-                if not message.get("more_body", False) and self._status < 500:
-                    self.end()
-
-    def end(self, status: str = "") -> None:
-        """Record the call, once."""
-        if self._done:
-            return
-        self._done = True
-        with self._entry.ours:
-            scope = self._scope
-            path = getattr(scope.get("route"), "path", None) or scope.get("path", "")  # the route's, without its values
-            taken = self._taken.body(header(scope["headers"], b"content-type"), scope.get("query_string", b""))
-            given = self._given.body(self._content_type)
-            self._entry.exchanged(status or str(self._status or "cancelled"), f"{scope['method']} {path}", taken, given)
-
-
-class _Chunks:
-    """The pieces of a body, while there is room for them."""
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] | None = None
-        self._size_bytes = 0
-
-    def add(self, chunk: bytes) -> None:
-        self._chunks = self._chunks or []
-        self._size_bytes += len(chunk)
-        if self._size_bytes <= BODY_BYTES:
-            self._chunks.append(chunk)
-        else:
-            self._chunks.clear()
-
-    def body(self, content_type: str, query: bytes = b"") -> Body:
-        lost_bytes = self._size_bytes if self._size_bytes > BODY_BYTES else 0
-        return Body(None if self._chunks is None else b"".join(self._chunks), content_type, query, lost_bytes)

@@ -7,28 +7,45 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
+import functools
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from mmon_ray.capture.payload import Body, Items, freeze, freeze_call, size_bytes
+from mmon_ray.capture.protobuf import plain, plain_call
 from mmon_ray.capture.recorder import Draft, Recorder, Settings, recorder_of
+from mmon_ray.capture.spool import safe_name
 
-__all__ = ["BODY_BYTES", "Entry", "Ours", "Probe", "begin", "header", "is_response", "owner_now", "status_of"]
+__all__ = [
+    "BODY_BYTES",
+    "STREAM_ITEMS",
+    "Entry",
+    "Ours",
+    "Probe",
+    "begin",
+    "header",
+    "is_response",
+    "owner_now",
+    "settings_here",
+    "status_of",
+]
 
 Arguments = tuple[Any, ...]
 BODY_BYTES = 8 << 20  # of a body that is larger, the size is recorded
-_STREAM_ITEMS = 1_000  # of a stream that is longer, the first ones are recorded
+STREAM_ITEMS = 1_000  # of a stream that is longer, the first ones are recorded
 owner_now: contextvars.ContextVar[Any] = contextvars.ContextVar("mmon_owner", default=None)  # whose request this is
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Where a wrapper sits: how it captures, and the method's name."""
+    """Where a wrapper sits: how it captures, the method's name, and whether it is free: a function, without a `self`."""
 
     settings: Settings
     method: str
+    free: bool = False
 
 
 def begin(probe: Probe, owner: Any, args: Arguments, kwargs: dict[str, Any], scope: Any = None) -> Entry | None:
@@ -39,12 +56,22 @@ def begin(probe: Probe, owner: Any, args: Arguments, kwargs: dict[str, Any], sco
         if context_module is None or owner_now.get() is owner:
             return None
         context = context_module._get_serve_request_context()
-        recorder = recorder_of(probe.settings) if context.request_id else None
+        recorder = recorder_of(settings_here(probe.settings)) if context.request_id else None
         return None if recorder is None else Entry(recorder, probe.method, owner, context, args, kwargs, scope)
     except Exception as error:
         if recorder is not None:
             recorder.failed(error)
         return None
+
+
+@functools.cache
+def settings_here(settings: Settings) -> Settings:
+    """The settings as they are in this replica: an endpoint without a name has the application's."""
+    if settings.endpoint:
+        return settings
+    from ray import serve
+
+    return dataclasses.replace(settings, endpoint=safe_name(serve.get_replica_context().app_name))
 
 
 class Ours:
@@ -81,7 +108,7 @@ class Entry:
         self.request = None if scope is not None else _request(args)
         self.scope = scope if self.request is None else self.request.scope
         # Now, because the model may change its arguments; a body is bytes, and known at the end only.
-        self.input: Any = freeze_call(args, kwargs) if self.scope is None else None
+        self.input: Any = freeze_call(*plain_call(args, kwargs)) if self.scope is None else None
         self.items: list[Any] = []
         self.items_bytes = 0
         self.response: Any = None
@@ -91,13 +118,13 @@ class Entry:
         if self.scope is not None and (result is None or isinstance(result, bytes)):
             self._record(self._status(result), Body(result or b"", "text/plain"))  # what Serve makes of it
         else:
-            self._record(self._status(result), freeze(result))
+            self._record(self._status(result), freeze(plain(result)))
 
     def item(self, item: Any) -> None:
         """Keep an item of a stream, while there is room."""
         with self.ours:
-            if len(self.items) < _STREAM_ITEMS and self.items_bytes < BODY_BYTES:
-                self.items.append(freeze(item))
+            if len(self.items) < STREAM_ITEMS and self.items_bytes < BODY_BYTES:
+                self.items.append(freeze(plain(item)))
                 self.items_bytes += size_bytes(self.items[-1])
 
     def end(self) -> None:
@@ -110,7 +137,7 @@ class Entry:
         with self.ours:
             self._record(status_of(error), self._streamed() if self.items else Body(None))
 
-    def exchanged(self, status: str, method: str, taken: Body, given: Body) -> None:
+    def exchanged(self, status: str, method: str, taken: Body | Items, given: Body | Items) -> None:
         """Record an ingress's call."""
         self.method = method
         self.input = taken

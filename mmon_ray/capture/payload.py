@@ -5,7 +5,8 @@ A payload is `{"content_type": text or null, "encoding": name, "data": text or n
 json    JSON text, a body exactly as it was sent     base64  any other bytes; `.npy` and Arrow streams are read by `decode`
 csv     CSV text, as sent                            args    a handle's call: JSON text of {"args": [...], "kwargs": {...}}
 text    text                                         repr    nothing better could be made: a type's name and the start of its repr
-query   a URL's query or a form: a=1&b=2             none    there was no body, or nobody read it
+query   a URL's query or a form: a=1&b=2             none    there was no body, or nobody read it, or it was not wanted
+omitted JSON text of size, hash and reason: the payload was too large, or privacy forbids to keep it
 
 Two steps, because the model waits for the first one only: `freeze` makes a value safe from later changes (bytes and text
 already are; frames and arrays are copied; everything else becomes JSON, far faster than Serve's own answer does), and
@@ -19,6 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import hashlib
 import io
 import json
 import reprlib
@@ -33,7 +35,22 @@ import orjson
 
 from mmon_ray.errors import InputError
 
-__all__ = ["Body", "Call", "Encoded", "Items", "decode", "encode", "freeze", "freeze_call", "size_bytes"]
+__all__ = [
+    "UNWANTED",
+    "Body",
+    "Call",
+    "Encoded",
+    "Items",
+    "decode",
+    "encode",
+    "freeze",
+    "freeze_call",
+    "omit",
+    "read_json",
+    "size_bytes",
+    "text_bytes",
+    "to_text",
+]
 
 _NPY = b"\x93NUMPY"
 _ARROW_FILE = b"ARROW1"
@@ -200,10 +217,33 @@ def encode(frozen: Any) -> Encoded:
         return _encode_repr(frozen)
 
 
+def omit(payload: Mapping[str, str | None], reason: str, key: bytes = b"") -> dict[str, str | None]:
+    """A payload's size and hash in its place: sha256, or with a key blake2b, which nobody without the key can guess back."""
+    text = payload["data"] or ""
+    data = base64.b64decode(text) if payload["encoding"] == "base64" else text.encode()
+    digest = (
+        {"blake2b": hashlib.blake2b(data, key=key, digest_size=32).hexdigest()} if key else {"sha256": hashlib.sha256(data).hexdigest()}
+    )
+    document = {"size_bytes": len(data), **digest, "reason": reason}
+    return _payload("omitted", orjson.dumps(document).decode(), payload["content_type"])
+
+
+def text_bytes(payload: Mapping[str, str | None]) -> int:
+    """How many bytes a payload's text takes."""
+    text = payload["data"] or ""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def to_text(value: Any) -> str:
+    """JSON text of plain values, of which Python's JSON may have read some that orjson cannot: large numbers, half surrogate pairs."""
+    return _dumps(value, _plain).decode()
+
+
 def _encode(frozen: Any) -> Encoded:
     if isinstance(frozen, Body):
         if frozen.lost_bytes:
-            return Encoded(_payload("repr", f"a body of {frozen.lost_bytes} bytes, not kept", frozen.content_type), 1)
+            document = {"size_bytes": frozen.lost_bytes, "reason": "the body was too large to be kept in memory"}
+            return Encoded(_payload("omitted", orjson.dumps(document).decode(), frozen.content_type))
         return Encoded(_encode_body(frozen))
     if isinstance(frozen, (Call, Items)):
         return _encode_many(frozen)
@@ -283,6 +323,9 @@ def _payload(encoding: str, data: str | None, content_type: str | None) -> dict[
     return {"content_type": content_type or None, "encoding": encoding, "data": data}
 
 
+UNWANTED = _payload("none", None, None)  # of a side that is not recorded
+
+
 def _root(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
@@ -297,9 +340,11 @@ def _type_name(value: Any) -> str:
 def decode(payload: Mapping[str, Any]) -> Any:
     """The plain Python value of a payload: dicts, lists, text, numbers, None; CSV as rows of text; other bytes as bytes.
 
-    errors   InputError when the data is not what its encoding says, and for `repr`, which holds no value
+    errors   InputError when the data is not what its encoding says, and for `repr` and `omitted`, which hold no value
     """
     encoding, data = payload.get("encoding"), payload.get("data")
+    if encoding == "omitted":
+        raise InputError(f"the payload was not kept: {str(data)[:200]}")
     reader = _READERS.get(str(encoding))
     if reader is None or (data is None) != (encoding == "none"):
         raise InputError(f"a payload of encoding {encoding!r} holds no value that can be read; expected one of {', '.join(_READERS)}")
@@ -309,7 +354,8 @@ def decode(payload: Mapping[str, Any]) -> Any:
         raise InputError(f"the payload is not {encoding} ({error}): {str(data)[:80]!r}") from None
 
 
-def _read_json(text: str) -> Any:
+def read_json(text: str) -> Any:
+    """The value of JSON text, also of what only Python takes for JSON."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -342,8 +388,8 @@ def _read_bytes(text: str) -> Any:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "json": _read_json,
-    "args": _read_json,
+    "json": read_json,
+    "args": read_json,
     "csv": _read_csv,
     "text": str,
     "query": _read_query,

@@ -10,25 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import orjson
-
-from mmon_ray.capture.payload import encode, size_bytes
+from mmon_ray.capture.control import ControlFile, is_sampled
+from mmon_ray.capture.counters import CountsFile
+from mmon_ray.capture.draft import Draft, Maker
+from mmon_ray.capture.payload import size_bytes
+from mmon_ray.capture.settings import Settings, settings_of
 from mmon_ray.capture.spool import Origin, Spool, spool_root
 from mmon_ray.capture.uploader import ensure_uploader
 from mmon_ray.capture.writer import SpoolWriter
-from mmon_ray.errors import InputError
 from mmon_ray.store import open_store
-from mmon_ray.window import parse_time
 
-__all__ = ["Draft", "Recorder", "Settings", "close_recorder", "recorder_of"]
+__all__ = ["Draft", "Recorder", "Settings", "close_recorder", "recorder_of", "settings_of"]
 
 _log = logging.getLogger("mmon_ray.capture")
 _FLUSH_S = 0.05
@@ -36,36 +33,7 @@ _RETRY_S = 1.0
 _UPLOADER_S = 30.0  # how often the thread makes sure that the uploader is there
 _QUEUE_RECORDS = 10_000
 _QUEUE_BYTES = 128 << 20
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an endpoint is captured; travels with the deployment's class, so it holds text only.
-
-    store, spool   "" leaves the choice to the replica's environment (MMON_STORE, MMON_SPOOL)
-    durability     async: written within 50 ms; sync: before the answer leaves, so that not even `kill -9` loses a record
-    """
-
-    endpoint: str
-    store: str = ""
-    spool: str = ""
-    durability: Literal["async", "sync"] = "async"
-    event_time_header: str = "X-Mmon-Event-Time"
-    inference_id_header: str = "X-Request-ID"
-
-
-class Draft(NamedTuple):
-    """What is known of a call when it ends: snapshots only, nothing is made of them in the request."""
-
-    started_s: float
-    latency_ms: float
-    method: str
-    status: str
-    request_id: str
-    model_id: str
-    headers: Any  # pairs of bytes as ASGI has them; none for a handle's call
-    input: Any
-    output: Any
+_COUNTS = ("captured", "sampled_out", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
 
 
 class Recorder:
@@ -90,10 +58,13 @@ class Recorder:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._logged: set[str] = set()
-        self._counts = {"captured": 0, "dropped": 0, "unserialisable": 0, "bytes": 0, "errors": 0, "bad_times": 0}
-        self._headers = (settings.event_time_header.lower().encode(), settings.inference_id_header.lower().encode())
+        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._maker = Maker(settings, origin, self._counts, self._log_once)
+        self._control = ControlFile(spool, origin, settings)
+        self._counts_file = CountsFile(spool.home(origin), spool.new_name(origin))
         # Before the first record: whoever asks this spool to be drained must see that there is a writer.
         self._open_writer(time.monotonic())
+        self._control.look(time.monotonic())
 
     def start(self) -> Recorder:
         """Start the thread."""
@@ -102,6 +73,12 @@ class Recorder:
 
     def record(self, draft: Draft) -> None:
         """Take a call's record; returns at once, or with durability `sync` when it is written."""
+        sample = self._control.sample
+        if sample < 1.0:
+            if not is_sampled(draft.request_id, sample):
+                self._counts["sampled_out"] += 1
+                return
+            draft = draft._replace(weight=1.0 / sample)  # now: the control may change before the line is made
         if self._settings.durability == "sync":
             with self._lock:
                 self._write([draft], time.monotonic())
@@ -115,6 +92,7 @@ class Recorder:
 
     def tick(self, now_s: float) -> None:
         """One turn of the thread: empty the queue, seal what is due, look after the uploader."""
+        self._control.look(now_s)
         with self._lock:
             drafts = []
             while self._queue:
@@ -123,6 +101,7 @@ class Recorder:
             self._write(drafts, now_s)
             if self._writer is not None:
                 self._guarded(now_s, self._writer.tick, now_s)
+            self._counts_file.write(self._counts, now_s)
         if now_s >= self._ensure_at and (self._ensuring is None or not self._ensuring.is_alive()):
             self._ensure_at = now_s + _UPLOADER_S
             # A thread of its own: a cluster without its head answers nothing for minutes, and the queue must be emptied.
@@ -130,7 +109,7 @@ class Recorder:
             self._ensuring.start()
 
     def counters(self) -> dict[str, int]:
-        """Records captured (and their bytes), dropped, holding values without a JSON form; errors; unusable event times."""
+        """Records captured (and their bytes), sampled out, dropped, holding values without a JSON form; omitted payloads; errors."""
         return dict(self._counts)
 
     def failed(self, error: BaseException) -> None:
@@ -149,6 +128,7 @@ class Recorder:
                 self._guarded(0.0, self._writer.close)
             self._writer = None
             self._retry_at = float("inf")
+            self._counts_file.close(self._counts)
 
     def _run(self) -> None:
         while not self._stop.wait(_FLUSH_S):
@@ -161,7 +141,7 @@ class Recorder:
         lines: dict[str, list[bytes]] = {}
         for draft in drafts:
             try:
-                hour, line = self._line(draft)
+                hour, line = self._maker.line(draft, self._control.sides)
                 lines.setdefault(hour, []).append(line)
             except Exception as error:
                 self.failed(error)
@@ -169,48 +149,14 @@ class Recorder:
             self._open_writer(now_s)
         for hour, of_hour in lines.items():
             body = b"".join(of_hour)
-            if self._writer is not None and self._guarded(now_s, self._writer.append, hour, body, now_s):
+            if self._writer is not None and self._writer.is_full(now_s):
+                self._counts["dropped"] += len(of_hour)
+                self._log_once("full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded")
+            elif self._writer is not None and self._guarded(now_s, self._writer.append, hour, body, now_s):
                 self._counts["captured"] += len(of_hour)
                 self._counts["bytes"] += len(body)
             else:
                 self._counts["dropped"] += len(of_hour)
-
-    def _line(self, draft: Draft) -> tuple[str, bytes]:
-        """A record's hour and its line of JSON."""
-        moment, inference_id = self._from_headers(draft)
-        time_text = moment.isoformat(timespec="microseconds")[:26]
-        taken, given = encode(draft.input), encode(draft.output)
-        self._counts["unserialisable"] += taken.unserialisable + given.unserialisable
-        record = {
-            "v": 1,
-            "event_id": uuid.uuid4().hex,
-            "request_id": draft.request_id,
-            "inference_id": inference_id,
-            "time": f"{time_text}Z",
-            "endpoint": self._settings.endpoint,
-            "deployment": self._origin.deployment,
-            "replica": self._origin.replica,
-            "method": draft.method,
-            "model_id": draft.model_id,
-            "status": draft.status,
-            "latency_ms": round(draft.latency_ms, 3),
-            "weight": 1.0,
-            "input": taken.payload,
-            "output": given.payload,
-        }
-        hour = time_text[:13].replace("-", "").replace("T", "")
-        return hour, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-
-    def _from_headers(self, draft: Draft) -> tuple[datetime, str | None]:
-        """The time of the event and the caller's own id, as far as the caller sent them."""
-        event_time, inference_id = (_header(draft.headers, name) for name in self._headers)
-        if event_time:
-            try:
-                return parse_time(event_time), inference_id
-            except (InputError, OverflowError):
-                self._counts["bad_times"] += 1
-                self._log_once("time", f"the event time {event_time[:40]!r} is not ISO 8601: the time of arrival is recorded instead")
-        return datetime.fromtimestamp(draft.started_s, timezone.utc), inference_id
 
     def _open_writer(self, now_s: float) -> None:
         if now_s < self._retry_at:
@@ -252,14 +198,6 @@ class Recorder:
             _log.warning("mmon_ray, endpoint '%s': %s", self._settings.endpoint, message)
 
 
-def _header(headers: Any, name: bytes) -> str | None:
-    for key, value in headers or ():
-        if key.lower() == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
-
-
 # --- one recorder a process for each way to capture -----------------------------------------------------------------
 
 _recorders: dict[Settings, Recorder | None] = {}
@@ -299,4 +237,5 @@ def _open_recorder(settings: Settings) -> Recorder:
     root = spool_root(settings.spool)
     store = open_store(settings.store).uri
     origin = Origin(settings.endpoint, replica.deployment_id.name, replica.unique_id, node, store)
-    return Recorder(settings, origin, Spool(Path(root)), lambda: ensure_uploader(node, root)).start()
+    spool = Spool(Path(root), settings.spool_max_bytes, settings.spool_max_disk)
+    return Recorder(settings, origin, spool, lambda: ensure_uploader(node, root)).start()

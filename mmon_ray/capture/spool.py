@@ -4,6 +4,8 @@
     <root>/<endpoint>/<deployment>/<yyyymmddhh>-<writer>-<number>.jsonl.open    being written
     <root>/<endpoint>/<deployment>/<yyyymmddhh>-<writer>-<number>.jsonl         sealed: complete, never written again
     <root>/<endpoint>/<deployment>/...jsonl.torn                        the half line that a killed writer left
+    <root>/<endpoint>/<deployment>/*.counts, .total                     counters, of a writer and of all that are gone
+    <root>/<endpoint>/.control-<store>                                  how to capture from now on, laid here by the uploader
     <root>/<endpoint>/.seal                                             a request to seal; its time of change is the request's number
 
 The spool is the whole state: uploaders and writers may die at any moment and start again. A writer holds a lock on its
@@ -65,25 +67,32 @@ def spool_root(spool: str = "") -> str:
 
 def safe_name(text: str, most: int = 80) -> str:
     """A file name that stands for any text; texts that differ get names that differ."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:most].lstrip(".")
-    return name if name == text and name else f"{name}_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")
+    if name == text and 0 < len(name) <= most:
+        return name
+    return f"{name[: most - 9]}_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
 class Spool:
-    """A spool's folder: where writers begin, seals are asked for, and sealed segments are found."""
+    """A spool's folder: where writers begin, seals are asked for, and sealed segments are found.
+
+    max_bytes, max_disk   its bound: bytes it may hold, and share of its disk that may be used (0: MMON_SPOOL_MAX_DISK, else 0.8)
+    """
 
     root: Path
+    max_bytes: int = 10 << 30
+    max_disk: float = 0.0
 
     def writer(self, origin: Origin) -> SpoolWriter:
         """A new writer; its lock is taken before anybody can see it.
 
         errors   OSError when the folder cannot be made or written
         """
-        folder = self._folder(origin)
-        # Names are never used twice, not even by a replica that starts again: its keys in the store are made of them.
-        name = safe_name(origin.replica).replace("-", "_")  # `-` is between the parts of a segment's name
-        path = folder / f"{name}_{secrets.token_hex(3)}{_WRITER}"
+        folder = self.home(origin)
+        for part in () if folder.is_dir() else (self.root, folder.parent, folder):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{self.new_name(origin)}{_WRITER}"
         unseen = path.with_suffix(".tmp")
         lock = os.open(unseen, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -94,7 +103,21 @@ class Spool:
         except OSError:
             os.close(lock)
             raise
-        return SpoolWriter(path, lock)
+        max_disk = self.max_disk or float(os.environ.get("MMON_SPOOL_MAX_DISK") or 0.8)
+        return SpoolWriter(path, lock, max_bytes=self.max_bytes, max_disk=max_disk)
+
+    def home(self, origin: Origin) -> Path:
+        """The folder of a deployment's writers."""
+        return self.root / origin.endpoint / safe_name(origin.deployment)
+
+    def new_name(self, origin: Origin) -> str:
+        """A name that is never used twice, not even by a replica that starts again: keys in the store are made of it."""
+        name = safe_name(origin.replica).replace("-", "_")  # `-` is between the parts of a segment's name
+        return f"{name}_{secrets.token_hex(3)}"
+
+    def origins(self) -> list[Origin]:
+        """Who writes here, or did and has left something."""
+        return [_origin(path) for path in self._writers()]
 
     def request_seal(self, endpoint: str) -> None:
         """Ask every living writer of an endpoint to seal what it has; `unsealed` says who has not done so."""
@@ -149,13 +172,6 @@ class Spool:
 
     def _writers(self, endpoint: str = "*") -> Iterator[Path]:
         return self.root.glob(f"{endpoint}/*/*{_WRITER}")
-
-    def _folder(self, origin: Origin) -> Path:
-        folder = self.root / origin.endpoint / safe_name(origin.deployment)
-        if not folder.is_dir():
-            for part in (self.root, folder.parent, folder):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
 
 
 def _adopt(path: Path) -> int:

@@ -7,13 +7,18 @@ with the time passed in; `Uploader` is the actor around it; `drain` is for whoev
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmon_ray.capture.control import fetch_controls
+from mmon_ray.capture.counters import Counts, add_uploaded, fold_counts, read_counts
+from mmon_ray.capture.metrics import publish
 from mmon_ray.capture.spool import Segment, Spool, spool_root
 from mmon_ray.errors import CaptureError, InputError, StoreError
 from mmon_ray.keys import capture_key, checked_name
@@ -26,6 +31,8 @@ NAMESPACE = "mmon"
 _POLL_S = 1.0
 _CHECK_S = 0.02
 _REST_S = 0.05
+_CONTROL_S = 5.0
+_METRICS_S = 10.0
 
 
 class Left(NamedTuple):
@@ -59,6 +66,7 @@ class Shipper:
         hurry   also to stores whose delay is not over
         """
         self.counts["adopted"] += self.spool.adopt()
+        fold_counts(self.spool.root)
         failed: set[str] = set()
         shipped = 0
         for segment in self.spool.sealed():
@@ -92,6 +100,8 @@ class Shipper:
             return self._failed(segment, f"{error}")
         self.counts["segments"] += 1
         self.counts["bytes"] += len(lines)
+        with suppress(OSError):  # a counter is worth no second upload
+            add_uploaded(segment.path.parent, lines.count(b"\n"))
         return True
 
     def _failed(self, segment: Segment, message: str) -> bool:
@@ -139,6 +149,9 @@ class Uploader:
         self._hurry = threading.Event()
         self.watch(root)
         threading.Thread(target=self._run, name="mmon-uploader", daemon=True).start()
+        # Threads of their own: a store that hangs holds up neither the shipping nor the metrics.
+        threading.Thread(target=self._every, args=(_CONTROL_S, self._fetch), name="mmon-control", daemon=True).start()
+        threading.Thread(target=self._every, args=(_METRICS_S, self._publish), name="mmon-metrics", daemon=True).start()
 
     def watch(self, root: str) -> None:
         """Ship this spool too."""
@@ -167,6 +180,25 @@ class Uploader:
             for name, count in shipper.counts.items():
                 total[name] = total.get(name, 0) + count
         return total
+
+    def counts(self) -> list[Counts]:
+        """What became of the requests of every deployment on this node."""
+        return [counts for shipper in self._shippers.values() for counts in read_counts(shipper.spool.root, time.time())]
+
+    def _fetch(self) -> None:
+        for shipper in self._shippers.values():
+            fetch_controls(shipper.spool, shipper.open_store)
+
+    def _publish(self) -> None:
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            publish(self.counts(), ray.get_runtime_context().get_node_id())
+
+    def _every(self, period_s: float, action: Callable[[], None]) -> None:
+        while True:
+            with suppress(Exception):  # the thread must live on; next time it may work
+                action()
+            time.sleep(period_s)
 
     def _hurried(self, names: tuple[str, ...]) -> tuple[str, ...]:
         if names:
@@ -239,6 +271,11 @@ def drain(endpoint: str, timeout_s: float = 30.0, *, spool: str = "") -> None:
         rest_s = max(0.0, deadline - time.monotonic())
         try:
             left: Sequence[Left] = ray.get([one.drain.remote(endpoint, root, rest_s) for one in uploaders], timeout=rest_s + 10.0)
+        except ray.exceptions.ActorUnavailableError as error:  # it is being restarted
+            if time.monotonic() >= deadline:
+                raise CaptureError(f"an uploader was not back within {timeout_s:g} s: {error}") from None
+            time.sleep(0.1)
+            continue
         except ray.exceptions.RayError as error:
             raise CaptureError(f"an uploader did not answer within {timeout_s:g} s ({type(error).__name__}): {error}") from None
         if any(one.known for one in left):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["OPEN", "SEAL", "SEALED", "SpoolWriter", "rename_sealed"]
 
+_LOOK_S = 1.0
 OPEN, SEALED, SEAL = ".jsonl.open", ".jsonl", ".seal"
 
 
@@ -19,6 +22,8 @@ class SpoolWriter:
     segment_bytes   a segment of this size is sealed
     segment_s       a segment this old is sealed: how long a record may wait
     hours           this many hours of event time are open at once; one more seals the oldest
+    max_bytes       the spool is full when all that writers left in it has this size: what is there is kept
+    max_disk        it is full, too, when this share of its disk is used, by whomever
     """
 
     path: Path
@@ -26,10 +31,14 @@ class SpoolWriter:
     segment_bytes: int = 8 << 20
     segment_s: float = 10.0
     hours: int = 8
+    max_bytes: int = 10 << 30
+    max_disk: float = 0.8
     _open: dict[str, _OpenSegment] = field(default_factory=dict)
     _number: int = 0
     _asked: int = 0
     _seal_path: str = ""
+    _full: bool = False
+    _look_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._seal_path = str(self.path.parent.parent / SEAL)
@@ -47,6 +56,17 @@ class SpoolWriter:
         segment.write(lines)
         if segment.size_bytes >= self.segment_bytes:
             self._seal(hour)
+
+    def is_full(self, now_s: float) -> bool:
+        """Whether the spool has reached its bound; looked up once a second at most, and for 0.1 % of the time at most."""
+        if now_s >= self._look_at:
+            start_s = time.perf_counter()
+            with suppress(OSError):  # what cannot be measured fails when it is written
+                root = self.path.parents[2]
+                disk = shutil.disk_usage(root)
+                self._full = disk.used >= self.max_disk * (disk.used + disk.free) or _held_bytes(root) >= self.max_bytes
+            self._look_at = now_s + min(max(_LOOK_S, 1000 * (time.perf_counter() - start_s)), 10 * _LOOK_S)
+        return self._full
 
     def tick(self, now_s: float) -> None:
         """Seal what is old enough, and everything when a seal was asked for; call it right after the queue was emptied.
@@ -111,6 +131,19 @@ class _OpenSegment:
             os.ftruncate(self.descriptor, self.size_bytes)  # a full disk takes half a line
             raise
         self.size_bytes += len(lines)
+
+
+def _held_bytes(root: Path) -> int:
+    """What the segments of a spool take, sealed or not."""
+    held = 0
+    for endpoint in root.iterdir():
+        for folder in endpoint.iterdir() if endpoint.is_dir() else ():
+            if folder.is_dir():
+                with os.scandir(folder) as items:
+                    for item in items:
+                        with suppress(FileNotFoundError):  # shipped since
+                            held += item.stat().st_size
+    return held
 
 
 def rename_sealed(path: Path, size_bytes: int) -> None:

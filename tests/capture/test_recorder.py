@@ -63,7 +63,7 @@ def test_a_record_has_every_field(spool):
     assert segment.hour == "2001090901"
     counters = recorder.counters()
     assert counters.pop("bytes") == segment.size_bytes
-    assert counters == {"captured": 1, "dropped": 0, "unserialisable": 0, "errors": 0, "bad_times": 0}
+    assert {name: count for name, count in counters.items() if count} == {"captured": 1}
 
 
 def test_every_record_is_captured_or_counted_as_dropped_under_many_threads(spool, monkeypatch):

@@ -10,7 +10,8 @@ import pytest
 import ray.serve.context as serve_context
 from ray import serve
 
-from mmon_ray.capture import capture, recorder
+from mmon_ray.capture import capture, decode, recorder
+from mmon_ray.capture.payload import encode
 from mmon_ray.capture.recorder import Settings
 from mmon_ray.errors import CaptureError
 
@@ -104,6 +105,50 @@ def test_below_and_above_serve_deployment():
     assert (above.name, above.num_replicas) == ("mine", 2)
 
 
+def function(request):
+    return request
+
+
+async def coroutine(a, *, b: int = 1):
+    return a + b
+
+
+def generator(n: int):
+    return (yield from range(n))
+
+
+async def asyncgen(n: int):
+    for i in range(n):
+        yield i
+
+
+@pytest.mark.parametrize("original", [function, coroutine, generator, asyncgen])
+def test_a_function_keeps_its_flavour(original):
+    made = capture("e")(original)
+    assert made is not original
+    assert inspect.isfunction(made)
+    assert (made.__name__, inspect.signature(made)) == (original.__name__, inspect.signature(original))
+    for asks in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        assert asks(made) == asks(original)
+    assert "captured" in str(vars(capture("e")(serve.deployment(original)).func_or_class))
+
+
+def test_functions_are_passed_on_and_recorded(drafts):
+    decorate = capture("e")
+
+    async def run():
+        assert await decorate(coroutine)(4, b=2) == 6
+        assert [item async for item in decorate(asyncgen)(2)] == [0, 1]
+
+    assert decorate(function)("asked") == "asked"
+    assert list(decorate(generator)(2)) == [0, 1]
+    asyncio.run(run())
+    if not drafts.breaks:
+        assert [(draft.method, draft.status) for draft in drafts.drafts] == [("__call__", "ok")] * 4
+        assert decode(encode(drafts.drafts[0].input).payload) == {"args": ["asked"], "kwargs": {}}
+        assert decode(encode(drafts.drafts[2].input).payload) == {"args": [4], "kwargs": {"b": 2}}
+
+
 def test_outside_a_replica_nothing_is_recorded(monkeypatch):
     monkeypatch.setattr(recorder, "_open_recorder", lambda settings: pytest.fail("a recorder was made"))
     model = capture("e")(Model)(2.0)
@@ -168,10 +213,6 @@ def test_the_end_of_a_copy_does_not_end_the_recording(drafts):
     assert recorder._recorders[Settings("e")] is drafts
 
 
-def function(request):
-    return request
-
-
 class Sealed:
     def __init_subclass__(cls) -> None:
         raise TypeError("sealed")
@@ -183,8 +224,9 @@ class Sealed:
 @pytest.mark.parametrize(
     ("decorate", "says"),
     [
-        (lambda: capture("e")(function), "goes on a class"),
-        (lambda: capture("e")(serve.deployment(function)), "goes on a class"),
+        (lambda: capture("e")(5), "goes on a class"),
+        (lambda: capture("e", methods=["plain"])(function), "no methods to choose"),
+        (lambda: capture("e", methods=["plain"])(serve.deployment(function)), "no methods to choose"),
         (lambda: capture("e", methods=["plain", "typo"])(Model), "no method typo"),
         (lambda: capture("e")(type("Empty", (), {})), "no method __call__"),
         (lambda: capture("e")(Sealed), "cannot be subclassed"),
