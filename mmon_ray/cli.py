@@ -96,8 +96,9 @@ def demo(context: _Context, keep: bool, port: int) -> None:
     from mmon_ray.demo.main import demo as play
 
     started = now()
-    root = Path(context.uri).expanduser() if context.uri else Path.home() / ".mmon"
-    if context.uri.startswith("s3://"):
+    uri = context.uri or os.environ.get("MMON_STORE") or "~/.mmon"
+    root = Path(uri).expanduser()
+    if uri.startswith("s3://"):
         raise InputError("the demo keeps everything on this machine; give --store a folder")
     folder = root / f"demo-{started:%Y%m%dT%H%M%S}"
     with play(folder, context.console, started, port) as played:
