@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 import uuid
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,15 @@ def free_port() -> int:
 
 # The bound of a nearly full disk is tested where it is named; no other test should depend on how full this one is.
 os.environ["MMON_SPOOL_MAX_DISK"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data sets beside the project, which a user does not have."""
+    folder = Path(os.environ.get("MMON_SHARED") or Path(__file__).parents[2] / "shared") / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data sets are not there ({folder}); set MMON_SHARED to the folder that holds `data`")
+    return folder
 
 
 @pytest.fixture(scope="session")
