@@ -6,15 +6,17 @@ Claims: capture takes under 1 % of the replica's CPU and under 50 us of a reques
 core at 200 requests a second and 150 MB. A request has a 1 KB JSON body of 20 features; the models are a no-op and one
 that computes for 1 ms. How it is measured:
 
-request path   the recording code that runs in the request (`begin`, `_answer`), between two readings of the clock: of
-               `thread_time` for its CPU, of `perf_counter` for how long the request waits; the clocks' own cost is in it
+request path   all that runs between Serve's call and the model's first line, and between its last line and the answer to
+               Serve: the model reads the clocks there, and so does a class around the captured one. `thread_time` for the
+               CPU, `perf_counter` for how long the request waits. The same two readings in a replica that is not captured
+               give what the clocks and the class around cost; that is taken off, and shown
 writer thread  the CPU clock of the thread `mmon-recorder` itself, and `thread_time` around the start of the uploader
 share          both, over `process_time` of the whole replica in the same seconds
 off/off        two replicas that are not captured, side by side: what a comparison of replicas can tell here
-uploader       utime + stime and VmRSS of its process in /proc, while one captured replica gets 200 requests a second
+uploader       utime + stime and VmRSS of its process in /proc, while one captured replica gets 200 requests a second;
+               beside it an actor of Ray that does nothing
 
-The code that measures is put around the package's from here, in the replica. Arms are interleaved; medians and spread of
-the rounds. Writes benchmarks/results/capture.json.
+Arms are interleaved; medians and spread of the rounds. Writes benchmarks/results/capture.json.
 """
 
 from __future__ import annotations
@@ -47,30 +49,24 @@ BODY = json.dumps({"features": FEATURES, "pad": "x" * 150}).encode()
 
 
 class Clock:
-    """What the recording code has taken of this process."""
+    """What ran between Serve and the model, and how long it took."""
 
     def __init__(self) -> None:
         self.cpu_s = self.start_s = 0.0
         self.waits_s: list[float] = []
-        self._lock = threading.Lock()
 
-    def around(self, function: Callable[..., Any], first: bool) -> Callable[..., Any]:
-        """A function of the request path, measured; the first one of a request begins its waiting time."""
+    def read(self) -> tuple[float, float]:
+        """Now, by both clocks."""
+        return time.perf_counter(), time.thread_time()
 
-        def measured(*args: Any, **kwargs: Any) -> Any:
-            wall_s, cpu_s = time.perf_counter(), time.thread_time()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                cpu_s, wall_s = time.thread_time() - cpu_s, time.perf_counter() - wall_s
-                with self._lock:
-                    self.cpu_s += cpu_s
-                    if first:
-                        self.waits_s.append(wall_s)
-                    else:
-                        self.waits_s[-1] += wall_s
-
-        return measured
+    def add(self, since: tuple[float, float], first: bool) -> None:
+        """Count what has passed since a reading; the first part of a request begins its waiting time."""
+        cpu_s, wall_s = time.thread_time() - since[1], time.perf_counter() - since[0]
+        self.cpu_s += cpu_s
+        if first:
+            self.waits_s.append(wall_s)
+        else:
+            self.waits_s[-1] += wall_s
 
     def around_start(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The start of the uploader, measured."""
@@ -86,25 +82,25 @@ class Clock:
 
 
 class Model:
-    """Answers after so much computing; measures itself."""
+    """Answers after so much computing; reads the clocks at its first and its last line."""
 
     def __init__(self, compute_s: float) -> None:
-        from mmon_ray.capture import call
         from mmon_ray.capture.recorder import Recorder
 
         self.compute_s = compute_s
         self.clock = Clock()
-        call.begin = self.clock.around(call.begin, True)
-        call._answer = self.clock.around(call._answer, False)
         Recorder._ensure_uploader = self.clock.around_start(Recorder._ensure_uploader)
 
     async def __call__(self, request):
         """Compute for so long."""
+        self.clock.add(request.scope["called"], True)
         body = await request.json()
         end_s = time.thread_time() + self.compute_s
         while time.thread_time() < end_s:
             pass
-        return {"score": 0.5, "features": len(body["features"])}
+        answer = {"score": 0.5, "features": len(body["features"])}
+        request.scope["left"] = self.clock.read()
+        return answer
 
     def measured(self) -> dict[str, Any]:
         """The counts so far; the waits since the last time."""
@@ -116,6 +112,18 @@ class Model:
             "writer_s": self.clock.start_s + sum(time.clock_gettime(time.pthread_getcpuclockid(one)) for one in writers if one),
             "waits_s": waits_s,
         }
+
+
+def timed(model: type) -> type:
+    """A class around a model, captured or not, that reads the clocks where Serve calls it and where it answers Serve."""
+
+    async def call(self: Any, request: Any) -> Any:
+        request.scope["called"] = self.clock.read()
+        answer = await model.__call__(self, request)
+        self.clock.add(request.scope["left"], False)
+        return answer
+
+    return type("Timed", (model,), {"__call__": call, "__module__": model.__module__})
 
 
 # --- the load -------------------------------------------------------------------------------------------------------
@@ -197,10 +205,22 @@ def measure(port: int, handle: Any, path: str, seconds: float, rate: float | Non
         "replica_us": process_s / answered * 1e6,
         "request_us": request_s / answered * 1e6,
         "writer_us": writer_s / answered * 1e6,
-        "share": (request_s + writer_s) / process_s,
-        "wait_p50_us": waits_us[len(waits_us) // 2] if waits_us else 0.0,
-        "wait_p99_us": waits_us[len(waits_us) * 99 // 100] if waits_us else 0.0,
+        "wait_p50_us": waits_us[len(waits_us) // 2],
+        "wait_p99_us": waits_us[len(waits_us) * 99 // 100],
     }
+
+
+def attributed(arms: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The captured arm's rounds, without what the measuring itself costs in the arms of the same round that are not captured."""
+    rounds = []
+    for on, off, other in zip(arms["on"], arms["off"], arms["off again"], strict=True):
+        own = {name: (off[name] + other[name]) / 2 for name in ("request_us", "wait_p50_us", "wait_p99_us")}
+        one = {**on, **{name: max(0.0, on[name] - cost) for name, cost in own.items()}, "clocks_us": own["request_us"]}
+        one["share"] = (one["request_us"] + one["writer_us"]) / one["replica_us"]
+        one["null"] = other["replica_us"] / off["replica_us"]
+        one["ratio"] = on["replica_us"] / statistics.mean((off["replica_us"], other["replica_us"]))
+        rounds.append(one)
+    return rounds
 
 
 # --- the uploader ---------------------------------------------------------------------------------------------------
@@ -243,6 +263,21 @@ def measure_uploader(port: int, path: str, endpoint: str, seconds: float) -> dic
     }
 
 
+def measure_idle(seconds: float) -> dict[str, float]:
+    """An actor of Ray that has answered once, and then does nothing: what any actor costs here."""
+    import ray
+
+    class Idle:
+        def pid(self) -> int:
+            return os.getpid()
+
+    actor = ray.remote(Idle).options(num_cpus=0).remote()
+    pid = ray.get(actor.pid.remote())
+    begin, start_s = time.perf_counter(), cpu_s(pid)
+    time.sleep(seconds)
+    return {"core": (cpu_s(pid) - start_s) / (time.perf_counter() - begin), "rss_mb": rss_mb(pid), "peak_mb": rss_mb(pid, "VmHWM")}
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +299,7 @@ def show(results: dict[str, Any]) -> None:
         "requests/s",
         "replica CPU us",
         "request us",
+        "clocks us",
         "writer us",
         "share of CPU",
         "waits us",
@@ -273,26 +309,21 @@ def show(results: dict[str, Any]) -> None:
     ):
         table.add_column(heading, justify="left" if "model" in heading else "right")
     for name, arms in results["replica"].items():
-        on, off, other = arms["on"], arms["off"], arms["off again"]
-        pairs = list(zip(on, off, other, strict=True))
-        ratios = [
-            {"null": c["replica_us"] / b["replica_us"], "on": a["replica_us"] / statistics.mean((b["replica_us"], c["replica_us"]))}
-            for a, b, c in pairs
-        ]
+        rounds = attributed(arms)
         table.add_row(
             name,
-            *(of(on, field) for field in ("rate", "replica_us")),
-            *(of(on, field, "{:.1f}") for field in ("request_us", "writer_us")),
-            of(on, "share", "{:.2%}"),
-            *(of(on, field) for field in ("wait_p50_us", "wait_p99_us")),
-            *(of(ratios, field, "{:.2f}") for field in ("null", "on")),
+            *(of(rounds, field) for field in ("rate", "replica_us")),
+            *(of(rounds, field, "{:.1f}") for field in ("request_us", "clocks_us", "writer_us")),
+            of(rounds, "share", "{:.2%}"),
+            *(of(rounds, field) for field in ("wait_p50_us", "wait_p99_us")),
+            *(of(rounds, field, "{:.2f}") for field in ("null", "ratio")),
         )
     console.print(table)
     console.print(f"load average of the last 15 minutes, of this and of whatever else ran here: {about['load_average']}")
     console.print(
-        "request, writer: attributed CPU a request (thread_time around the recording code; the clock of the writer's thread).\n"
-        "waits: wall clock in the request path. off/off, on/off: ratios of replica CPU a request between replicas of one round;\n"
-        "off/off compares two that are not captured."
+        "request, writer: attributed CPU a request (thread_time around the model; the clock of the writer's thread).\n"
+        "clocks: what the same readings cost without capture; taken off. waits: wall clock of the request path. off/off, on/off: ratios\n"
+        "of replica CPU a request between replicas of one round; off/off compares two that are not captured."
     )
     table = Table(title=f"uploader, one replica at {RATE} requests/s, from /proc", box=None)
     for heading in ("store", "requests/s", "share of a core", "RSS MB", "peak MB", "segments", "requests"):
@@ -307,6 +338,8 @@ def show(results: dict[str, Any]) -> None:
             f"{one['segments']}",
             f"{one['answered']}",
         )
+    idle = results["idle"]
+    table.add_row("(an actor that does nothing)", "", f"{idle['core']:.2%}", f"{idle['rss_mb']:.0f}", f"{idle['peak_mb']:.0f}")
     console.print(table)
     for goal, met in results["goals"].items():
         console.print(f"{'met   ' if met else 'MISSED'}  {goal}")
@@ -314,7 +347,7 @@ def show(results: dict[str, Any]) -> None:
 
 def goals(results: dict[str, Any]) -> dict[str, bool]:
     """Each claim, by the medians of every arm."""
-    arms = [arm["on"] for arm in results["replica"].values()]
+    arms = [attributed(arms) for arms in results["replica"].values()]
 
     def most(name: str) -> float:
         return max(statistics.median(one[name] for one in arm) for arm in arms)
@@ -395,7 +428,7 @@ def run(folder: str, rounds: int, seconds: float, uploader_s: float) -> dict[str
     for model, compute_s in (("no-op", 0.0), ("1 ms", 0.001)):
         on = capture("benchmark", store=stores["a folder"], methods=["__call__"])(Model)
         for arm, body in (("off", Model), ("on", on), ("off again", Model)):
-            deploy(f"{model} {arm}".replace(" ", "-"), body, compute_s)
+            deploy(f"{model} {arm}".replace(" ", "-"), timed(body), compute_s)
         for number in range(rounds):
             for kind, rate in ((f"{RATE}/s", RATE), ("at most", None)):
                 arms = replica.setdefault(f"{model}, {kind}", {"off": [], "on": [], "off again": []})
@@ -408,9 +441,10 @@ def run(folder: str, rounds: int, seconds: float, uploader_s: float) -> dict[str
     uploader = {}
     for number, (name, store) in enumerate(stores.items()):
         endpoint = f"uploader-{number}"
-        deploy(endpoint, capture(endpoint, store=store, methods=["__call__"])(Model), 0.0)
+        deploy(endpoint, timed(capture(endpoint, store=store, methods=["__call__"])(Model)), 0.0)
         uploader[name] = measure_uploader(port, f"/{endpoint}", endpoint, uploader_s)
         serve.delete(endpoint)
+    idle = measure_idle(uploader_s)
     serve.shutdown()
     ray.shutdown()
     about = {
@@ -422,7 +456,7 @@ def run(folder: str, rounds: int, seconds: float, uploader_s: float) -> dict[str
         "rate": RATE,
         "clients": CLIENTS,
     }
-    return {"about": about, "replica": replica, "uploader": uploader}
+    return {"about": about, "replica": replica, "uploader": uploader, "idle": idle}
 
 
 if __name__ == "__main__":

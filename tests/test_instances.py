@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mmon_ray.capture.payload import Body, encode, freeze, freeze_call
+from mmon_ray.capture.encode import encode
+from mmon_ray.capture.snapshot import Body, freeze, freeze_call
 from mmon_ray.errors import InputError
 from mmon_ray.instances import answers_of, instances_of
 from mmon_ray.schema import Column, Schema

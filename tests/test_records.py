@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmon_ray import records
-from mmon_ray.capture.payload import Body, encode
+from mmon_ray.capture.encode import encode
+from mmon_ray.capture.snapshot import Body
 from mmon_ray.codec import dumps, loads
 from mmon_ray.engine import fold
 from mmon_ray.errors import InputError

@@ -12,8 +12,8 @@ from typing import Any
 
 from mmon_ray.capture.batch import capture_batch
 from mmon_ray.capture.doors import build_app, capture
+from mmon_ray.capture.draining import drain
 from mmon_ray.capture.payload import decode
-from mmon_ray.capture.uploader import drain
 
 __all__ = ["build_app", "capture", "capture_batch", "decode", "drain"]
 

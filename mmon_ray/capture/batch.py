@@ -19,11 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmon_ray.capture.draft import Draft
-from mmon_ray.capture.entry import status_of
-from mmon_ray.capture.payload import Body, Items, freeze
+from mmon_ray.capture.draft import Draft, status_of
 from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.settings import Settings, settings_of
+from mmon_ray.capture.snapshot import Body, Items, freeze
 from mmon_ray.capture.spool import Origin, Spool, spool_root
 from mmon_ray.capture.uploader import ensure_uploader
 from mmon_ray.errors import CaptureError, InputError
@@ -172,7 +171,7 @@ class _Exchange:
             batch_id = uuid.uuid4().hex
             for i, (asked, given) in enumerate(pairs):
                 headers = [(_ID.encode(), self._ids[i].encode("latin-1", "replace"))] if self._ids else []
-                recorder.record(Draft(self._started_s, latency_ms, "map_batches", status, f"{batch_id}-{i}", "", headers, asked, given))
+                recorder.offer(Draft(self._started_s, latency_ms, "map_batches", status, f"{batch_id}-{i}", "", headers, asked, given))
                 if i % _WRITE_ROWS == _WRITE_ROWS - 1:
                     recorder.tick(time.monotonic())
             recorder.tick(time.monotonic())

@@ -1,175 +1,187 @@
-"""What a captured method or function does around the original, for each flavour.
+"""One call: begun when a captured method is called, recorded when it answers or fails.
 
-An error of the original, and a cancellation, is recorded as the status and raised again.
+The model waits for this, so it is flat: few calls, few objects, decisions made once for each class and then looked up. In a
+replica every function that is entered costs many times what it costs in a loop, for the processor has forgotten it since
+the last request. Nothing here lets an error of ours reach the model: it is counted, and the record is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+import time
+from collections.abc import Callable
 from typing import Any
 
-from mmon_ray.capture.entry import Entry, Probe, begin, is_response, owner_now, status_of
-from mmon_ray.capture.exchange import EXCHANGES
+from mmon_ray.capture.draft import Draft, status_of
+from mmon_ray.capture.probe import Probe, owner_now
+from mmon_ray.capture.protobuf import without_context
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.snapshot import Body, Json, freeze, freeze_call, size_bytes
+from mmon_ray.capture.stream import STREAMS, stream_response
 
-__all__ = ["call_asgi", "call_async", "call_stream", "call_sync", "pass_on"]
+__all__ = ["Entry", "begin"]
 
-Function = Callable[..., Any]
 Arguments = tuple[Any, ...]
+_CLASSES = 1_000  # how many classes are remembered
+_make = object.__new__  # an entry without a Python call
 
 
-async def call_async(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call an async method or function, recorded."""
-    entry = begin(probe, *_owned(probe, function, args), kwargs)
-    if entry is None:
-        return await function(*args, **kwargs)
-    token = owner_now.set(entry.owner)
+def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = None) -> Entry | None:
+    """A call that begins; None when it is not a request, or a part of one that is being recorded.
+
+    Until its `answer` or `fail` it is its owner's present request. Every call that begins must end so.
+    """
+    recorder = None
     try:
-        result = await function(*args, **kwargs)
-    except BaseException as error:
-        entry.fail(error)
-        raise
-    finally:
-        owner_now.reset(token)
-    return _answer(entry, result)
+        owner = probe if probe.free else args[0]
+        if owner_now.get() is owner:
+            return None
+        context = probe.context()
+        if context is None or not context.request_id:
+            return None
+        recorder = probe.recorder
+        if recorder is None or recorder.closed:
+            recorder = probe.find_recorder()
+            if recorder is None:
+                return None
+        entry = _make(Entry)
+        entry.started_s = time.time()
+        entry.start_s = time.perf_counter()
+        entry.recorder = recorder
+        entry.method = probe.method
+        entry.owner = owner
+        entry.context = context
+        entry.scope = scope
+        entry.input = entry.request = entry.headers = None
+        entry.weight = 1.0 if recorder.takes_all else recorder.draw(context.request_id)
+        if scope is None:
+            place = 0 if probe.free else 1
+            if len(args) > place and isinstance(args[place], probe.request):
+                entry.request = args[place]
+                entry.scope = args[place].scope
+            elif entry.weight:
+                # Now, because the model may change its arguments; a body is bytes, and known at the end only.
+                entry.input = freeze_call(args[place:], without_context(kwargs))
+        entry.token = owner_now.set(owner)
+        return entry
+    except Exception as error:
+        if recorder is not None:
+            recorder.failed(error)
+        return None
 
 
-def call_sync(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call a plain method or function, recorded; it may return a coroutine or a stream, as batched generators do."""
-    entry = begin(probe, *_owned(probe, function, args), kwargs)
-    if entry is None:
-        return function(*args, **kwargs)
-    token = owner_now.set(entry.owner)
-    try:
-        result = function(*args, **kwargs)
-    except BaseException as error:
-        entry.fail(error)
-        raise
-    finally:
-        owner_now.reset(token)
-    return _answer(entry, result)
+class Entry:
+    """A call from its beginning to its record; it waits for the writer's thread itself, which then asks for its `draft`.
+
+    weight   how many requests it stands for; 0 when it is not in the sample, and must only be counted
+    """
+
+    __slots__ = (
+        "context",
+        "ended_s",
+        "headers",
+        "input",
+        "method",
+        "output",
+        "owner",
+        "recorder",
+        "request",
+        "scope",
+        "start_s",
+        "started_s",
+        "status",
+        "token",
+        "weight",
+    )
+
+    started_s: float
+    start_s: float
+    ended_s: float
+    recorder: Recorder
+    method: str
+    owner: Any
+    context: Any
+    scope: Any
+    request: Any
+    headers: Any
+    input: Any
+    output: Any
+    status: str
+    weight: float
+    token: Any
+
+    def answer(self, result: Any) -> Any:
+        """Record what the call returned, or what it will when that is a stream; returns what the caller gets."""
+        try:
+            owner_now.reset(self.token)
+            kind = result.__class__
+            way = _ways[kind] if kind in _ways else _way_of(kind)
+            if way is not None:
+                return way(self, result)
+            self.close("ok" if self.scope is None else "200", freeze(result) if self.weight else None)
+        except Exception as error:
+            self.recorder.failed(error)
+        return result
+
+    def fail(self, error: BaseException) -> None:
+        """Record that the call raised, or was cancelled."""
+        with contextlib.suppress(ValueError):  # a coroutine that is collected is closed elsewhere
+            owner_now.reset(self.token)
+        self.close(status_of(error), Body(None))
+
+    def close(self, status: str, output: Any) -> None:
+        """Hand the call to the recorder, with its status and what it was answered; `output` is a snapshot."""
+        try:
+            if not self.weight:
+                self.recorder.sampled_out()
+                return
+            self.ended_s = time.perf_counter()
+            self.status = status
+            self.output = output
+            size = len(output[0]) if output.__class__ is Json else size_bytes(output)
+            scope, request = self.scope, self.request
+            if scope is not None:
+                self.headers = scope["headers"]
+                if request is not None:
+                    # Starlette keeps the body it has read: nothing is awaited and nothing parsed.
+                    body = getattr(request, "_body", None)
+                    self.input = (body, scope.get("query_string", b""))
+                    size += len(body or b"")
+                # Let go of now: what hangs on a request is freed where it was made, not by the writer's thread.
+                self.scope = self.request = None
+            elif self.input is not None:
+                size += size_bytes(self.input)
+            self.owner = self.token = None
+            self.recorder.record(self, size)
+        except Exception as error:
+            self.recorder.failed(error)
+
+    def draft(self) -> Draft:
+        """What is known of the call."""
+        asked = self.input
+        if asked.__class__ is tuple:
+            asked = Body(asked[0], self.headers, asked[1])
+        latency_ms = (self.ended_s - self.start_s) * 1e3
+        ids = self.context.request_id, self.context.multiplexed_model_id
+        return Draft(self.started_s, latency_ms, self.method, self.status, *ids, self.headers, asked, self.output, self.weight)
 
 
-def call_stream(probe: Probe, function: Function, args: Arguments, kwargs: dict[str, Any]) -> Any:
-    """Call a generator method or function of either kind, recorded."""
-    entry = begin(probe, *_owned(probe, function, args), kwargs)
-    stream = function(*args, **kwargs)  # runs nothing of the original yet
-    return stream if entry is None else _answer(entry, stream)
+def _response(entry: Entry, response: Any) -> Any:
+    if hasattr(response, "body_iterator"):
+        return stream_response(entry, response)
+    entry.close("ok" if entry.scope is None else str(response.status_code), freeze(response))
+    return response
 
 
-async def call_asgi(probe: Probe, function: Function, owner: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Call an ingress's ASGI `__call__`, recorded: a request when it is answered, a websocket when it closes."""
-    made = EXCHANGES.get(scope["type"])
-    entry = begin(probe, owner, (), {}, scope) if made is not None else None
-    if made is None or entry is None:
-        await function(owner, scope, receive, send)
-        return
-    exchange = made(entry, scope)
-
-    async def receive_recorded() -> Any:
-        message = await receive()
-        exchange.received(message)
-        return message
-
-    async def send_recorded(message: Any) -> None:
-        exchange.sent(message)
-        await send(message)
-
-    token = owner_now.set(owner)
-    try:
-        await function(owner, scope, receive_recorded, send_recorded)
-    except BaseException as error:
-        exchange.end(status_of(error))
-        raise
-    finally:
-        owner_now.reset(token)
-    exchange.end()
+def _way_of(kind: type) -> Callable[[Any, Any], Any] | None:
+    """How answers of a class are recorded if not as they are, remembered for the next one."""
+    way = _response if hasattr(kind, "set_cookie") else None  # asked of the class: a DeploymentHandle has every attribute
+    if len(_ways) < _CLASSES:
+        _ways[kind] = way
+    return way
 
 
-def _owned(probe: Probe, function: Function, args: Arguments) -> tuple[Any, Arguments]:
-    """Whose call it is (a method's first argument, or the function itself), and what it was asked."""
-    return (function, args) if probe.free else (args[0] if args else None, args[1:])
-
-
-def _answer(entry: Entry, result: Any) -> Any:
-    """Record what a call returned, or what it will when that is a stream; returns what the caller gets."""
-    with entry.ours:
-        if inspect.isasyncgen(result):
-            return _forward(result, entry)
-        if inspect.isgenerator(result):
-            return _relay(result, entry)
-        if inspect.iscoroutine(result):
-            return _await(result, entry)
-        if is_response(result) and hasattr(result, "body_iterator"):
-            entry.response = result
-            result.body_iterator = _forward(result.body_iterator, entry)
-            return result
-        entry.answer(result)
-    return result
-
-
-async def _await(awaited: Any, entry: Entry) -> Any:
-    """A coroutine that a plain function returned."""
-    token = owner_now.set(entry.owner)
-    try:
-        result = await awaited
-    except BaseException as error:
-        entry.fail(error)
-        raise
-    finally:
-        owner_now.reset(token)
-    return _answer(entry, result)
-
-
-async def _forward(stream: Any, entry: Entry) -> AsyncGenerator[Any, None]:
-    """An async stream, recorded when it ends."""
-    steps = stream.__aiter__()
-    try:
-        while True:
-            token = owner_now.set(entry.owner)
-            try:
-                item = await steps.__anext__()
-            except StopAsyncIteration:
-                break
-            finally:
-                owner_now.reset(token)
-            entry.item(item)
-            yield item
-    except BaseException as error:
-        entry.fail(error)
-        await pass_on(steps, error)
-        raise
-    entry.end()
-
-
-def _relay(stream: Generator[Any, Any, Any], entry: Entry) -> Generator[Any, Any, Any]:
-    """A generator, recorded when it ends."""
-    try:
-        while True:
-            token = owner_now.set(entry.owner)
-            try:
-                item = next(stream)
-            except StopIteration as stop:
-                result = stop.value
-                break
-            finally:
-                owner_now.reset(token)
-            entry.item(item)
-            yield item
-    except BaseException as error:
-        entry.fail(error)
-        stream.close()
-        raise
-    entry.end()
-    return result
-
-
-async def pass_on(stream: Any, error: BaseException) -> None:
-    """Tell a stream what happened to its reader; does nothing to one that has ended."""
-    if isinstance(error, GeneratorExit):
-        if hasattr(stream, "aclose"):
-            await stream.aclose()
-    elif hasattr(stream, "athrow"):
-        with contextlib.suppress(StopAsyncIteration, type(error)):
-            await stream.athrow(error)
+_ways: dict[type, Callable[[Any, Any], Any] | None] = {
+    **STREAMS,
+    **dict.fromkeys((dict, list, tuple, str, bytes, int, float, bool, type(None))),
+}

@@ -48,11 +48,11 @@ def capture(target: Any = "", *, endpoint: str = "", methods: Names = None, only
     only, skip          of an application: deployments' names; the others are, or these are not, captured
     store               a folder or s3://bucket/prefix; by default MMON_STORE of the replica, else ~/.mmon
     spool               a folder on the serving node; by default MMON_SPOOL, else ~/.mmon/spool
-    durability          async: written within 50 ms; sync: before the answer leaves (nothing is lost by `kill -9`). A class that
-                        ends gracefully loses nothing; a function has no destructor, and its last 50 ms may be lost with async
+    durability          async: written within 0.2 s; sync: before the answer leaves (nothing is lost by `kill -9`). A class that
+                        ends gracefully loses nothing; a function has no destructor, and its last 0.2 s may be lost with async
     event_time_header   a request may say in it when it happened, in ISO 8601: for replays
     inference_id_header where a caller's own id is; Serve makes an X-Request-ID when the caller sends none, and returns it
-    ...                 all other options are those of `Settings`: sample, sides, max_bytes, drop, hash, mask and more
+    ...                 all other options are those of `Settings`: flush_s, sample, sides, max_bytes, drop, hash, mask and more
     errors              CaptureError when the target or a setting cannot be used
     """
     if isinstance(target, str):

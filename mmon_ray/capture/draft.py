@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import orjson
 
-from mmon_ray.capture.payload import UNWANTED, encode, omit, text_bytes
+from mmon_ray.capture.encode import UNWANTED, Hasher, Payload, encode, omit, text_bytes
 from mmon_ray.capture.privacy import Rules, field_of
 from mmon_ray.capture.settings import Settings
+from mmon_ray.capture.snapshot import Body
 from mmon_ray.capture.spool import Origin
 from mmon_ray.errors import InputError
 from mmon_ray.window import parse_time
 
-__all__ = ["Draft", "Maker"]
+__all__ = ["Draft", "Maker", "status_of"]
+
+_UTF8 = 4  # the most bytes of a character
 
 
 class Draft(NamedTuple):
@@ -34,6 +38,11 @@ class Draft(NamedTuple):
     weight: float = 1.0  # how many requests it stands for
 
 
+def status_of(error: BaseException) -> str:
+    """The status of a call that raised."""
+    return "cancelled" if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else f"error:{type(error).__name__}"
+
+
 class Maker:
     """Makes a replica's lines.
 
@@ -43,81 +52,108 @@ class Maker:
     """
 
     def __init__(self, settings: Settings, origin: Origin, counts: dict[str, int], warn: Callable[[str, str], None]) -> None:
-        self._settings = settings
-        self._origin = origin
+        self._endpoint, self._deployment, self._replica = settings.endpoint, origin.deployment, origin.replica
+        self._max_bytes = settings.max_bytes
+        self._id_field = settings.inference_id_field
         self._counts = counts
         self._warn = warn
         self._rules = Rules(settings)
-        self._headers = (settings.event_time_header.lower().encode(), settings.inference_id_header.lower().encode())
+        self._has_rules = bool(self._rules)
+        self._event_time = settings.event_time_header.lower().encode()
+        self._inference_id = settings.inference_id_header.lower().encode()
+        # 80 random bits and a count: unique like a UUID, and no call of the system for each record.
+        self._event_stem = secrets.token_hex(10)
+        self._made = 0
+        self._second = -1
+        self._second_text = ""
 
     def line(self, draft: Draft, sides: str) -> tuple[str, bytes]:
         """A record's hour of event time and its line."""
-        moment, inference_id = self._from_headers(draft)
-        time_text = moment.isoformat(timespec="microseconds")[:26]
-        field = self._settings.inference_id_field
-        taken = self._payload(draft.input) if field or sides != "response" else UNWANTED
-        if field:
+        started_s, latency_ms, method, status, request_id, model_id, headers, taken, given, weight = draft
+        time_text, inference_id = self._clock(started_s), None
+        if headers:
+            event_time, inference_id = self._from_headers(headers)
+            if event_time:
+                time_text = self._told(event_time) or time_text
+        asked = self._payload(taken) if sides != "response" or self._id_field else UNWANTED
+        if self._id_field:
             # After the rules: an id that is hashed is hashed here too.
-            inference_id = field_of(taken, field) or inference_id
-        payloads = [
-            taken if sides != "response" else UNWANTED,
-            self._payload(draft.output) if sides != "request" else UNWANTED,
-        ]
-        self._limit(payloads)
+            inference_id = field_of(asked, self._id_field) or inference_id
+            asked = asked if sides != "response" else UNWANTED
+        if headers is not None and (given is None or given.__class__ is bytes):
+            given = Body(given or b"", "text/plain")  # what Serve makes of it
+        answered = self._payload(given) if sides != "request" else UNWANTED
+        if _UTF8 * (len(asked["data"] or "") + len(answered["data"] or "")) > self._max_bytes:
+            asked, answered = self._limited([asked, answered])
+        self._made += 1
         record = {
             "v": 1,
-            "event_id": uuid.uuid4().hex,
-            "request_id": draft.request_id,
+            "event_id": f"{self._event_stem}{self._made:012x}",
+            "request_id": request_id,
             "inference_id": inference_id,
-            "time": f"{time_text}Z",
-            "endpoint": self._settings.endpoint,
-            "deployment": self._origin.deployment,
-            "replica": self._origin.replica,
-            "method": draft.method,
-            "model_id": draft.model_id,
-            "status": draft.status,
-            "latency_ms": round(draft.latency_ms, 3),
-            "weight": draft.weight,
-            "input": payloads[0],
-            "output": payloads[1],
+            "time": time_text,
+            "endpoint": self._endpoint,
+            "deployment": self._deployment,
+            "replica": self._replica,
+            "method": method,
+            "model_id": model_id,
+            "status": status,
+            "latency_ms": round(latency_ms, 3),
+            "weight": weight,
+            "input": asked,
+            "output": answered,
         }
-        hour = time_text[:13].replace("-", "").replace("T", "")
-        return hour, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        hour = time_text[:4] + time_text[5:7] + time_text[8:10] + time_text[11:13]
+        return hour, orjson.dumps(record, None, orjson.OPT_APPEND_NEWLINE)
 
-    def _payload(self, frozen: Any) -> dict[str, str | None]:
-        made = encode(frozen)
-        self._counts["unserialisable"] += made.unserialisable
-        if not self._rules:
-            return made.payload
-        payload = self._rules.apply(frozen, made.payload)
-        self._counts["omitted"] += payload["encoding"] == "omitted"
+    def hasher(self) -> Hasher:
+        """Hashes what is too large to be kept: with the key of the rules, if there are any."""
+        return Hasher(self._rules.key)
+
+    def _payload(self, frozen: Any) -> Payload:
+        payload, missed = encode(frozen)
+        if missed:
+            self._counts["unserialisable"] += missed
+        if self._has_rules:
+            payload = self._rules.apply(frozen, payload)
+        if payload["encoding"] == "omitted":
+            self._counts["omitted"] += 1
         return payload
 
-    def _limit(self, payloads: list[dict[str, str | None]]) -> None:
-        """Omit the larger payload, then the other, until the record is small enough."""
+    def _limited(self, payloads: list[Payload]) -> list[Payload]:
+        """The payloads; the larger one is omitted, then the other, until the record is small enough."""
         sizes = [text_bytes(payload) for payload in payloads]
-        while sum(sizes) > self._settings.max_bytes:
+        while sum(sizes) > self._max_bytes:
             at = sizes.index(max(sizes))
             if payloads[at]["encoding"] != "omitted":
-                payloads[at] = omit(payloads[at], f"the record was larger than {self._settings.max_bytes} bytes")
+                payloads[at] = omit(payloads[at], f"the record was larger than {self._max_bytes} bytes")
                 self._counts["omitted"] += 1
             sizes[at] = 0
+        return payloads
 
-    def _from_headers(self, draft: Draft) -> tuple[datetime, str | None]:
+    def _from_headers(self, headers: Any) -> tuple[str | None, str | None]:
         """The time of the event and the caller's own id, as far as the caller sent them."""
-        event_time, inference_id = (_header(draft.headers, name) for name in self._headers)
-        if event_time:
-            try:
-                return parse_time(event_time), inference_id
-            except (InputError, OverflowError):
-                self._counts["bad_times"] += 1
-                self._warn("time", f"the event time {event_time[:40]!r} is not ISO 8601: the time of arrival is recorded instead")
-        return datetime.fromtimestamp(draft.started_s, timezone.utc), inference_id
+        event_time = inference_id = None
+        for key, value in headers:
+            name = key.lower()
+            if name == self._inference_id:
+                inference_id = inference_id or value.decode("latin-1")
+            elif name == self._event_time:
+                event_time = event_time or value.decode("latin-1")
+        return event_time, inference_id
 
+    def _told(self, event_time: str) -> str | None:
+        """The time that the caller says; None when it says none."""
+        try:
+            return f"{parse_time(event_time).isoformat(timespec='microseconds')[:26]}Z"
+        except (InputError, OverflowError):
+            self._counts["bad_times"] += 1
+            self._warn("time", f"the event time {event_time[:40]!r} is not ISO 8601: the time of arrival is recorded instead")
+            return None
 
-def _header(headers: Any, name: bytes) -> str | None:
-    for key, value in headers or ():
-        if key.lower() == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
+    def _clock(self, moment_s: float) -> str:
+        """ISO 8601 in UTC to the microsecond; the text of a second is made once."""
+        second = int(moment_s)
+        if second != self._second:
+            self._second, self._second_text = second, datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
+        return f"{self._second_text}.{int((moment_s - second) * 1e6):06d}Z"

@@ -17,13 +17,14 @@ from urllib.parse import parse_qs, urlencode
 
 import orjson
 
-from mmon_ray.capture.payload import Items, omit, read_json, to_text
+from mmon_ray.capture.encode import Payload, omit
+from mmon_ray.capture.payload import read_json
 from mmon_ray.capture.settings import Settings
+from mmon_ray.capture.snapshot import Items, to_text
 from mmon_ray.errors import CaptureError
 
 __all__ = ["Rules", "field_of"]
 
-Payload = dict[str, str | None]
 Change = Callable[[Any, Any], None]
 _MASK = "***"
 _WHY = "a privacy rule cannot be applied to it"
@@ -32,8 +33,9 @@ _WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split", "row
 
 
 class Rules:
-    """The privacy rules of an endpoint, with their key.
+    """The privacy rules of an endpoint.
 
+    key      of what is hashed: fields, and payloads that may not be kept; empty without a rule
     errors   CaptureError when something is to be hashed and there is no key
     """
 
@@ -41,14 +43,14 @@ class Rules:
         text = settings.hash_key or os.environ.get("MMON_HASH_KEY", "")
         if settings.hash and not text:
             raise CaptureError(f"{settings.hash[0]!r} is to be hashed, and there is no key; set MMON_HASH_KEY on the serving nodes")
-        key = text.encode("utf-8", "surrogatepass")
-        self._key = key if len(key) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(key).digest()
         changes: list[tuple[tuple[str, ...], Change]] = [
             (settings.drop, _drop),
             (settings.hash, lambda node, at: _each(node, at, self._hashed)),
             (settings.mask, lambda node, at: _each(node, at, lambda value: _MASK)),
         ]
         self._rules = [(path.split("."), change) for paths, change in changes for path in paths]
+        key = text.encode("utf-8", "surrogatepass") if self._rules else b""
+        self.key = key if len(key) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(key).digest()
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -76,7 +78,7 @@ class Rules:
                 return payload | {"data": to_text(self._scrubbed(document, encoding == "args"))}
             return payload  # a number
         except Exception:
-            return omit(payload, _WHY, self._key)
+            return omit(payload, _WHY, self.key)
 
     def _scrubbed(self, document: Any, is_call: bool = False) -> Any:
         document = self._opened(document)
@@ -111,7 +113,7 @@ class Rules:
 
     def _hashed(self, value: Any) -> str:
         data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(data, key=self._key, digest_size=16).hexdigest()
+        return hashlib.blake2b(data, key=self.key, digest_size=16).hexdigest()
 
 
 def field_of(payload: Payload, path: str) -> str | None:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["plain", "plain_call"]
+__all__ = ["is_message", "plain", "without_context"]
+
+
+def is_message(kind: type) -> bool:
+    """Whether a class is one of protobuf's messages."""
+    return hasattr(kind, "DESCRIPTOR") and hasattr(kind, "SerializeToString")
 
 
 def plain(value: Any) -> Any:
     """A message as a dict of its fields, unset ones with their defaults; any other value as it is."""
-    kind = type(value)
-    if not hasattr(kind, "DESCRIPTOR") or not hasattr(kind, "SerializeToString"):
+    if not is_message(type(value)):
         return value
     return {field.name: _field(field, value) for field in value.DESCRIPTOR.fields}
 
 
-def plain_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call's arguments with plain messages, without the context that Serve gives to a gRPC method."""
+def without_context(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments without the context that Serve gives to a gRPC method."""
     if "grpc_context" in kwargs and type(kwargs["grpc_context"]).__name__ == "RayServegRPCContext":
-        kwargs = {name: value for name, value in kwargs.items() if name != "grpc_context"}
-    return tuple(plain(arg) for arg in args), kwargs
+        return {name: value for name, value in kwargs.items() if name != "grpc_context"}
+    return kwargs
 
 
 def _field(field: Any, message: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 50 ms.
+"""The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 0.2 s.
 
 The model waits for `record` alone, which appends a reference. The thread makes the JSON lines, writes them to the spool,
 seals segments and sees to it that the node has an uploader. Nothing here raises into the model: what goes wrong is
@@ -11,29 +11,37 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from mmon_ray.capture.control import ControlFile, is_sampled
 from mmon_ray.capture.counters import CountsFile
 from mmon_ray.capture.draft import Draft, Maker
-from mmon_ray.capture.payload import size_bytes
-from mmon_ray.capture.settings import Settings, settings_of
-from mmon_ray.capture.spool import Origin, Spool, spool_root
-from mmon_ray.capture.uploader import ensure_uploader
+from mmon_ray.capture.encode import Hasher
+from mmon_ray.capture.settings import Settings
+from mmon_ray.capture.snapshot import size_bytes
+from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.capture.writer import SpoolWriter
-from mmon_ray.store import open_store
 
-__all__ = ["Draft", "Recorder", "Settings", "close_recorder", "recorder_of", "settings_of"]
+__all__ = ["Recorder"]
 
 _log = logging.getLogger("mmon_ray.capture")
-_FLUSH_S = 0.05
 _RETRY_S = 1.0
+_LOOK_S = 0.2  # how often the thread looks after everything but the queue
+_RESTLESS = 20  # turns without a record before the thread rests
+_REST_S = 0.5
 _UPLOADER_S = 30.0  # how often the thread makes sure that the uploader is there
 _QUEUE_RECORDS = 10_000
+_WRITE_BYTES = 64 << 10
 _QUEUE_BYTES = 128 << 20
 _COUNTS = ("captured", "sampled_out", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
+
+
+class Drafted(Protocol):
+    """A call that has ended, and whose draft can wait for the writer's thread."""
+
+    def draft(self) -> Draft:
+        """What is known of it."""
 
 
 class Recorder:
@@ -42,21 +50,29 @@ class Recorder:
     origin      who writes
     spool       where
     ensure      called now and then, in a thread of its own: starts the node's uploader
+    closed      whether it has ended; who has more to record then opens another one
+    takes_all   whether every request is recorded: then there is nothing to `draw`
     """
 
     def __init__(self, settings: Settings, origin: Origin, spool: Spool, ensure: Callable[[], None] = lambda: None) -> None:
+        self.closed = False
+        self.takes_all = False
         self._settings = settings
         self._origin = origin
         self._spool = spool
         self._ensure = ensure
-        self._queue: deque[Draft] = deque()
+        self._sync = settings.durability == "sync"
+        self._queue: deque[Draft | Drafted] = deque()
         self._queue_bytes = 0
+        self._room = 0 if self._sync else _QUEUE_RECORDS
         self._writer: SpoolWriter | None = None
         self._retry_at = 0.0
+        self._look_at = float("-inf")
         self._ensure_at = 0.0
         self._ensuring: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._resting = False
         self._logged: set[str] = set()
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._maker = Maker(settings, origin, self._counts, self._log_once)
@@ -64,44 +80,73 @@ class Recorder:
         self._counts_file = CountsFile(spool.home(origin), spool.new_name(origin))
         # Before the first record: whoever asks this spool to be drained must see that there is a writer.
         self._open_writer(time.monotonic())
-        self._control.look(time.monotonic())
+        self._follow_control(time.monotonic())
 
     def start(self) -> Recorder:
         """Start the thread."""
         threading.Thread(target=self._run, name="mmon-recorder", daemon=True).start()
         return self
 
-    def record(self, draft: Draft) -> None:
-        """Take a call's record; returns at once, or with durability `sync` when it is written."""
+    def draw(self, request_id: str) -> float:
+        """How many requests this one stands for; 0 when it is not in the sample. Asked when it begins, so that it holds to its end."""
         sample = self._control.sample
-        if sample < 1.0:
-            if not is_sampled(draft.request_id, sample):
-                self._counts["sampled_out"] += 1
-                return
-            draft = draft._replace(weight=1.0 / sample)  # now: the control may change before the line is made
-        if self._settings.durability == "sync":
+        return 1.0 if sample >= 1.0 else 1.0 / sample if is_sampled(request_id, sample) else 0.0
+
+    def sampled_out(self) -> None:
+        """Count a request that is not in the sample."""
+        self._counts["sampled_out"] += 1
+
+    def offer(self, draft: Draft) -> None:
+        """Take a record if its request is in the sample: for whoever did not draw when the request began."""
+        weight = self.draw(draft.request_id)
+        if weight:
+            self.record(draft._replace(weight=weight), size_bytes(draft.input) + size_bytes(draft.output))
+        else:
+            self.sampled_out()
+
+    def record(self, made: Draft | Drafted, size_bytes: int) -> None:
+        """Take a call's record; returns at once, or with durability `sync` when it is written.
+
+        made         a draft, or a call that makes its draft when it is written
+        size_bytes   about how much memory it holds on to
+        """
+        if len(self._queue) < self._room and self._queue_bytes <= _QUEUE_BYTES:
+            # Approximate under threads, and set right whenever the queue is empty.
+            self._queue_bytes += size_bytes
+            self._queue.append(made)
+            if self._resting:
+                self._wake.set()
+        elif self._sync or self.closed:
             with self._lock:
-                self._write([draft], time.monotonic())
-        elif len(self._queue) >= _QUEUE_RECORDS or self._queue_bytes > _QUEUE_BYTES:
+                self._write([made], time.monotonic())
+        else:
             self._counts["dropped"] += 1
             self._log_once("queue", "the queue of captured requests is full (is the disk slow?): requests are served, and not recorded")
-        else:
-            # Approximate under threads, and set right whenever the queue is empty.
-            self._queue_bytes += size_bytes(draft.input) + size_bytes(draft.output)
-            self._queue.append(draft)
+
+    def hasher(self) -> Hasher:
+        """Hashes a payload that is too large to be kept."""
+        return self._maker.hasher()
 
     def tick(self, now_s: float) -> None:
-        """One turn of the thread: empty the queue, seal what is due, look after the uploader."""
-        self._control.look(now_s)
+        """One turn of the thread: empty the queue; now and then seal what is due, and look after everything else."""
+        looks = now_s >= self._look_at
+        if not looks and not self._queue:
+            return
         with self._lock:
-            drafts = []
+            made = []
             while self._queue:
-                drafts.append(self._queue.popleft())
+                made.append(self._queue.popleft())
             self._queue_bytes = 0
-            self._write(drafts, now_s)
-            if self._writer is not None:
-                self._guarded(now_s, self._writer.tick, now_s)
-            self._counts_file.write(self._counts, now_s)
+            self._write(made, now_s)
+            if looks:
+                self._look(now_s)
+
+    def _look(self, now_s: float) -> None:
+        self._look_at = now_s + _LOOK_S
+        self._follow_control(now_s)
+        if self._writer is not None and self._guarded(now_s, self._writer.tick, now_s) and self._writer.seals:
+            self._look_at = now_s  # what a request handler was about to queue is written at the next turn; then it is sealed
+        self._counts_file.write(self._counts, now_s)
         if now_s >= self._ensure_at and (self._ensuring is None or not self._ensuring.is_alive()):
             self._ensure_at = now_s + _UPLOADER_S
             # A thread of its own: a cluster without its head answers nothing for minutes, and the queue must be emptied.
@@ -120,7 +165,8 @@ class Recorder:
 
     def close(self) -> None:
         """Write and seal everything; the thread ends."""
-        self._stop.set()
+        self.closed = True
+        self._room = 0
         self._ensure_at = float("inf")
         self.tick(time.monotonic())
         with self._lock:
@@ -131,32 +177,62 @@ class Recorder:
             self._counts_file.close(self._counts)
 
     def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_S):
+        empty = 0
+        while not self.closed:
+            if empty < _RESTLESS:
+                time.sleep(self._settings.flush_s)
+            else:
+                self._rest()
+            empty = 0 if self._queue else empty + 1
             try:
                 self.tick(time.monotonic())
             except Exception as error:
                 self.failed(error)
 
-    def _write(self, drafts: list[Draft], now_s: float) -> None:
-        lines: dict[str, list[bytes]] = {}
-        for draft in drafts:
-            try:
-                hour, line = self._maker.line(draft, self._control.sides)
-                lines.setdefault(hour, []).append(line)
-            except Exception as error:
-                self.failed(error)
+    def _rest(self) -> None:
+        """Sleep longer, until a record comes: a replica that nobody asks costs nothing."""
+        self._wake.clear()
+        self._resting = True
+        if not self._queue and self._wake.wait(_REST_S):
+            time.sleep(self._settings.flush_s)
+        self._resting = False
+
+    def _write(self, made: list[Draft | Drafted], now_s: float) -> None:
         if self._writer is None:
             self._open_writer(now_s)
+        if not made:
+            return
+        if self._writer is None or self._writer.is_full(now_s):
+            self._dropped(len(made))
+            return
+        lines: dict[str, list[bytes]] = {}
+        line, sides = self._maker.line, self._control.sides
+        for one in made:
+            try:
+                hour, text = line(one if isinstance(one, Draft) else one.draft(), sides)
+                lines.setdefault(hour, []).append(text)
+            except Exception as error:
+                self.failed(error)
         for hour, of_hour in lines.items():
-            body = b"".join(of_hour)
-            if self._writer is not None and self._writer.is_full(now_s):
-                self._counts["dropped"] += len(of_hour)
-                self._log_once("full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded")
-            elif self._writer is not None and self._guarded(now_s, self._writer.append, hour, body, now_s):
-                self._counts["captured"] += len(of_hour)
-                self._counts["bytes"] += len(body)
-            else:
-                self._counts["dropped"] += len(of_hour)
+            for group in _groups(of_hour):
+                self._append(hour, group, now_s)
+
+    def _append(self, hour: str, lines: list[bytes], now_s: float) -> None:
+        body = b"".join(lines)
+        if self._writer is not None and self._guarded(now_s, self._writer.append, hour, body, now_s):
+            self._counts["captured"] += len(lines)
+            self._counts["bytes"] += len(body)
+        else:
+            self._counts["dropped"] += len(lines)
+
+    def _dropped(self, count: int) -> None:
+        self._counts["dropped"] += count
+        if self._writer is not None:
+            self._log_once("full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded")
+
+    def _follow_control(self, now_s: float) -> None:
+        self._control.look(now_s)
+        self.takes_all = self._control.sample >= 1.0
 
     def _open_writer(self, now_s: float) -> None:
         if now_s < self._retry_at:
@@ -198,44 +274,12 @@ class Recorder:
             _log.warning("mmon_ray, endpoint '%s': %s", self._settings.endpoint, message)
 
 
-# --- one recorder a process for each way to capture -----------------------------------------------------------------
-
-_recorders: dict[Settings, Recorder | None] = {}
-_recorders_lock = threading.Lock()
-
-
-def recorder_of(settings: Settings) -> Recorder | None:
-    """This replica's recorder, started at the first request; None outside a replica, or when it cannot be made."""
-    try:
-        return _recorders[settings]
-    except KeyError:
-        pass
-    with _recorders_lock:
-        if settings not in _recorders:
-            try:
-                _recorders[settings] = _open_recorder(settings)
-            except Exception as error:
-                _recorders[settings] = None
-                _log.warning("mmon_ray: endpoint '%s' is served, and not captured (%s: %s)", settings.endpoint, type(error).__name__, error)
-        return _recorders[settings]
-
-
-def close_recorder(settings: Settings) -> None:
-    """Write and seal what this replica captured, at its graceful end."""
-    with _recorders_lock:
-        recorder = _recorders.pop(settings, None)
-    if recorder is not None:
-        recorder.close()
-
-
-def _open_recorder(settings: Settings) -> Recorder:
-    import ray
-    from ray import serve
-
-    replica = serve.get_replica_context().replica_id
-    node = ray.get_runtime_context().get_node_id()
-    root = spool_root(settings.spool)
-    store = open_store(settings.store).uri
-    origin = Origin(settings.endpoint, replica.deployment_id.name, replica.unique_id, node, store)
-    spool = Spool(Path(root), settings.spool_max_bytes, settings.spool_max_disk)
-    return Recorder(settings, origin, spool, lambda: ensure_uploader(node, root)).start()
+def _groups(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """The lines in the groups that are written at once: a disk that has room for some of them takes these."""
+    start = size = 0
+    for number, line in enumerate(lines):
+        if size and size + len(line) > _WRITE_BYTES:
+            yield lines[start:number]
+            start, size = number, 0
+        size += len(line)
+    yield lines[start:]

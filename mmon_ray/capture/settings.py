@@ -21,7 +21,8 @@ class Settings:
     """How an endpoint is captured; travels with the deployment's class, so it holds text and numbers only.
 
     store, spool       "" leaves the choice to the replica's environment (MMON_STORE, MMON_SPOOL)
-    durability         async: written within 50 ms; sync: before the answer leaves, so that not even `kill -9` loses a record
+    durability         async: written within `flush_s`; sync: before the answer leaves, so that not even `kill -9` loses a record
+    flush_s            how often what was captured is written to the spool, in seconds: what `kill -9` can lose with async
     inference_id_field where in the request's body the caller's own id is, `order.id`; it wins over the header
     sample             share of the requests that are recorded; all deployments on a request's way decide alike
     sides              record both, the request or the response alone
@@ -36,6 +37,7 @@ class Settings:
     store: str = ""
     spool: str = ""
     durability: Literal["async", "sync"] = "async"
+    flush_s: float = 0.2
     event_time_header: str = "X-Mmon-Event-Time"
     inference_id_header: str = "X-Request-ID"
     inference_id_field: str = ""
@@ -98,6 +100,8 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
         return _paths(name, value)
     if name == "inference_id_field":
         return _paths(name, value)[0] if value else ""
+    if name == "flush_s":
+        return _number(name, value, 0.001, 60.0)
     if name in ("sample", "spool_max_disk"):
         return _number(name, value, 0.0, 1.0)
     if name in ("max_bytes", "spool_max_bytes"):
@@ -117,7 +121,9 @@ def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
 def _number(name: str, value: Any, least: float, most: float) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most and value != float("inf"):
         return float(value)
-    raise InputError(f"{name} is {value!r}; write a number " + (f"from {least:g} to {most:g}" if most <= 1 else f"of at least {least:g}"))
+    raise InputError(
+        f"{name} is {value!r}; write a number " + (f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}")
+    )
 
 
 def _paths(name: str, value: Any) -> tuple[str, ...]:

@@ -6,7 +6,8 @@
     <root>/<endpoint>/<deployment>/...jsonl.torn                        the half line that a killed writer left
     <root>/<endpoint>/<deployment>/*.counts, .total                     counters, of a writer and of all that are gone
     <root>/<endpoint>/.control-<store>                                  how to capture from now on, laid here by the uploader
-    <root>/<endpoint>/.seal                                             a request to seal; its time of change is the request's number
+    <root>/.spools                                                      in the default spool: where the node's others are
+    <root>/<endpoint>/.seal                                             the number of the last request to seal
 
 The spool is the whole state: uploaders and writers may die at any moment and start again. A writer holds a lock on its
 own file, which the kernel drops when it dies however it dies; then anybody may seal what it left (`adopt`). A line is
@@ -21,8 +22,7 @@ import os
 import re
 import secrets
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,12 @@ from typing import NamedTuple
 
 import orjson
 
-from mmon_ray.capture.writer import OPEN, SEAL, SEALED, SpoolWriter, rename_sealed
+from mmon_ray.capture.seal import SealRequest
+from mmon_ray.capture.writer import OPEN, SEALED, SpoolWriter, rename_sealed
 
-__all__ = ["Origin", "Segment", "Spool", "safe_name", "spool_root"]
+__all__ = ["Origin", "Segment", "Spool", "read_roots", "safe_name", "spool_root", "write_roots"]
 
-_TORN, _WRITER = ".jsonl.torn", ".writer"
+_TORN, _WRITER, _ROOTS = ".jsonl.torn", ".writer", ".spools"
 _BLOCK_BYTES = 1 << 16
 _adopting = threading.Lock()  # who adopts must find all of it sealed afterwards, not half of it in another thread's hands
 
@@ -63,6 +64,28 @@ class Segment(NamedTuple):
 def spool_root(spool: str = "") -> str:
     """The spool's folder: the one given, else the environment's MMON_SPOOL, else ~/.mmon/spool."""
     return os.path.abspath(os.path.expanduser(spool or os.environ.get("MMON_SPOOL") or "~/.mmon/spool"))
+
+
+def read_roots() -> list[str]:
+    """The spools of this node that are not the default one, as far as its uploader has heard of them."""
+    try:
+        return (Path(spool_root()) / _ROOTS).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def write_roots(roots: Iterable[str]) -> None:
+    """Remember the spools of this node, for an uploader that starts again.
+
+    errors   OSError when the default spool cannot be written
+    """
+    default = Path(spool_root())
+    others = "".join(f"{root}\n" for root in roots if root != str(default))
+    if others:
+        default.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = default / f"{_ROOTS}.tmp"
+        unfinished.write_text(others)
+        unfinished.replace(default / _ROOTS)
 
 
 def safe_name(text: str, most: int = 80) -> str:
@@ -99,12 +122,13 @@ class Spool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(lock, orjson.dumps(origin._asdict()))
             os.utime(lock, ns=(0, 0))  # the last request that was granted: none
+            request = SealRequest(folder.parent)
             os.rename(unseen, path)
         except OSError:
             os.close(lock)
             raise
         max_disk = self.max_disk or float(os.environ.get("MMON_SPOOL_MAX_DISK") or 0.8)
-        return SpoolWriter(path, lock, max_bytes=self.max_bytes, max_disk=max_disk)
+        return SpoolWriter(path, lock, request, max_bytes=self.max_bytes, max_disk=max_disk)
 
     def home(self, origin: Origin) -> Path:
         """The folder of a deployment's writers."""
@@ -121,18 +145,17 @@ class Spool:
 
     def request_seal(self, endpoint: str) -> None:
         """Ask every living writer of an endpoint to seal what it has; `unsealed` says who has not done so."""
-        path = self.root / endpoint / SEAL
-        before = path.stat().st_mtime_ns if path.exists() else 0
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        asked = max(time.time_ns(), before + 1)
-        os.utime(path, ns=(asked, asked))
+        request = SealRequest(self.root / endpoint)
+        request.ask()
+        request.close()
 
     def unsealed(self, endpoint: str) -> list[str]:
         """The living writers of an endpoint that have not yet granted the last request to seal."""
-        try:
-            asked = (self.root / endpoint / SEAL).stat().st_mtime_ns
-        except FileNotFoundError:
+        if not self.knows(endpoint):
             return []
+        request = SealRequest(self.root / endpoint)
+        asked = request.number
+        request.close()
         return [path.stem for path in self._writers(endpoint) if _mtime_ns(path) < asked and _is_locked(path)]
 
     def knows(self, endpoint: str) -> bool:

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 from mmon_ray.capture.control import fetch_controls
 from mmon_ray.capture.counters import Counts, add_uploaded, fold_counts, read_counts
 from mmon_ray.capture.metrics import publish
-from mmon_ray.capture.spool import Segment, Spool, spool_root
-from mmon_ray.errors import CaptureError, InputError, StoreError
-from mmon_ray.keys import capture_key, checked_name
+from mmon_ray.capture.spool import Segment, Spool, read_roots, spool_root, write_roots
+from mmon_ray.keys import capture_key
 from mmon_ray.store import Store, open_store
 from mmon_ray.window import parse_time
 
-__all__ = ["Drain", "Left", "Shipper", "Uploader", "drain", "ensure_uploader"]
+__all__ = ["Drain", "Left", "Shipper", "Uploader", "ensure_uploader"]
 
 NAMESPACE = "mmon"
 _POLL_S = 1.0
@@ -142,12 +141,18 @@ class Drain:
 
 
 class Uploader:
-    """The actor: a thread that ships for ever, and doors to hurry it."""
+    """The actor: a thread that ships for ever, and doors to hurry it.
 
-    def __init__(self, root: str) -> None:
+    Made without arguments, and after its first start by Ray alone: which spools there are besides the default one stands in a file.
+    """
+
+    def __init__(self) -> None:
+        # Ray imports Arrow, 40 MB, into every worker before it sends its first answer; this one has no table to send.
+        sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
         self._shippers: dict[str, Shipper] = {}
         self._hurry = threading.Event()
-        self.watch(root)
+        for root in ("", *read_roots()):
+            self.watch(root)
         threading.Thread(target=self._run, name="mmon-uploader", daemon=True).start()
         # Threads of their own: a store that hangs holds up neither the shipping nor the metrics.
         threading.Thread(target=self._every, args=(_CONTROL_S, self._fetch), name="mmon-control", daemon=True).start()
@@ -158,6 +163,8 @@ class Uploader:
         root = spool_root(root)
         if root not in self._shippers:
             self._shippers = {**self._shippers, root: Shipper(Spool(Path(root)))}
+            with suppress(OSError):  # whoever captures there says so again every half minute
+                write_roots(self._shippers)
 
     def flush(self, timeout_s: float = 30.0) -> dict[str, int]:
         """Ship what is sealed now; returns the counts so far and how many segments still wait."""
@@ -245,50 +252,6 @@ def ensure_uploader(node: str, root: str) -> Any:
         max_concurrency=8,
         num_cpus=0,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-    ).remote(root)
+    ).remote()
     uploader.watch.remote(root)
     return uploader
-
-
-def drain(endpoint: str, timeout_s: float = 30.0, *, spool: str = "") -> None:
-    """Return when everything captured so far for an endpoint, on every node of this cluster, has reached the store.
-
-    spool    the spool's folder, if the endpoint was captured with one of its own
-    errors   StoreError when the store does not take it; CaptureError when a writer does not answer, or nothing was ever
-             captured for the endpoint
-    """
-    import ray
-
-    try:
-        checked_name(endpoint, "endpoint")
-    except InputError as error:
-        raise CaptureError(str(error)) from None
-    root = spool or os.environ.get("MMON_SPOOL", "")
-    deadline = time.monotonic() + timeout_s
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    uploaders = [ensure_uploader(node["NodeID"], root) for node in nodes if node["Alive"]]
-    while True:
-        rest_s = max(0.0, deadline - time.monotonic())
-        try:
-            left: Sequence[Left] = ray.get([one.drain.remote(endpoint, root, rest_s) for one in uploaders], timeout=rest_s + 10.0)
-        except ray.exceptions.ActorUnavailableError as error:  # it is being restarted
-            if time.monotonic() >= deadline:
-                raise CaptureError(f"an uploader was not back within {timeout_s:g} s: {error}") from None
-            time.sleep(0.1)
-            continue
-        except ray.exceptions.RayError as error:
-            raise CaptureError(f"an uploader did not answer within {timeout_s:g} s ({type(error).__name__}): {error}") from None
-        if any(one.known for one in left):
-            break
-        if time.monotonic() >= deadline:
-            where = root or "the default one"
-            raise CaptureError(f"nothing was captured for the endpoint '{endpoint}' (spool: {where}); check its name, and call it first")
-        time.sleep(0.1)
-    names = [name for one in left for name in one.names]
-    if not names:
-        return
-    what = f"{len(names)} segments or writers of '{endpoint}' have not reached the store after {timeout_s:g} s ({names[0]} ...)"
-    errors = [one.error for one in left if one.error]
-    if errors:
-        raise StoreError(f"{what}: {errors[0]}")
-    raise CaptureError(f"{what}; they stay in the spool, try again or give it more time")

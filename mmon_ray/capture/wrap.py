@@ -18,9 +18,12 @@ import types
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
 
-from mmon_ray.capture.call import call_asgi, call_async, call_stream, call_sync, pass_on
-from mmon_ray.capture.entry import Probe, settings_here
-from mmon_ray.capture.recorder import Settings, close_recorder
+from mmon_ray.capture.call import begin
+from mmon_ray.capture.exchange import call_asgi
+from mmon_ray.capture.probe import Probe, settings_here
+from mmon_ray.capture.recorders import close_recorder
+from mmon_ray.capture.settings import Settings
+from mmon_ray.capture.stream import pass_on
 from mmon_ray.errors import CaptureError
 
 __all__ = ["captured", "is_captured"]
@@ -138,36 +141,65 @@ def _wrapped(function: Function, probe: Probe) -> Function:
     """A method or function that records, of the same flavour as the original."""
     wrapper: Function
     if inspect.isasyncgenfunction(function):
-
-        async def asyncgen(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            stream = call_stream(probe, function, args, kwargs)
-            try:
-                async for item in stream:
-                    yield item
-            except BaseException as error:
-                await pass_on(stream, error)
-                raise
-
-        wrapper = asyncgen
+        wrapper = _asyncgen(function, probe)
     elif inspect.iscoroutinefunction(function):
 
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            return await call_async(probe, function, args, kwargs)
+            entry = begin(probe, args, kwargs)
+            if entry is None:
+                return await function(*args, **kwargs)
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                entry.fail(error)
+                raise
+            return entry.answer(result)
 
         wrapper = coroutine
-    elif inspect.isgeneratorfunction(function):
-
-        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            return (yield from call_stream(probe, function, args, kwargs))
-
-        wrapper = generator
     else:
-
+        # What returns a coroutine or a stream is plain, too: batched methods do.
         def plain(*args: Any, **kwargs: Any) -> Any:
-            return call_sync(probe, function, args, kwargs)
+            entry = begin(probe, args, kwargs)
+            if entry is None:
+                return function(*args, **kwargs)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                entry.fail(error)
+                raise
+            return entry.answer(result)
 
         wrapper = plain
+        if inspect.isgeneratorfunction(function):
+
+            def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+                return (yield from plain(*args, **kwargs))
+
+            wrapper = generator
     return _like(wrapper, function)
+
+
+def _asyncgen(function: Function, probe: Probe) -> Function:
+    """An async generator that records."""
+
+    async def asyncgen(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        entry = begin(probe, args, kwargs)
+        try:
+            stream = function(*args, **kwargs)  # runs nothing of the original yet
+        except TypeError as error:  # its arguments
+            if entry is not None:
+                entry.fail(error)
+            raise
+        if entry is not None:
+            stream = entry.answer(stream)
+        try:
+            async for item in stream:
+                yield item
+        except BaseException as error:
+            await pass_on(stream, error)
+            raise
+
+    return asyncgen
 
 
 def _wrapped_asgi(function: Function, probe: Probe) -> Function:

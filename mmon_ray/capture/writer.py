@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["OPEN", "SEAL", "SEALED", "SpoolWriter", "rename_sealed"]
+from mmon_ray.capture.seal import SealRequest
 
-_LOOK_S = 1.0
-OPEN, SEALED, SEAL = ".jsonl.open", ".jsonl", ".seal"
+__all__ = ["OPEN", "SEALED", "SpoolWriter", "rename_sealed"]
+
+_LOOK_S = 5.0
+OPEN, SEALED = ".jsonl.open", ".jsonl"
 
 
 @dataclass
@@ -28,20 +30,20 @@ class SpoolWriter:
 
     path: Path
     lock: int
+    request: SealRequest
     segment_bytes: int = 8 << 20
     segment_s: float = 10.0
     hours: int = 8
     max_bytes: int = 10 << 30
     max_disk: float = 0.8
+    seals: bool = False
     _open: dict[str, _OpenSegment] = field(default_factory=dict)
     _number: int = 0
     _asked: int = 0
-    _seal_path: str = ""
+    _granted: int = 0
     _full: bool = False
     _look_at: float = float("-inf")
-
-    def __post_init__(self) -> None:
-        self._seal_path = str(self.path.parent.parent / SEAL)
+    _due_s: float = float("inf")
 
     def append(self, hour: str, lines: bytes, now_s: float) -> None:
         """Write complete lines of an hour (`yyyymmddhh`) of event time.
@@ -58,34 +60,34 @@ class SpoolWriter:
             self._seal(hour)
 
     def is_full(self, now_s: float) -> bool:
-        """Whether the spool has reached its bound; looked up once a second at most, and for 0.1 % of the time at most."""
+        """Whether the spool has reached its bound; looked up every five seconds at most, and for 0.1 % of the time at most."""
         if now_s >= self._look_at:
             start_s = time.perf_counter()
             with suppress(OSError):  # what cannot be measured fails when it is written
                 root = self.path.parents[2]
                 disk = shutil.disk_usage(root)
                 self._full = disk.used >= self.max_disk * (disk.used + disk.free) or _held_bytes(root) >= self.max_bytes
-            self._look_at = now_s + min(max(_LOOK_S, 1000 * (time.perf_counter() - start_s)), 10 * _LOOK_S)
+            self._look_at = now_s + min(max(_LOOK_S, 1000 * (time.perf_counter() - start_s)), 4 * _LOOK_S)
         return self._full
 
     def tick(self, now_s: float) -> None:
         """Seal what is old enough, and everything when a seal was asked for; call it right after the queue was emptied.
 
-        The request is granted at the second tick that sees it: what a request handler was about to queue is then written.
+        The request is granted at the second tick that sees it (`seals` until then): what a request handler was about to queue is
+        then written.
         """
-        for hour in [hour for hour, segment in self._open.items() if now_s - segment.opened_s >= self.segment_s]:
-            self._seal(hour)
-        try:
-            asked = os.stat(self._seal_path).st_mtime_ns
-        except FileNotFoundError:
-            return
-        if asked <= os.fstat(self.lock).st_mtime_ns:
-            return
-        if asked != self._asked:
+        if now_s >= self._due_s:
+            for hour in [hour for hour, segment in self._open.items() if now_s - segment.opened_s >= self.segment_s]:
+                self._seal(hour)
+            self._due_s = min((segment.opened_s for segment in self._open.values()), default=float("inf")) + self.segment_s
+        asked = self.request.number
+        self.seals = asked not in (self._granted, self._asked)
+        if self.seals:
             self._asked = asked
-            return
-        self.seal()
-        os.utime(self.lock, ns=(asked, asked))
+        elif asked != self._granted:
+            self.seal()
+            os.utime(self.lock, ns=(asked, asked))
+            self._granted = asked
 
     def seal(self) -> None:
         """Seal every open segment."""
@@ -96,6 +98,7 @@ class SpoolWriter:
         """Seal everything and let go of the lock."""
         self.seal()
         os.close(self.lock)
+        self.request.close()
 
     def abandon(self) -> None:
         """Let go of everything as it is, as if the process had died: whoever adopts it seals it."""
@@ -103,11 +106,14 @@ class SpoolWriter:
             with suppress(OSError):
                 os.close(descriptor)
         self._open.clear()
+        self.request.close()
 
     def _start(self, hour: str, now_s: float) -> _OpenSegment:
         self._number += 1
         path = self.path.with_name(f"{hour}-{self.path.stem}-{self._number:06d}{OPEN}")
-        return _OpenSegment(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600), now_s)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._due_s = min(self._due_s, now_s + self.segment_s)
+        return _OpenSegment(path, descriptor, now_s)
 
     def _seal(self, hour: str) -> None:
         segment = self._open.pop(hour)

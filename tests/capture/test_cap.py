@@ -10,8 +10,10 @@ import pytest
 import zstandard
 
 from mmon_ray.capture import writer as module
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, settings_of
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import settings_of
+from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.capture.uploader import Shipper
 from mmon_ray.store import open_store
@@ -33,7 +35,7 @@ def make(tmp_path, **options):
 def test_a_full_spool_keeps_the_oldest_drops_and_counts_the_rest_and_takes_more_when_it_was_shipped(tmp_path, caplog):
     spool, recorder = make(tmp_path, spool_max_bytes=10_000)
     for i in range(40):
-        recorder.record(draft(i))
+        recorder.offer(draft(i))
         recorder.tick(i * 20.0)  # far apart: every tick looks, and seals
     counters = recorder.counters()
     kept = counters["captured"]
@@ -41,7 +43,7 @@ def test_a_full_spool_keeps_the_oldest_drops_and_counts_the_rest_and_takes_more_
     assert len([record for record in caplog.records if "bound" in record.message]) == 1
     recorder.tick(1000.0)
     assert Shipper(spool).step(0.0) > 0
-    recorder.record(draft(99))
+    recorder.offer(draft(99))
     recorder.tick(2000.0)
     recorder.close()
     assert Shipper(spool).step(0.0) == 1
@@ -57,7 +59,7 @@ def test_a_disk_that_others_fill_stops_the_recording_and_nothing_else(tmp_path, 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, used, 100 - used))
     start_s = 1e6
     for number, (used, captured) in enumerate([(79, 1), (80, 1), (95, 1), (10, 2)]):  # noqa: B007  # read by the lambda
-        recorder.record(draft(number))
+        recorder.offer(draft(number))
         recorder.tick(start_s + number * 100)
         assert recorder.counters()["captured"] == captured
     assert recorder.counters()["dropped"] == 2

@@ -15,8 +15,10 @@ from starlette.requests import Request
 
 from mmon_ray.capture import capture, drain
 from mmon_ray.capture.control import Control, ControlFile, fetch_controls, get_control, is_sampled, reset_control, set_control
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, Settings, settings_of
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import Settings, settings_of
+from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError, StoreError
 from mmon_ray.keys import control_key
@@ -96,7 +98,7 @@ def test_all_edges_of_a_request_are_kept_or_none_and_the_weights_keep_sums_unbia
     count = 2_000
     for i in range(count):
         for recorder in recorders:
-            recorder.record(draft(f"request-{i}", i % 7))
+            recorder.offer(draft(f"request-{i}", i % 7))
     for recorder in recorders:
         recorder.close()
     found = records(spool)
@@ -116,7 +118,7 @@ def test_all_edges_of_a_request_are_kept_or_none_and_the_weights_keep_sums_unbia
 )
 def test_sides_record_the_request_or_the_response_alone_and_both_can_be_read(spool, sides, columns):
     recorder = Recorder(settings_of("credit", sides=sides), origin(), spool)
-    recorder.record(draft(value=3))
+    recorder.offer(draft(value=3))
     recorder.close()
     table, tally, _ = parse(lines(spool))
     assert (tally.rows, tally.rejected, tally.unmatched) == (1, 0, 0)
@@ -127,9 +129,9 @@ def test_sides_record_the_request_or_the_response_alone_and_both_can_be_read(spo
 @pytest.mark.parametrize("sides", ["both", "response"])
 def test_the_inference_id_is_a_field_of_the_body_or_else_the_header(spool, sides):
     recorder = Recorder(settings_of("credit", inference_id_field="order.id", sides=sides), origin(), spool)
-    recorder.record(draft(value=3, headers=[(b"x-request-id", b"h")]))
-    recorder.record(draft(headers=[(b"x-request-id", b"h")])._replace(input=Body(b"no json")))
-    recorder.record(draft()._replace(input=freeze({"order": [{"id": 7}]})))
+    recorder.offer(draft(value=3, headers=[(b"x-request-id", b"h")]))
+    recorder.offer(draft(headers=[(b"x-request-id", b"h")])._replace(input=Body(b"no json")))
+    recorder.offer(draft()._replace(input=freeze({"order": [{"id": 7}]})))
     recorder.close()
     assert [one["inference_id"] for one in records(spool)] == ["o3", "h", "7"]
     assert {one["input"]["encoding"] == "none" for one in records(spool)} == {sides == "response"}
@@ -164,7 +166,7 @@ def test_a_running_recorder_follows_the_control_of_its_own_store(spool, tmp_path
         before = recorder.counters()["captured"]
         recorder.tick(start_s + ahead_s)
         for i in range(100):
-            recorder.record(draft(f"request-{i}"))
+            recorder.offer(draft(f"request-{i}"))
         recorder.tick(start_s + ahead_s)
         return recorder.counters()["captured"] - before
 

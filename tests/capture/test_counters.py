@@ -15,9 +15,11 @@ from click.testing import CliRunner
 
 from mmon_ray.capture import metrics as module
 from mmon_ray.capture.counters import Counts, fold_counts, read_counts
+from mmon_ray.capture.draft import Draft
 from mmon_ray.capture.metrics import METRICS
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, settings_of
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import settings_of
+from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.capture.status import _summed, capture_status
 from mmon_ray.capture.uploader import NAMESPACE, Shipper, ensure_uploader
@@ -45,9 +47,9 @@ def test_every_request_is_captured_sampled_out_or_dropped_and_what_is_captured_i
     _, second = make(root, sample=0.5)
     _, other = make(root, deployment="Other")
     for i in range(200):
-        (first if i % 2 else second).record(draft(i))
+        (first if i % 2 else second).offer(draft(i))
     first.failed(ValueError("no"))
-    other.record(draft(0))
+    other.offer(draft(0))
     for recorder in (first, second, other):
         recorder.tick(0.0)
     counts = read(root)
@@ -69,7 +71,7 @@ def test_counts_are_written_once_a_second_and_only_when_they_change(tmp_path):
     root = tmp_path / "spool"
     _, recorder = make(root)
     for now_s, expected in ((10.0, 1), (10.5, 1), (11.0, 3), (11.5, 3)):
-        recorder.record(draft(0))
+        recorder.offer(draft(0))
         recorder.tick(now_s)
         assert read(root)["credit", "Model"].captured == expected
     (path,) = root.rglob("*.counts")
@@ -84,12 +86,14 @@ def test_counts_are_written_once_a_second_and_only_when_they_change(tmp_path):
 CHILD = """
 import sys, time
 from pathlib import Path
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, settings_of
+from mmon_ray.capture.snapshot import Body, freeze
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.spool import Origin, Spool
 recorder = Recorder(settings_of("credit"), Origin("credit", "Model", "child", "n", sys.argv[2]), Spool(Path(sys.argv[1]), max_disk=1.0))
 for i in range(100):
-    recorder.record(Draft(1e9, 1.0, "m", "ok", str(i), "", None, Body(b"x"), freeze(1)))
+    recorder.offer(Draft(1e9, 1.0, "m", "ok", str(i), "", None, Body(b"x"), freeze(1)))
 recorder.tick(0.0)
 print("written", flush=True)
 time.sleep(600)
@@ -125,7 +129,7 @@ def test_lag_is_the_age_of_the_oldest_segment_that_waits(tmp_path):
     def away(uri):
         raise StoreError("away")
 
-    recorder.record(draft(0))
+    recorder.offer(draft(0))
     recorder.close()
     Shipper(spool, away).step(0.0)
     (segment,) = spool.sealed()
@@ -137,7 +141,7 @@ def test_lag_is_the_age_of_the_oldest_segment_that_waits(tmp_path):
 def test_counts_that_cannot_be_read_are_nothing(tmp_path):
     root = tmp_path / "spool"
     _, recorder = make(root)
-    recorder.record(draft(0))
+    recorder.offer(draft(0))
     recorder.close()
     folder = root / "credit" / "Model"
     for name, body in ((".total", b"{torn"), ("x.counts", b"[]"), ("y.counts", b"")):
@@ -158,7 +162,7 @@ def test_nodes_are_summed_and_the_largest_lag_counts():
 def test_status_reads_the_spool_of_this_machine(tmp_path):
     root = tmp_path / "spool"
     _, recorder = make(root)
-    recorder.record(draft(0))
+    recorder.offer(draft(0))
     recorder.close()
     answer = CliRunner().invoke(main, ["--json", "status", "--spool", str(root)])
     assert answer.exit_code == 0
@@ -177,7 +181,7 @@ def test_the_uploader_of_a_node_answers_status_and_sets_metrics_without_a_replic
     root = tmp_path / "spool"
     _, recorder = make(root, endpoint=endpoint)
     for i in range(3):
-        recorder.record(draft(i))
+        recorder.offer(draft(i))
     recorder.close()
     node = ray.get_runtime_context().get_node_id()
     uploader = ensure_uploader(node, str(root))

@@ -7,7 +7,7 @@ import uuid
 import boto3
 import pytest
 
-from mmon_ray.capture.recorder import settings_of
+from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.capture.uploader import Shipper
 from mmon_ray.errors import CaptureError, InputError

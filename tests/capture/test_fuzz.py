@@ -25,8 +25,9 @@ from ray import cloudpickle, serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mmon_ray.capture import capture, drain, recorder
-from mmon_ray.capture.recorder import Recorder, Settings
+from mmon_ray.capture import capture, drain, recorders
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.store import open_store
 
@@ -249,7 +250,7 @@ async def ask(model, args, kwargs):
 
 def test_any_value_comes_back_as_the_very_same_object_and_every_call_is_counted(tmp_path, monkeypatch):
     made = Recorder(Settings("e"), Origin("e", "Passes", "r", "n", ""), Spool(tmp_path))
-    monkeypatch.setitem(recorder._recorders, Settings("e"), made)
+    monkeypatch.setitem(recorders._recorders, Settings("e"), made)
     token = serve_context._serve_request_context.set(serve_context._RequestContext(request_id="q"))
     plain, captured = Passes(), capture("e")(Passes)()
     calls = [0]

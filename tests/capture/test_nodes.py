@@ -20,6 +20,7 @@ from ray import cloudpickle, serve
 from ray.cluster_utils import Cluster
 from ray.util import list_named_actors
 from mmon_ray.capture import capture, drain
+from mmon_ray.capture.status import capture_status
 from mmon_ray.capture.uploader import ensure_uploader
 
 home = sys.argv[1]
@@ -62,7 +63,9 @@ serve.delete("default")
 drain("credit", 60)
 counts = {node: ray.get(ensure_uploader(node, "").status.remote()) for node in nodes}
 actors = sorted(actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["namespace"] == "mmon")
-print(json.dumps({"answers": answers, "before": before, "after": after, "counts": counts, "actors": actors, "nodes": nodes}))
+status = capture_status()
+told = {"answers": answers, "before": before, "after": after, "counts": counts, "actors": actors, "nodes": nodes}
+print(json.dumps({"status": [status.nodes, [one._asdict() for one in status.counts]], **told}))
 sys.stdout.flush()
 serve.shutdown()
 ray.shutdown()
@@ -93,4 +96,7 @@ def test_each_node_has_one_uploader_that_ships_its_own(tmp_path):
             assert i not in shipped
             shipped[i] = entry.key.rpartition("/")[2].partition("-")[0]
     assert shipped == {i: node[:12] for i, node in told["answers"].items()}
+    nodes_asked, (counted,) = told["status"]
+    assert nodes_asked == 2
+    assert (counted["captured"], counted["uploaded"], counted["dropped"]) == (len(shipped), len(shipped), 0)
     assert all(count["spools"] == 1 and count["segments"] >= 1 for count in told["counts"].values())

@@ -20,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from mmon_ray.capture.payload import Body, Items, decode, encode, freeze, freeze_call, size_bytes
+from mmon_ray.capture.encode import encode
+from mmon_ray.capture.payload import decode
+from mmon_ray.capture.snapshot import Body, Items, freeze, freeze_call, size_bytes
 from mmon_ray.errors import InputError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.capture import decode
-from mmon_ray.capture.payload import Body, Items, encode, freeze, freeze_call
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.encode import encode
 from mmon_ray.capture.privacy import Rules
-from mmon_ray.capture.recorder import Draft, Recorder, settings_of
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import settings_of
+from mmon_ray.capture.snapshot import Body, Items, freeze, freeze_call
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError
 from mmon_ray.records import parse
@@ -39,7 +42,7 @@ def draft(taken, given=None):
 
 def recorded(spool, taken, given=None, **options):
     recorder = Recorder(settings_of("credit", **options), ORIGIN, spool)
-    recorder.record(draft(taken, given))
+    recorder.offer(draft(taken, given))
     recorder.close()
     spool.adopt()
     (path,) = [segment.path for segment in spool.sealed()]
@@ -184,8 +187,8 @@ def test_a_record_that_is_too_large_keeps_size_and_hash_of_its_larger_side(spool
 
 def test_both_sides_are_omitted_if_need_be_and_bytes_are_hashed_as_they_were(spool):
     recorder = Recorder(settings_of("credit", max_bytes=50), ORIGIN, spool)
-    recorder.record(draft(body(b"\xff" * 90, "image/png"), given="y" * 80))
-    recorder.record(draft(body(b"x" * 20, "text/plain"), given="y" * 30))
+    recorder.offer(draft(body(b"\xff" * 90, "image/png"), given="y" * 80))
+    recorder.offer(draft(body(b"x" * 20, "text/plain"), given="y" * 30))
     recorder.close()
     first, second = (orjson.loads(line) for segment in spool.sealed() for line in segment.path.read_bytes().splitlines())
     assert orjson.loads(first["input"]["data"])["sha256"] == hashlib.sha256(b"\xff" * 90).hexdigest()

@@ -11,8 +11,10 @@ import orjson
 import pytest
 
 from mmon_ray.capture import recorder as module
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, Settings
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import Settings
+from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.spool import Origin, Spool
 
 ORIGIN = Origin("credit", "Model", "r1", "node1", "/store")
@@ -39,7 +41,7 @@ def make(spool, **settings):
 
 def test_a_record_has_every_field(spool):
     recorder = make(spool)
-    recorder.record(draft(7, headers=[(b"x-request-id", b"mine")]))
+    recorder.offer(draft(7, headers=[(b"x-request-id", b"mine")]))
     recorder.close()
     (record,) = records(spool)
     assert len(record.pop("event_id")) == 32
@@ -72,7 +74,7 @@ def test_every_record_is_captured_or_counted_as_dropped_under_many_threads(spool
 
     def send(start):
         for i in range(start, start + 1000):
-            recorder.record(draft(i))
+            recorder.offer(draft(i))
 
     threads = [threading.Thread(target=send, args=(start,)) for start in range(0, 4000, 1000)]
     for thread in threads:
@@ -91,17 +93,17 @@ def test_the_queue_is_bounded_by_records_and_by_bytes(spool, monkeypatch):
     monkeypatch.setattr(module, "_QUEUE_RECORDS", 10)
     recorder = make(spool)
     for i in range(25):
-        recorder.record(draft(i))
+        recorder.offer(draft(i))
     assert recorder.counters()["dropped"] == 15
     recorder.tick(0.0)
-    recorder.record(draft())
+    recorder.offer(draft())
     assert recorder.counters()["dropped"] == 15
     monkeypatch.setattr(module, "_QUEUE_BYTES", 1000)
     for i in range(5):
-        recorder.record(draft(i, input=Body(b"x" * 800)))
+        recorder.offer(draft(i, input=Body(b"x" * 800)))
     assert recorder.counters()["dropped"] == 15 + 3
     recorder.tick(1.0)
-    recorder.record(draft())
+    recorder.offer(draft())
     recorder.close()
     assert recorder.counters()["dropped"] == 15 + 3
     assert len(records(spool)) == 10 + 1 + 2 + 1
@@ -110,7 +112,7 @@ def test_the_queue_is_bounded_by_records_and_by_bytes(spool, monkeypatch):
 def test_event_times_decide_the_hour_and_bad_ones_are_counted(spool):
     recorder = make(spool, event_time_header="X-When")
     for when in (b"2026-11-22T10:05:59.5Z", b"2026-11-22T12:30:00+02:00", b"0001-01-01T00:00:00+05:00", b"soon", b"", b"0999-01-01"):
-        recorder.record(draft(headers=[(b"X-When", when)]))
+        recorder.offer(draft(headers=[(b"X-When", when)]))
     recorder.close()
     assert sorted(record["time"] for record in records(spool)) == [
         "0999-01-01T00:00:00.000000Z",
@@ -129,12 +131,12 @@ def test_a_spool_that_cannot_be_written_drops_counts_and_recovers(tmp_path, capl
     recorder = make(spool)
     start_s = time.monotonic()
     for i in range(3):
-        recorder.record(draft(i))
+        recorder.offer(draft(i))
         recorder.tick(start_s)
     assert recorder.counters()["dropped"] == 3
     assert len(caplog.records) == 1  # said once
     (tmp_path / "spool").unlink()
-    recorder.record(draft(3))
+    recorder.offer(draft(3))
     recorder.tick(start_s + 2.0)
     recorder.close()
     assert [record["request_id"] for record in records(spool)] == ["q3"]
@@ -142,7 +144,7 @@ def test_a_spool_that_cannot_be_written_drops_counts_and_recovers(tmp_path, capl
 
 def test_a_disk_that_fills_up_costs_whole_records_only(spool, monkeypatch):
     recorder = make(spool)
-    recorder.record(draft(0))
+    recorder.offer(draft(0))
     recorder.tick(1e6)
     real, calls = module.SpoolWriter.append, []
 
@@ -155,7 +157,7 @@ def test_a_disk_that_fills_up_costs_whole_records_only(spool, monkeypatch):
 
     monkeypatch.setattr(module.SpoolWriter, "append", full)
     for i, now_s in ((1, 1e6), (2, 1e6 + 5)):
-        recorder.record(draft(i))
+        recorder.offer(draft(i))
         recorder.tick(now_s)
     recorder.close()
     assert sorted(record["request_id"] for record in records(spool)) == ["q0", "q2"]
@@ -167,7 +169,7 @@ def test_a_disk_that_fills_up_costs_whole_records_only(spool, monkeypatch):
 def test_a_record_that_cannot_be_made_costs_only_itself(spool):
     recorder = make(spool)
     for one in (draft(0), draft(1, request_id="\ud800"), draft(2, output=freeze(object())), draft(3)):
-        recorder.record(one)
+        recorder.offer(one)
     recorder.close()
     assert [record["request_id"] for record in records(spool)] == ["q0", "q2", "q3"]
     counters = recorder.counters()
@@ -176,7 +178,7 @@ def test_a_record_that_cannot_be_made_costs_only_itself(spool):
 
 def test_sync_durability_has_written_when_it_returns(spool):
     recorder = make(spool, durability="sync")
-    recorder.record(draft(1))
+    recorder.offer(draft(1))
     (path,) = spool.root.rglob("*.open")
     assert orjson.loads(path.read_bytes())["request_id"] == "q1"
     recorder.close()
@@ -185,13 +187,15 @@ def test_sync_durability_has_written_when_it_returns(spool):
 CHILD = """
 import sys, time
 from pathlib import Path
-from mmon_ray.capture.payload import Body, freeze
-from mmon_ray.capture.recorder import Draft, Recorder, Settings
+from mmon_ray.capture.snapshot import Body, freeze
+from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool import Origin, Spool
 settings = Settings("credit", durability=sys.argv[2])
 recorder = Recorder(settings, Origin("credit", "Model", "child", "n", ""), Spool(Path(sys.argv[1]))).start()
 for i in range(10**9):
-    recorder.record(Draft(1e9 + i, 1.0, "m", "ok", str(i), "", None, Body(b"x"), freeze(1)))
+    recorder.offer(Draft(1e9 + i, 1.0, "m", "ok", str(i), "", None, Body(b"x"), freeze(1)))
     print(i, flush=True)
     time.sleep(0.001)
 """
@@ -208,6 +212,28 @@ def test_a_replica_that_is_killed_loses_a_flush_period_or_nothing(spool, durabil
     found = sorted(int(record["request_id"]) for record in records(spool))
     assert found == list(range(len(found)))
     assert len(found) >= said + 1 - lost_at_most
+
+
+def test_a_recorder_at_rest_wakes_up_for_a_record(spool, monkeypatch):
+    monkeypatch.setattr(module, "_RESTLESS", 2)
+    monkeypatch.setattr(module, "_REST_S", 60.0)
+    recorder = make(spool, flush_s=0.01).start()
+    deadline = time.monotonic() + 20
+    while not recorder._resting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    recorder.offer(draft(1))
+    while not recorder.counters()["captured"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    recorder.close()
+
+
+def test_what_comes_after_the_end_is_counted_as_dropped(spool):
+    recorder = make(spool)
+    recorder.close()
+    recorder.offer(draft(1))
+    assert (recorder.counters()["captured"], recorder.counters()["dropped"]) == (0, 1)
 
 
 def test_a_failing_uploader_start_is_counted_and_tried_again(spool):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import sys
 import uuid
 
@@ -169,6 +171,7 @@ def test_an_ingress_keeps_its_answers(deploy, folder, endpoint):
         ("POST", "/predict/x", b'{"a": 1}'),
         ("GET", "/stream", b""),
         ("GET", "/nowhere", b""),
+        ("POST", "/predict/4", LARGE),
     ]
     for method, path, body in calls:
         headers = {"content-type": "application/json"} if body else {}
@@ -177,13 +180,18 @@ def test_an_ingress_keeps_its_answers(deploy, folder, endpoint):
         assert answers[0].content == answers[1].content
     drain(endpoint, 30)
     found = records(folder, endpoint)
-    assert [record["status"] for record in found] == ["200", "error:RuntimeError", "418", "422", "200", "404"]
+    assert [record["status"] for record in found] == ["200", "error:RuntimeError", "418", "422", "200", "404", "200"]
     assert [record["method"] for record in found[:5]] == ["POST /predict/{version}"] * 4 + ["GET /stream"]
     assert [record["input"]["data"] for record in found[:2]] == ['{"b": 1, "a": 2}', '{"boom": 1}']
     assert decode(found[0]["output"]) == {"version": 3, "keys": ["a", "b"]}
     assert decode(found[1]["output"]) == "Internal Server Error"
     assert decode(found[4]["output"]) == [["0"], ["1"], ["2"]]
     assert {record["deployment"] for record in found} == {"Api"}
+    omitted = json.loads(found[6]["input"]["data"])
+    assert (omitted["size_bytes"], omitted["sha256"]) == (len(LARGE), hashlib.sha256(LARGE).hexdigest())
+
+
+LARGE = b'{"a": "' + b"x" * (9 << 20) + b'"}'
 
 
 class Model:

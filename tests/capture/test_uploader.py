@@ -59,7 +59,7 @@ def test_sealed_segments_reach_the_store_and_leave_the_spool(spool, store):
     }
     assert spool.sealed() == []
     shipper.step(2.0)
-    assert not [path for path in spool.root.rglob("*") if path.is_file() and path.name != ".total"]
+    assert not [path for path in spool.root.rglob("*") if path.is_file() and path.name not in (".total", ".seal")]
     assert shipper.counts == {"segments": 2, "bytes": 6, "adopted": 0, "errors": 0}
 
 
@@ -152,8 +152,19 @@ def test_a_drain_waits_for_what_was_captured_before_it_and_for_nothing_later(spo
     writer.close()
 
 
-def test_the_actor_ships_by_itself_flushes_and_drains(spool, store):
-    uploader = Uploader(str(spool.root))
+def test_an_uploader_that_starts_again_knows_its_spools(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMON_SPOOL", str(tmp_path / "default"))
+    assert Uploader().status()["spools"] == 1
+    Uploader().watch(str(tmp_path / "other"))
+    again = Uploader()
+    assert again.status()["spools"] == 2
+    again.watch(str(tmp_path / "other"))
+    assert again.status()["spools"] == Uploader().status()["spools"] == 2
+
+
+def test_the_actor_ships_by_itself_flushes_and_drains(spool, store, monkeypatch):
+    monkeypatch.setenv("MMON_SPOOL", str(spool.root))
+    uploader = Uploader()
     assert uploader.drain("credit", "", 0.0).known is False
     write(spool, store.uri, b"1").close()
     assert uploader.flush(20.0)["waiting"] == 0

@@ -10,9 +10,9 @@ import pytest
 import ray.serve.context as serve_context
 from ray import serve
 
-from mmon_ray.capture import capture, decode, recorder
-from mmon_ray.capture.payload import encode
-from mmon_ray.capture.recorder import Settings
+from mmon_ray.capture import capture, decode, recorders
+from mmon_ray.capture.encode import encode
+from mmon_ray.capture.settings import Settings
 from mmon_ray.errors import CaptureError
 
 
@@ -28,6 +28,9 @@ class Model:
 
     def plain(self, a, *, b: int = 1):
         return a + b
+
+    def nested(self, a):
+        return self.plain(a)
 
     async def coroutine(self, a):
         return a
@@ -60,13 +63,15 @@ class Model:
 class Drafts:
     """A recorder that keeps the drafts, or breaks."""
 
+    closed, takes_all = False, True
+
     def __init__(self, breaks=False):
         self.drafts, self.failures, self.breaks = [], [], breaks
 
-    def record(self, draft):
+    def record(self, made, size_bytes):
         if self.breaks:
             raise OSError("broken")
-        self.drafts.append(draft)
+        self.drafts.append(made.draft())
 
     def failed(self, error):
         self.failures.append(error)
@@ -75,10 +80,48 @@ class Drafts:
 @pytest.fixture(params=[False, True], ids=["recorder", "broken recorder"])
 def drafts(request, monkeypatch):
     made = Drafts(request.param)
-    monkeypatch.setitem(recorder._recorders, Settings("e"), made)
+    monkeypatch.setitem(recorders._recorders, Settings("e"), made)
     token = serve_context._serve_request_context.set(serve_context._RequestContext(request_id="q1"))
     yield made
     serve_context._serve_request_context.reset(token)
+
+
+class Half(Drafts):
+    """A recorder that takes every other request, and counts the rest."""
+
+    takes_all = False
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.out = 0, 0
+
+    def draw(self, request_id):
+        self.asked += 1
+        return 2.0 if self.asked % 2 else 0.0
+
+    def sampled_out(self):
+        self.out += 1
+
+
+def test_whether_a_request_is_in_the_sample_is_decided_once_when_it_begins(monkeypatch):
+    made = Half()
+    monkeypatch.setitem(recorders._recorders, Settings("e"), made)
+    token = serve_context._serve_request_context.set(serve_context._RequestContext(request_id="q1"))
+    model = capture("e")(Model)()
+
+    async def run():
+        for _ in range(2):
+            assert await model.coroutine(4) == 4
+            assert [item async for item in model.asyncgen(2)] == [0, 1]
+            assert list(model.generator(2)) == [0, 1]
+            assert model.nested(1) == 2
+
+    try:
+        asyncio.run(run())
+    finally:
+        serve_context._serve_request_context.reset(token)
+    assert (made.asked, len(made.drafts), made.out) == (8, 4, 4)
+    assert {draft.weight for draft in made.drafts} == {2.0}
 
 
 def test_the_subclass_looks_like_the_original():
@@ -150,7 +193,7 @@ def test_functions_are_passed_on_and_recorded(drafts):
 
 
 def test_outside_a_replica_nothing_is_recorded(monkeypatch):
-    monkeypatch.setattr(recorder, "_open_recorder", lambda settings: pytest.fail("a recorder was made"))
+    monkeypatch.setattr(recorders, "_open_recorder", lambda settings: pytest.fail("a recorder was made"))
     model = capture("e")(Model)(2.0)
     assert (model(5), model.plain(1, b=2), list(model.generator(2))) == (5, 3, [0, 1])
     assert asyncio.run(model.coroutine(4)) == 4
@@ -210,7 +253,7 @@ def test_the_end_of_a_copy_does_not_end_the_recording(drafts):
     made = capture("e")(Model)
     model = made()
     copy.copy(model).__del__()
-    assert recorder._recorders[Settings("e")] is drafts
+    assert recorders._recorders[Settings("e")] is drafts
 
 
 class Sealed:
