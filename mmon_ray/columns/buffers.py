@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from collections.abc import Callable
@@ -10,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["EXACT", "encode", "family", "floats", "one", "raw", "scratch", "text", "valid"]
+__all__ = ["EXACT", "encode", "family", "floats", "one", "raw", "scratch", "shortened", "text", "valid"]
 
 EXACT = 2**53  # integers up to here are exact as float64
+
+_LONG = 512
+_BEGINNING = 100
 
 _SPARE = 4
 _LARGEST = 2**21  # 16 MB: larger memory is not kept
@@ -93,6 +97,23 @@ def text(array: pa.Array) -> pa.Array:
         return pa.array([None if item is None else str(item) for item in array.to_pylist()], pa.string())
 
 
+def shortened(array: pa.Array) -> pa.Array:
+    """An array of strings of at most 512 bytes each: what is longer becomes its first 100 characters, its size and its digest.
+
+    So one huge value cannot swell a state, and different values stay different (128 bits of SHA-256).
+    """
+    long = pc.greater(pc.binary_length(array), _LONG).fill_null(False)
+    if not long.true_count:
+        return array
+    whole = array.filter(long).to_pylist()
+    return pc.replace_with_mask(array, long, pa.array([_short(value) for value in whole], array.type))
+
+
+def _short(value: str) -> str:
+    body = value.encode()
+    return f"{value[:_BEGINNING]}... ({len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()[:32]})"
+
+
 def encode(array: pa.Array) -> pa.DictionaryArray:
     """An array as codes into texts; NaN becomes null."""
     kind = array.type
@@ -102,7 +123,7 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
             return array if texts is array.dictionary else pa.DictionaryArray.from_arrays(array.indices, texts)
         array = array.dictionary_decode()
     if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), None, array)
+        array = pc.if_else(pc.is_nan(array), None, pc.add(array, 0.0))  # -0.0 becomes 0.0: one text, one code
     elif family(array.type) in ("other", "null"):
         array = text(array)
     coded = array.dictionary_encode()
