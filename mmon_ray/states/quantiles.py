@@ -180,15 +180,6 @@ class Quantiles(State, kind="quantiles"):
         ranks[0], ranks[-1] = 0, self.n
         return [(float(edges[i]), float(edges[i + 1]), float(ranks[i + 1] - ranks[i])) for i in range(count)]
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Quantiles) or len(self.data) != len(other.data):
-            return False
-        mine, theirs = (self.parameters, self.low, self.high), (other.parameters, other.low, other.high)
-        return mine == theirs and all(map(np.array_equal, self.data, other.data))
-
-    def __hash__(self) -> int:
-        return hash((self.n, self.low, self.high))
-
 
 def _put(levels: list[np.ndarray], height: int, items: np.ndarray) -> None:
     """Merges sorted items into a level, making it if need be; the arrays given are not written to."""
