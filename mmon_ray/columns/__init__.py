@@ -1,6 +1,7 @@
 """From one column of an Arrow batch to the arrays that states are computed from, each made once a batch.
 
 views      what states ask for: numbers, categories, codes
+buckets    counts by the size of numbers (compiled)
 buffers    Arrow's memory as numpy, without copies
 kernels    the compiled loops (numba, at first use): what is called for every value
 selection  every k-th of the sorted values, without sorting
