@@ -84,6 +84,11 @@ def close_covariance(a, b) -> bool:
     )
 
 
+def close_lengths(a, b) -> bool:
+    empty = mmon_ray.states.Counts()
+    return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(b, shapes=empty)
+
+
 def close_profile(a, b) -> bool:
     return a.needs == b.needs and a.rows == b.rows and all(map(close, a.states, b.states))
 
@@ -93,6 +98,7 @@ CLOSE = {
     "quantiles": close_quantiles,
     "counts": close_counts,
     "covariance": close_covariance,
+    "lengths": close_lengths,
     "profile": close_profile,
 }
 

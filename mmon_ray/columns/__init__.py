@@ -5,5 +5,6 @@ buckets    counts by the size of numbers (compiled)
 buffers    Arrow's memory as numpy, without copies
 kernels    the compiled loops (numba, at first use): what is called for every value
 selection  every k-th of the sorted values, without sorting
+shapes     what texts look like (compiled)
 hashing    one 64-bit hash a value, the same for equal values of any type; a stored format
 """

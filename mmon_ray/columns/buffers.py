@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["EXACT", "encode", "family", "floats", "one", "raw", "scratch", "shortened", "text", "valid"]
+__all__ = ["EXACT", "encode", "family", "floats", "one", "raw", "scratch", "shortened", "text", "texts", "valid"]
 
 EXACT = 2**53  # integers up to here are exact as float64
 
@@ -95,6 +95,17 @@ def text(array: pa.Array) -> pa.Array:
         return array.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are not UTF-8; lists, structs
         return pa.array([None if item is None else str(item) for item in array.to_pylist()], pa.string())
+
+
+def texts(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where each text of a string array ends (after where the first begins), and the bytes of all: without a copy of these, read-only."""
+    _, offsets, data = array.buffers()
+    if offsets is None or not len(array):
+        ends = np.zeros(len(array) + 1, np.int64)
+    else:
+        ends = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4).astype(np.int64)
+    ends.flags.writeable = False
+    return ends, np.frombuffer(data if data is not None else b"", np.uint8)
 
 
 def shortened(array: pa.Array) -> pa.Array:
