@@ -22,6 +22,7 @@ COLUMNS = {
     "counts": [*SINGLE, ("word", "flag"), ("real", "code", "whole")],
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
+    "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
     "profile": [("real", "word", "whole")],
 }
@@ -89,6 +90,11 @@ def close_lengths(a, b) -> bool:
     return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(b, shapes=empty)
 
 
+def close_missing_together(a, b) -> bool:
+    empty = mmon_ray.states.Counts()
+    return close_counts(a.patterns, b.patterns) and dataclasses.replace(a, patterns=empty) == dataclasses.replace(b, patterns=empty)
+
+
 def close_profile(a, b) -> bool:
     return a.needs == b.needs and a.rows == b.rows and all(map(close, a.states, b.states))
 
@@ -99,6 +105,7 @@ CLOSE = {
     "counts": close_counts,
     "covariance": close_covariance,
     "lengths": close_lengths,
+    "missing_together": close_missing_together,
     "profile": close_profile,
 }
 

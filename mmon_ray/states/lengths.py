@@ -12,7 +12,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.codec import array
-from mmon_ray.columns.buffers import family, scratch, texts
+from mmon_ray.columns.buffers import family, texts
 from mmon_ray.columns.views import categories
 from mmon_ray.state import State
 from mmon_ray.states.counts import Counts
@@ -65,7 +65,7 @@ class Lengths(State, kind="lengths"):
             return self
         ends, data = texts(seen.values)
         exact, starts = np.empty(len(seen.values), np.int64), np.empty(len(ends), np.int32)
-        out = scratch((LONGEST + 3) * len(exact) // 8 + 1).view(np.uint8)
+        out = np.empty((LONGEST + 3) * len(exact), np.uint8)
         shapes(ends, data, exact, starts, out)
         found = pa.StringArray.from_buffers(len(exact), pa.py_buffer(starts), pa.py_buffer(out)).dictionary_encode()
         often = np.bincount(found.indices.to_numpy(), seen.counts).astype(np.int64)
