@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, valid
+from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, usual, valid
 
 __all__ = ["Categories", "Numbers", "aligned", "categories", "codes", "gaps", "numbers"]
 
@@ -94,7 +94,9 @@ def gaps(batch: pa.Table, index: int = 0) -> np.ndarray:
     column = batch.column(index)
     if pa.types.is_null(column.type):
         return np.ones(len(column), bool)
-    array = _decoded(column) if _may_hide_gaps(column) else one(column)
+    array = one(column)
+    if pa.types.is_dictionary(array.type) and pa.types.is_floating(array.type.value_type):
+        array = array.dictionary_decode()  # a code may be that of NaN
     missing: np.ndarray = valid(array) == 0
     if pa.types.is_floating(array.type):
         unreal = np.isnan(raw(array))
@@ -132,7 +134,7 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
     from mmon_ray.columns import kernels
 
     if family(column.type) not in _NUMERIC:
-        return Numbers(len(column), _nulls(column), 0, 0, np.empty(0))
+        return Numbers(len(column), usual(column).null_count, 0, 0, np.empty(0))
     array = _decoded(column)
     present = valid(array)
     source = raw(array) if pa.types.is_int64(array.type) else floats(array)
@@ -150,18 +152,6 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
 def _decoded(column: pa.ChunkedArray) -> pa.Array:
     array = one(column)
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _nulls(column: pa.ChunkedArray) -> int:
-    return int((_decoded(column) if _may_hide_gaps(column) else column).null_count)
-
-
-def _may_hide_gaps(column: pa.ChunkedArray) -> bool:
-    """Whether there may be values that are codes of a null, or of a NaN."""
-    kind = column.type
-    return pa.types.is_dictionary(kind) and (
-        pa.types.is_floating(kind.value_type) or any(chunk.dictionary.null_count for chunk in column.chunks)
-    )
 
 
 def _categories(encoded: pa.DictionaryArray) -> Categories:

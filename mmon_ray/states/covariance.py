@@ -92,9 +92,10 @@ class Covariance(State, kind="covariance"):
         covariance = self.covariance
         variance = np.array(self.squares).reshape(covariance.shape) / np.maximum(np.array(self.counts).reshape(covariance.shape), 1)
         mean = np.array(self.means).reshape(covariance.shape)
-        # What rounding leaves of the variance of numbers that are all the same.
-        nothing = 1e-12 * (mean - np.diag(mean)[:, None]) ** 2 + (4e-16 * mean) ** 2
-        varies = (variance > nothing) & np.isfinite(variance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # What rounding leaves of the spread of numbers that are all the same.
+            nothing = np.maximum(1e-6 * np.abs(mean - np.diag(mean)[:, None]), 4e-16 * np.abs(mean))
+            varies = (np.sqrt(variance) > nothing) & np.isfinite(variance)
         spread = np.sqrt(np.where(varies, variance, np.nan))
         return np.asarray(np.clip(covariance / (spread * spread.T), -1.0, 1.0))
 

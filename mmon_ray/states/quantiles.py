@@ -174,7 +174,9 @@ class Quantiles(State, kind="quantiles"):
         """
         if not self.n:
             return []
-        edges = self.low + (self.high - self.low) * np.arange(count + 1) / count
+        share = np.arange(count + 1) / count
+        width = self.high - self.low
+        edges = self.low + width * share if width < math.inf else self.low * (1 - share) + self.high * share
         edges[-1] = self.high
         ranks = self.rank(edges, inclusive=False)
         ranks[0], ranks[-1] = 0, self.n

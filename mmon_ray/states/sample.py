@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from typing_extensions import Self
 
 from mmon_ray.codec import load
-from mmon_ray.columns.buffers import family, shortened, text
+from mmon_ray.columns.buffers import family, shortened, text, usual
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import aligned
 from mmon_ray.errors import StateError
@@ -20,6 +20,9 @@ from mmon_ray.schema import META
 from mmon_ray.state import State
 
 __all__ = ["Sample"]
+
+_SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds since 1970: the times that JSON and Python can write
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Sample(State, kind="sample"):
     are equal in every column share their fate: all of them are taken or none (until k is full). With mostly distinct rows it is a sample
     without replacement; over a few columns with few values it is not, count those with Counts.
     It wants several columns or whole batches: Need(Sample(), ()). Columns are kept as integers, float64, booleans, UTC times in
-    microseconds or else text of at most 512 bytes; NaN becomes null; a column that changes its type from batch to batch becomes float64
-    or text.
+    microseconds or else text of at most 512 bytes; NaN becomes null, and so does a time outside the years 1 to 9999; a column that changes
+    its type from batch to batch becomes float64 or text.
 
     The sum of weight * x over all rows is estimated, without bias, by `(row_weights * x).sum()`: the sum over the requests that were
     made, when sampling was used. Its standard error is about sum / sqrt(k) where x does not vary, and larger as x does.
@@ -62,6 +65,7 @@ class Sample(State, kind="sample"):
         """This sample and a whole batch."""
         if not batch.num_rows or not batch.num_columns:
             return replace(self, total=self.total + batch.num_rows)
+        batch = pa.table([usual(column) for column in batch.columns], batch.column_names)
         kept = _lowest(batch, self.weight, self.k)
         return self.merge(replace(self, rows=_plain(batch.take(pa.array(kept))), total=batch.num_rows))
 
@@ -131,9 +135,11 @@ def _row_hashes(table: pa.Table) -> np.ndarray:
 
 def _canonical(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column as one of the types that a sample keeps; dictionaries stay, for they hash faster."""
+    if pa.types.is_dictionary(column.type) and pa.types.is_timestamp(column.type.value_type):
+        column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_timestamp(kind):
-        return column.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
+        return _times(column)
     if pa.types.is_uint64(kind):
         return column.cast(pa.float64(), safe=False)
     if family(kind) == "text" and pa.types.is_dictionary(kind):
@@ -142,6 +148,14 @@ def _canonical(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if family(kind) not in ("text", "other"):
         return column
     return pa.chunked_array([shortened(text(chunk)) for chunk in column.chunks], pa.string())
+
+
+def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    second = _SECONDS[column.type.unit]
+    since = column.cast(pa.int64())
+    first, last = (max(-(2**63), min(2**63 - 1, bound * second)) for bound in (_YEAR_1, _YEAR_10000))
+    known = pc.if_else(pc.and_(pc.greater_equal(since, first), pc.less(since, last)), since, None)
+    return known.cast(pa.timestamp(column.type.unit)).cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -162,24 +176,21 @@ def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _stack(tables: list[pa.Table]) -> pa.Table:
     """Tables below each other; columns in the order of their names, so that the order of tables does not show."""
-    fields = {}
-    for name in sorted({name for table in tables for name in table.column_names}):
-        kinds = {table.schema.field(name).type for table in tables if name in table.column_names}
-        fields[name] = _common(kinds - {pa.null()})
+    parts = [dict(zip(table.column_names, table.columns, strict=True)) for table in tables]
+    fields = {name: _common({part[name].type for part in parts if name in part} - {pa.null()}) for name in sorted(set().union(*parts))}
     stacked = []
-    for table in tables:
-        columns = {}
-        for name, kind in fields.items():
-            if not name or name not in table.column_names:
-                columns[name] = pa.chunked_array([pa.nulls(table.num_rows, kind)])
-            elif table.schema.field(name).type == kind:
-                columns[name] = table.column(name)
-            elif pa.types.is_string(kind):
-                columns[name] = pa.chunked_array([text(chunk) for chunk in table.column(name).chunks], kind)
-            else:
-                columns[name] = table.column(name).cast(kind, safe=False)
+    for table, part in zip(tables, parts, strict=True):
+        columns = {name: _as(part[name], kind) if name in part else pa.nulls(table.num_rows, kind) for name, kind in fields.items()}
         stacked.append(pa.table(columns))
     return pa.concat_tables(stacked)
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if pa.types.is_string(kind):
+        return pa.chunked_array([text(chunk) for chunk in column.chunks], kind)
+    return column.cast(kind, safe=False)
 
 
 def _common(kinds: set[pa.DataType]) -> pa.DataType:

@@ -35,7 +35,7 @@ def test_a_column():
         (pa.chunked_array([AB, pa.array(["b", "c"]).dictionary_encode()]), {("a",): 1, ("b",): 2, ("c",): 1}),
         (pa.array(["a", "b", "c", "a"]).dictionary_encode()[1:], {("a",): 1, ("b",): 1, ("c",): 1}),
         (pa.array([[1], [1], None]), {("[1]",): 2}),
-        (pa.array([b"\xff", b"\xff"]), {("b'\\xff'",): 2}),
+        (pa.array([b"\xff", b"\xff", b"ok"]), {("b'\\xff'",): 2, ("ok",): 1}),
         (pa.nulls(3), {}),
     ],
 )
