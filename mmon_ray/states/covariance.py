@@ -16,7 +16,7 @@ from mmon_ray.state import State
 __all__ = ["Covariance"]
 
 _MATRICES = ("counts", "means", "squares", "products")
-_CELLS = 2**20  # numbers that are in memory at once: 8 MB, four times
+_CELLS = 2**18  # numbers that are looked at together: 2 MB, which stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Covariance(State, kind="covariance"):
         chosen = batch.select(batch.column_names[: self.limit])
         rows = max(1, _CELLS // max(1, chosen.num_columns))
         found = self
-        for begin in range(0, chosen.num_rows, rows):
+        for begin in range(0, chosen.num_rows if chosen.num_columns else 0, rows):
             found = found.merge(self._of(chosen.slice(begin, rows)))
         return found
 
@@ -100,27 +100,30 @@ class Covariance(State, kind="covariance"):
         return np.asarray(np.clip(covariance / (spread * spread.T), -1.0, 1.0))
 
     def _of(self, batch: pa.Table) -> Self:
-        x = np.column_stack([aligned(batch, index) for index in range(batch.num_columns)])
+        x = np.array([aligned(batch, index) for index in range(batch.num_columns)])
         there = np.isfinite(x)
         full = bool(there.all())
-        n = there.sum(axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.nan_to_num(x.sum(axis=0, where=there) / np.maximum(n, 1), posinf=0.0, neginf=0.0)
-            low, high = x.min(axis=0, where=there, initial=np.inf), x.max(axis=0, where=there, initial=-np.inf)
-            shift = np.where(low == high, low, mean)  # a constant's sums are then exactly 0
-            x = np.where(there, x - shift, 0.0)
+            x = x if full else np.where(there, x, 0.0)
+            mean = x.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+            first = x[np.arange(len(x)), there.argmax(axis=1)]
+            constant = ((x == first[:, None]) | ~there).all(axis=1)
+            # A constant's sums are exactly 0. Where the mean is no float, the sums of squares are none either.
+            mean = np.where(constant, first, np.where(np.isfinite(mean), mean, 0.0))
+            x = x - mean[:, None]
             if full:
-                counts = np.full(2 * (len(n),), len(x), np.int64)
-                sums, squares = (np.repeat(part.sum(axis=0)[:, None], len(n), axis=1) for part in (x, x * x))
+                counts = np.full(2 * (len(x),), batch.num_rows, np.int64)
+                sums, whole = (np.repeat(part.sum(axis=1)[:, None], len(x), axis=1) for part in (x, x * x))
             else:
+                x[~there] = 0.0
                 mask = there.astype(np.float64)
-                counts = np.rint(mask.T @ mask).astype(np.int64)
-                sums, squares = x.T @ mask, (x * x).T @ mask
+                counts = np.rint(mask @ mask.T).astype(np.int64)
+                sums, whole = x @ mask.T, (x * x) @ mask.T
             some = np.maximum(counts, 1)
-            means = np.where(counts > 0, shift[:, None] + sums / some, 0.0)
-            return replace(self, columns=tuple(batch.column_names))._with(
-                counts, means, np.maximum(squares - sums * sums / some, 0.0), x.T @ x - sums * sums.T / some
-            )
+            squares = np.maximum(whole - sums * sums / some, 0.0)
+            products = x @ x.T - sums * sums.T / some
+            means = np.where(counts > 0, mean[:, None] + sums / some, 0.0)
+        return replace(self, columns=tuple(batch.column_names))._with(counts, means, squares, products)
 
     def _with(self, counts: np.ndarray, means: np.ndarray, squares: np.ndarray, products: np.ndarray) -> Self:
         squares, products = (np.where(np.isfinite(part), part, np.inf) for part in (squares, products))
