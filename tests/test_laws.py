@@ -206,6 +206,7 @@ def test_every_state_file_is_here():
     exported = {getattr(mmon_ray.states, name) for name in mmon_ray.states.__all__}
     assert exported <= set(KINDS.values())
     assert {"moments", "counts", "distinct", "quantiles", "sample", "types", "presence", "profile"} <= set(KINDS)
+    assert {"tails", "covariance", "lengths", "missing_together"} <= set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "columns"), CASES)

@@ -119,11 +119,11 @@ def _patterns(zero: Counts, masks: Mapping[str, np.ndarray], rows: int) -> Count
         drawn += np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")) * mask
     coded = pa.array(drawn).dictionary_encode()
     place = coded.indices.to_numpy()
-    first = np.empty(len(coded.dictionary), np.int64)
-    first[place[::-1]] = np.arange(rows - 1, -1, -1)  # written last: the first row of each pattern
+    example = np.empty(len(coded.dictionary), np.int64)
+    example[place] = np.arange(rows)  # one row of each pattern
 
     def named(places: np.ndarray) -> Iterable[Key]:
-        return (_shortened(tuple(name for name, mask in masks.items() if mask[row])) for row in first[places].tolist())
+        return (_shortened(tuple(name for name, mask in masks.items() if mask[row])) for row in example[places].tolist())
 
     return zero.including(np.bincount(place), named)
 

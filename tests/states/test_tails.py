@@ -98,6 +98,16 @@ def test_the_counts_are_those_of_the_paper(name, limit):
     assert (state.zeros, state.collapsed) == ((values == 0).sum(), moved)
 
 
+@pytest.mark.parametrize("alpha", [5e-4, 0.01, 0.3])
+def test_edges_hold_to_a_billionth_of_a_bucket(alpha):
+    """A number is counted in the bucket that its logarithm says, however near the edge: so all machines count alike."""
+    width = math.log1p(alpha) - math.log1p(-alpha)
+    buckets = np.unique(np.random.default_rng(0).integers(int(-600 / width), int(600 / width), 3000))
+    for off, expected in ((-3e-9, buckets), (0.0, buckets), (3e-9, buckets + 1)):
+        state = of(np.exp((buckets + off) * width), alpha=alpha, limit=10**6)
+        np.testing.assert_array_equal(state.positive.buckets, np.unique(expected))
+
+
 REAL = st.one_of(st.none(), st.floats(allow_nan=True), st.floats(-100, 100), st.sampled_from([0.0, -0.0, 5e-324, 1.0, -1.0, 2.3e-308]))
 
 
