@@ -316,6 +316,13 @@ def test_a_mean_of_numbers_whose_sum_is_too_large():
     state = Moments().update(pa.table({"x": [1.7e308, 1.7e308, 1.6e308]}))
     assert state.mean == pytest.approx(1.6666666666666667e308)
     assert math.isnan(state.sum) and math.isnan(state.std) and math.isnan(state.skewness)
+    largest = np.full(301, np.finfo(float).max)
+    largest[0] = 0.0
+    for parts in ([largest], np.array_split(largest, 7)):
+        folded = Moments()
+        for part in parts:
+            folded = folded.update(pa.table({"x": part}))
+        assert folded.mean == pytest.approx(300 / 301 * largest[1])
     assert Quantiles().update(pa.table({"x": [1.7e308, -1.7e308]})).buckets(2)[0][1] == 0.0
 
 

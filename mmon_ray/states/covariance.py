@@ -16,6 +16,7 @@ from mmon_ray.state import State
 __all__ = ["Covariance"]
 
 _MATRICES = ("counts", "means", "squares", "products")
+_LARGE, _LARGEST, _UNIT = 1e150, np.finfo(np.float64).max, 600
 _CELLS = 2**18  # numbers that are looked at together: 2 MB, which stay in the cache
 
 
@@ -72,9 +73,9 @@ class Covariance(State, kind="covariance"):
         mean, their = np.array(self.means), np.array(other.means)
         share = m / np.maximum(n + m, 1)
         with np.errstate(over="ignore", invalid="ignore"):
-            d = their - mean
+            d = np.where((n > 0) & (m > 0), their - mean, 0.0)
             # Not mean + d * share, which overflows; and a constant stays what it is, to the last bit.
-            means = np.where(d == 0, mean, mean * (1 - share) + their * share)
+            means = np.where(their == mean, mean, mean * (1 - share) + their * share)
             squares = np.array(self.squares) + np.array(other.squares) + d * d * n * share
             products = np.array(self.products) + np.array(other.products) + d * d.T * n * share
         return self._with(n + m, means, squares, products)
@@ -103,28 +104,32 @@ class Covariance(State, kind="covariance"):
         x = np.array([aligned(batch, index) for index in range(batch.num_columns)])
         there = np.isfinite(x)
         full = bool(there.all())
-        with np.errstate(over="ignore", invalid="ignore"):
-            x = x if full else np.where(there, x, 0.0)
-            mean = x.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-            first = x[np.arange(len(x)), there.argmax(axis=1)]
-            constant = ((x == first[:, None]) | ~there).all(axis=1)
-            # A constant's sums are exactly 0. Where the mean is no float, the sums of squares are none either.
-            mean = np.where(constant, first, np.where(np.isfinite(mean), mean, 0.0))
-            x = x - mean[:, None]
-            if full:
-                counts = np.full(2 * (len(x),), batch.num_rows, np.int64)
-                sums, whole = (np.repeat(part.sum(axis=1)[:, None], len(x), axis=1) for part in (x, x * x))
-            else:
-                x[~there] = 0.0
-                mask = there.astype(np.float64)
-                counts = np.rint(mask @ mask.T).astype(np.int64)
-                sums, whole = x @ mask.T, (x * x) @ mask.T
-            some = np.maximum(counts, 1)
-            squares = np.maximum(whole - sums * sums / some, 0.0)
-            products = x @ x.T - sums * sums.T / some
-            means = np.where(counts > 0, mean[:, None] + sums / some, 0.0)
+        x = x if full else np.where(there, x, 0.0)
+        # Numbers whose squares are no floats are added up in another unit, so that what is finite in the end is finite throughout.
+        unit = np.where(np.maximum(x.max(axis=1), -x.min(axis=1)) > _LARGE, _UNIT, 0)
+        x = np.ldexp(x, -unit[:, None]) if unit.any() else x
+        first = x[np.arange(len(x)), there.argmax(axis=1)]
+        constant = ((x == first[:, None]) | ~there).all(axis=1)  # so that its sums are exactly 0
+        mean = np.where(constant, first, x.sum(axis=1) / np.maximum(there.sum(axis=1), 1))
+        x = x - mean[:, None]
+        if full:
+            counts = np.full(2 * (len(x),), batch.num_rows, np.int64)
+            sums, whole = (np.repeat(part.sum(axis=1)[:, None], len(x), axis=1) for part in (x, x * x))
+        else:
+            x[~there] = 0.0
+            mask = there.astype(np.float64)
+            counts = np.rint(mask @ mask.T).astype(np.int64)
+            sums, whole = x @ mask.T, (x * x) @ mask.T
+        some = np.maximum(counts, 1)
+        means = np.where(counts > 0, mean[:, None] + sums / some, 0.0)
+        squares = np.maximum(whole - sums * sums / some, 0.0)
+        products = x @ x.T - sums * sums.T / some
+        with np.errstate(over="ignore"):
+            means, squares = np.ldexp(means, unit[:, None]), np.ldexp(squares, 2 * unit[:, None])
+            products = np.ldexp(products, unit[:, None] + unit)
         return replace(self, columns=tuple(batch.column_names))._with(counts, means, squares, products)
 
     def _with(self, counts: np.ndarray, means: np.ndarray, squares: np.ndarray, products: np.ndarray) -> Self:
-        squares, products = (np.where(np.isfinite(part), part, np.inf) for part in (squares, products))
+        means = np.clip(means, -_LARGEST, _LARGEST)
+        products = np.where(np.isfinite(products), products, np.inf)
         return replace(self, counts=tuple(counts), means=tuple(means), squares=tuple(squares), products=tuple(products))

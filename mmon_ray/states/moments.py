@@ -53,9 +53,9 @@ class Moments(State, kind="moments"):
         if not len(values):
             return self.merge(replace(counts, n=0, m1=0.0, m2=0.0, m3=0.0, low=math.inf, high=-math.inf))
         m1, m2, m3 = kernels.moments(values)
-        if not math.isfinite(m1):  # the sum overflows, the mean does not
-            m1 = float((values / len(values)).sum())
         low, high = float(values.min()), float(values.max())
+        if not math.isfinite(m1):  # the sum overflows, the mean does not
+            m1 = min(max(2.0 * float((values * (0.5 / len(values))).sum()), low), high)
         return self.merge(replace(counts, n=len(values), m1=m1, m2=_sum(m2), m3=_sum(m3), low=low, high=high))
 
     def merge(self, other: Self) -> Self:
@@ -73,6 +73,8 @@ class Moments(State, kind="moments"):
         low, high = min(self.low, other.low), max(self.high, other.high)
         if low == high:  # a constant: without what rounding would leave
             m1, m2, m3 = low, 0.0, 0.0
+        elif n:
+            m1 = min(max(m1, low), high)  # rounding must not lead past the largest float
         return replace(
             self,
             rows=self.rows + other.rows,

@@ -138,6 +138,21 @@ def test_numbers_too_large_to_be_added_up_are_undefined_and_harm_no_other():
         assert codec.loads(codec.dumps(state)) == state
 
 
+@pytest.mark.parametrize("gap", [None, 5.0])
+def test_the_largest_floats_have_means_and_pairs_without_spread(gap):
+    big = 1.7e308
+    table = pa.table({"x": [-big, big, -big, gap], "y": [1.0, None, None, 2.0], "z": [4.0, 4.0, 8.0, 2.0]})
+    for parts in (1, 2, 4):
+        state = of(table, parts)
+        assert state.means[0][0] == pytest.approx(-big / 3 if gap is None else (5.0 - big) / 4)
+        assert math.isnan(state.covariance[0, 0]) and not np.isinf(np.array(state.means)).any()
+        # Beside y, x is there once and does not vary, or twice: a covariance that a float can hold.
+        assert state.covariance[0, 1] == pytest.approx(0.0 if gap is None else (5.0 + big) / 4)
+        assert codec.loads(codec.dumps(state)) == state
+    moderate = of(pa.table({"x": [1e200, 2e200, 4e200], "y": [1.0, 2.0, 4.0]}))
+    assert math.isnan(moderate.covariance[0, 0]) and moderate.covariance[0, 1] == pytest.approx(1e200 * np.var([1, 2, 4]))
+
+
 def test_nothing_there():
     assert Covariance().update(pa.table({"x": pa.array([], pa.float64())})) == Covariance()
     assert Covariance().update(pa.table({})) == Covariance()
