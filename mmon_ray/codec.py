@@ -3,6 +3,11 @@
 A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
 What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
 `{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays.
+
+A field added with a default that gives older documents the meaning they had needs no version. A field that is renamed, removed or changes
+its meaning raises the class's `kind_version` by one, and its `upgrade` makes today's fields of an older document; documents of version 1
+carry no number.
+
 Nothing is imported by path and nothing is unpickled when reading. numpy and Arrow are imported where they are met: the uploader of every
 serving node has this module in memory.
 """
@@ -31,6 +36,7 @@ __all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "resolve
 JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
 
 _WORD = 2**63
+_HEAD = ("kind", "kind_version")  # what a document says before its fields
 
 _registry: dict[str, type[Coded]] = {}
 
@@ -39,6 +45,7 @@ class Coded:
     """A frozen dataclass with a JSON form. Subclasses name it: `class Moments(State, kind="moments")`."""
 
     kind: ClassVar[str] = ""
+    kind_version: ClassVar[int] = 1  # not `version`: a baseline has a field of that name
 
     # `kind` stays optional: cloudpickle rebuilds classes of notebooks without class keywords.
     def __init_subclass__(cls, kind: str = "", **kwargs: Any) -> None:
@@ -50,6 +57,20 @@ class Coded:
             raise StateError(f"kind '{kind}' is taken by {known.__module__}.{known.__qualname__}; give {cls.__qualname__} another kind")
         cls.kind = kind
         _registry[kind] = cls
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, JSON], version: int) -> dict[str, JSON]:
+        """The fields that a document of an older version has, as JSON in today's form; a kind of a version above 1 defines it."""
+        raise StateError(f"kind '{cls.kind}' cannot read version {version} of itself; define {cls.__name__}.upgrade")
+
+    # For the classes that hold arrays, which are dataclass(eq=False); the others compare their fields as every dataclass does.
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return False
+        return all(_equal(getattr(self, spec.name), getattr(other, spec.name)) for spec in dataclasses.fields(self))  # type: ignore[arg-type]
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
 
 
 def array(dtype: str, default: Any = ()) -> Any:
@@ -150,13 +171,21 @@ def resolve(path: str) -> Callable[..., Any]:
     return found
 
 
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if getattr(a, "ndim", 0) or getattr(b, "ndim", 0):
+        return len(a) == len(b) and bool((a == b).all())
+    return bool(a == b)
+
+
 def _dump_coded(value: Coded) -> JSON:
     cls = type(value)
     # A class that cloudpickle rebuilt has its kind in its own namespace, and is not registered yet.
     if "kind" not in vars(cls):
         raise StateError(f"{cls.__name__} has no kind of its own; declare it as class {cls.__name__}(..., kind='...')")
     _registry.setdefault(value.kind, cls)
-    doc: dict[str, JSON] = {"kind": value.kind}
+    doc: dict[str, JSON] = {"kind": value.kind} | ({"kind_version": cls.kind_version} if cls.kind_version != 1 else {})
     for spec in dataclasses.fields(value):  # type: ignore[arg-type]
         item = getattr(value, spec.name)
         doc[spec.name] = _lists(item) if "array" in spec.metadata else dump(item)
@@ -167,23 +196,34 @@ def _load_coded(doc: dict[str, JSON]) -> Coded:
     cls = _registry.get(str(doc["kind"]))
     if cls is None:
         raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
-    specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = [name for name in doc if name != "kind" and name not in specs]
-    if unknown:
-        raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
+    given = [name for name in doc if name not in _HEAD]
     try:
+        fields = _todays_fields(cls, doc)
+        specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = [name for name in fields if name not in specs]
+        if unknown:
+            raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
         return cls(
             **{
-                name: _arrays(doc[name], spec.metadata["array"]) if "array" in spec.metadata else load(doc[name])
-                for name, spec in specs.items()
-                if name in doc
+                name: _arrays(item, specs[name].metadata["array"]) if "array" in specs[name].metadata else load(item)
+                for name, item in fields.items()
             }
         )
     except StateError:
         raise
-    except (TypeError, ValueError) as error:
-        given = [name for name in doc if name != "kind"]
+    except (TypeError, ValueError, KeyError) as error:
         raise StateError(f"kind '{cls.kind}' cannot be read from {given}: {error}") from None
+
+
+def _todays_fields(cls: type[Coded], doc: dict[str, JSON]) -> dict[str, JSON]:
+    fields = {name: item for name, item in doc.items() if name not in _HEAD}
+    version = doc.get("kind_version", 1)
+    if not isinstance(version, int) or version < 1:
+        raise StateError(f"the kind_version of a '{cls.kind}' is {version!r}; expected a whole number from 1 to {cls.kind_version}")
+    if version > cls.kind_version:
+        known = f"this mmon_ray reads it up to version {cls.kind_version}"
+        raise StateError(f"kind '{cls.kind}' was written in version {version}, and {known}; upgrade mmon_ray")
+    return fields if version == cls.kind_version else cls.upgrade(fields, version)
 
 
 def _dump_mapping(value: Mapping[Any, Any]) -> JSON:

@@ -122,7 +122,9 @@ class Schema(Coded, kind="schema"):
 
 def type_of(arrow: pa.DataType) -> str:
     """The type of an Arrow type: one of TYPES."""
-    if pa.types.is_dictionary(arrow):
+    if isinstance(arrow, pa.BaseExtensionType):
+        return type_of(arrow.storage_type)
+    if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
         return type_of(arrow.value_type)
     for matches, name in _ARROW:
         if matches(arrow):

@@ -57,14 +57,14 @@ class Need(Coded, kind="need"):
 
     @cached_property
     def key(self) -> str:
-        """The need's identity as text."""
+        """The need as text, for where it is written."""
         return orjson.dumps(dump(self)).decode()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Need) and self.key == other.key
+        return isinstance(other, Need) and self.columns == other.columns and self.zero == other.zero
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash((self.zero.kind, self.columns))
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,13 @@ class Profile(State, kind="profile"):
 
     def update(self, batch: pa.Table) -> Self:
         """This profile and a batch; a column that the batch lacks counts as all missing."""
-        parts: dict[tuple[str, ...], pa.Table] = {}
+        parts: dict[tuple[str, ...], pa.Table] = {(): batch}
+        columns = dict(zip(batch.column_names, batch.columns, strict=True))  # once: the table makes its list of names at every call
         states = []
         for need, state in zip(self.needs, self.states, strict=True):
             # One table object for each set of columns: states share what `columns` has computed of it.
             if need.columns not in parts:
-                parts[need.columns] = _select(batch, need.columns)
+                parts[need.columns] = pa.table({name: columns.get(name, pa.nulls(batch.num_rows)) for name in need.columns})
             states.append(state.update(parts[need.columns]))
         return replace(self, states=tuple(states), rows=self.rows + batch.num_rows)
 
@@ -122,11 +123,3 @@ class Profile(State, kind="profile"):
     @cached_property
     def _index(self) -> dict[Need, State]:
         return dict(zip(self.needs, self.states, strict=True))
-
-
-def _select(batch: pa.Table, columns: tuple[str, ...]) -> pa.Table:
-    if not columns:
-        return batch
-    present = set(batch.column_names)
-    arrays = [batch.column(name) if name in present else pa.nulls(batch.num_rows) for name in columns]
-    return pa.table(dict(zip(columns, arrays, strict=True)))

@@ -274,3 +274,82 @@ class Defaults(Coded, kind="test_defaults"):
 def test_a_field_that_is_not_written_has_its_default() -> None:
     assert load({"kind": "test_defaults"}) == Defaults()
     assert load({"kind": "test_defaults", "b": {"x": 2}}) == Defaults(b={"x": 2})
+
+
+@dataclass(frozen=True)
+class Versioned(Coded, kind="test_versioned"):
+    """Version 1 had `seconds` as text, version 2 called it `length`, version 3 counts in milliseconds."""
+
+    kind_version = 3
+
+    length_ms: float = 0.0
+    note: str = ""  # added in version 2 with a default: no version of its own
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        if version == 1:
+            fields = {"length": float(fields["seconds"])}
+        if version <= 2:
+            fields = {"length_ms": fields["length"] * 1000} | {name: item for name, item in fields.items() if name != "length"}
+        return fields
+
+
+def test_an_older_version_is_made_todays_when_it_is_read() -> None:
+    now = Versioned(1500.0)
+    assert dump(now) == {"kind": "test_versioned", "kind_version": 3, "length_ms": 1500.0, "note": ""}
+    assert load(dump(now)) == now
+    assert load({"kind": "test_versioned", "seconds": "1.5"}) == now
+    assert load({"kind": "test_versioned", "kind_version": 1, "seconds": "1.5"}) == now
+    assert load({"kind": "test_versioned", "kind_version": 2, "length": 1.5, "note": "x"}) == Versioned(1500.0, "x")
+    inner = {"kind": "test_versioned", "seconds": "1.5"}
+    assert load({"kind": "test_box", "content": [inner, {"a": inner}]}) == Box((now, {"a": now}))
+
+
+def test_version_one_is_not_written() -> None:
+    assert "kind_version" not in dump(Box())
+    assert load({"kind": "test_box", "kind_version": 1, "content": 2}) == Box(2)
+
+
+@dataclass(frozen=True)
+class Forgetful(Coded, kind="test_forgetful"):
+    kind_version = 2
+
+    n: int = 0
+
+
+@pytest.mark.parametrize(
+    ("doc", "words"),
+    [
+        (
+            {"kind": "test_versioned", "kind_version": 4, "length_ns": 1},
+            "version 4, .* up to version 3; upgrade mmon_ray",
+        ),
+        ({"kind": "test_box", "kind_version": 2}, "upgrade mmon_ray"),
+        ({"kind": "test_box", "kind_version": 0}, "whole number from 1 to 1"),
+        ({"kind": "test_box", "kind_version": "1"}, "whole number from 1 to 1"),
+        ({"kind": "test_versioned", "kind_version": 2, "seconds": "1"}, r"from \['seconds'\].*length"),
+        ({"kind": "test_versioned", "kind_version": 2, "length": 1, "odd": 2}, r"no field \['odd'\]"),
+        ({"kind": "test_versioned", "seconds": "soon"}, "soon"),
+        ({"kind": "test_forgetful", "n": 1}, r"define Forgetful\.upgrade"),
+    ],
+)
+def test_a_version_that_cannot_be_read_is_a_state_error_in_one_sentence(doc: Any, words: str) -> None:
+    with pytest.raises(StateError, match=words) as raised:
+        load(doc)
+    assert "\n" not in str(raised.value)
+
+
+def test_classes_with_arrays_are_compared_by_their_values() -> None:
+    one = Arrays(np.array([1.0, 2.0]), (np.array([1]), np.array([2, 3])))
+    assert one == Arrays(np.array([1.0, 2.0]), (np.array([1]), np.array([2, 3])))
+    assert hash(one) == hash(Arrays())
+    for other in (
+        Arrays(),
+        Arrays(np.array([1.0, 2.5]), one.levels),
+        Arrays(np.array([1.0]), one.levels),
+        Arrays(one.numbers, (np.array([1]),)),
+        Arrays(one.numbers, (np.array([1]), np.array([2, 4]))),
+        Box(),
+    ):
+        assert one != other
+    assert Arrays() == Arrays(np.empty(0), ())

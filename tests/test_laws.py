@@ -21,6 +21,8 @@ SINGLE = [("real",), ("wide",), ("whole",), ("flag",), ("word",), ("code",), ("n
 COLUMNS = {
     "counts": [*SINGLE, ("word", "flag"), ("real", "code", "whole")],
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
+    "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
+    "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
     "profile": [("real", "word", "whole")],
 }
@@ -70,11 +72,42 @@ def close_counts(a, b) -> bool:
     return (a.total, a.missing) == (b.total, b.missing) and all(-a.error <= each <= b.error for each in off)
 
 
+def close_covariance(a, b) -> bool:
+    # As for moments: sums round relative to the size of the numbers.
+    n, mean, squares = (np.diag(np.array(part).reshape(2 * (len(a.columns),))) for part in (a.counts, a.means, a.squares))
+    size = np.sqrt(np.maximum(squares / np.maximum(n, 1) + mean**2, 1e-300))
+    if a.columns != b.columns or not all(map(np.array_equal, a.counts, b.counts)):
+        return False
+    rows = np.maximum(np.array(a.counts).max(initial=1), 1)
+    return all(
+        np.allclose(np.array(getattr(a, name)), np.array(getattr(b, name)), rtol=1e-9, atol=1e-11 * scale)
+        for name, scale in (("means", size[:, None]), ("squares", rows * size[:, None] ** 2), ("products", rows * np.outer(size, size)))
+    )
+
+
+def close_lengths(a, b) -> bool:
+    empty = mmon_ray.states.Counts()
+    return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(b, shapes=empty)
+
+
+def close_missing_together(a, b) -> bool:
+    empty = mmon_ray.states.Counts()
+    return close_counts(a.patterns, b.patterns) and dataclasses.replace(a, patterns=empty) == dataclasses.replace(b, patterns=empty)
+
+
 def close_profile(a, b) -> bool:
     return a.needs == b.needs and a.rows == b.rows and all(map(close, a.states, b.states))
 
 
-CLOSE = {"moments": close_moments, "quantiles": close_quantiles, "counts": close_counts, "profile": close_profile}
+CLOSE = {
+    "moments": close_moments,
+    "quantiles": close_quantiles,
+    "counts": close_counts,
+    "covariance": close_covariance,
+    "lengths": close_lengths,
+    "missing_together": close_missing_together,
+    "profile": close_profile,
+}
 
 
 def close(a: State, b: State) -> bool:
@@ -173,6 +206,7 @@ def test_every_state_file_is_here():
     exported = {getattr(mmon_ray.states, name) for name in mmon_ray.states.__all__}
     assert exported <= set(KINDS.values())
     assert {"moments", "counts", "distinct", "quantiles", "sample", "types", "presence", "profile"} <= set(KINDS)
+    assert {"tails", "covariance", "lengths", "missing_together"} <= set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "columns"), CASES)

@@ -83,8 +83,8 @@ class DataQuality(Analysis, kind="data_quality"):
             types = now.get(Need(Types(), (column.name,)))
             assert isinstance(types, Types)
             m = base.rows if base is not None else now.rows
-            yield _share("completeness", types.present, now.rows, m, column, f"missing in {{:.3g}} % of {now.rows} rows")
-            yield _share("type_match", _matching(types, column), types.present, m, column, f"not {column.type} in {{:.3g}} % of its values")
+            yield _share("completeness", types.present, now.rows, m, column, "missing in", f"of {now.rows} rows")
+            yield _share("type_match", _matching(types, column), types.present, m, column, f"not {column.type} in", "of its values")
             if column.domain:
                 yield self._domain_match(column, now, m)
             yield from _described(column, now)
@@ -156,7 +156,7 @@ class DataQuality(Analysis, kind="data_quality"):
         names = ", ".join(f"'{value[0]}'" for value, _ in strange[:3]) + (" ..." if len(strange) > 3 else "")
         # Values that the capped counts have let go may have been known ones: they count as known.
         known += counts.total - sum(counts.table.values())
-        return _share("domain_match", known, counts.total, m, column, f"values not seen before in {{:.3g}} % of its rows: {names}")
+        return _share("domain_match", known, counts.total, m, column, "values not seen before in", f"of its rows: {names}")
 
     def _drift(self, column: Column, now: Profile, base: Profile) -> Metric:
         found = _distance(column, now, base)
@@ -188,13 +188,13 @@ def _answer(name: str) -> bool:
     return name == PREDICTION or name.startswith(PREDICTION + ".")
 
 
-def _share(name: str, part: int, whole: int, m: int, column: Column, words: str) -> Metric:
-    """The share part / whole, with its test and with words about the share that is lacking."""
+def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str) -> Metric:
+    """The share part / whole, with its test and with words before and after the share that is lacking."""
     if not whole:
         return Metric(name, math.nan, column.name, status="undefined", detail=_EMPTY if name == "completeness" else "no values")
     value = part / whole
     std = math.sqrt(value * (1 - value) / whole)
-    return Metric(name, value, column.name, std, detail=words.format(100 * (1 - value)), test=Share(value, whole, max(m, 1)))
+    return Metric(name, value, column.name, std, detail=f"{before} {100 * (1 - value):.3g} % {after}", test=Share(value, whole, max(m, 1)))
 
 
 def _matching(types: Types, column: Column) -> int:

@@ -1,8 +1,10 @@
 """From one column of an Arrow batch to the arrays that states are computed from, each made once a batch.
 
 views      what states ask for: numbers, categories, codes
+buckets    counts by the size of numbers (compiled)
 buffers    Arrow's memory as numpy, without copies
 kernels    the compiled loops (numba, at first use): what is called for every value
 selection  every k-th of the sorted values, without sorting
+shapes     what texts look like (compiled)
 hashing    one 64-bit hash a value, the same for equal values of any type; a stored format
 """

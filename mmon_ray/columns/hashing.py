@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.columns.buffers import EXACT, encode, family, floats, raw, scratch, text, valid
+from mmon_ray.columns.buffers import EXACT, family, floats, raw, scratch, text, texts, valid
 
 __all__ = ["hash_floats", "hash_values"]
 
@@ -26,10 +26,9 @@ def hash_floats(values: np.ndarray) -> np.ndarray:
 
 
 def hash_values(array: pa.Array) -> np.ndarray:
-    """A 64-bit hash of each value of an array; 0 where it is missing."""
+    """A 64-bit hash of each value of an array of a usual type; 0 where it is missing."""
     kind, present = array.type, valid(array)
     if pa.types.is_dictionary(kind):
-        array = encode(array) if array.dictionary.null_count else array
         distinct, places = hash_values(array.dictionary), raw(array.indices)
         if not len(distinct):
             return np.zeros(len(array), np.uint64)
@@ -61,11 +60,7 @@ def _hash_numbers(array: pa.Array) -> np.ndarray:
 def _hash_text(array: pa.Array) -> np.ndarray:
     from mmon_ray.columns import kernels
 
+    ends, data = texts(array)
     out = scratch(len(array)).view(np.uint64)
-    _, offsets, data = array.buffers()
-    if offsets is None or not len(array):
-        return out
-    ends = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4).astype(np.int64)
-    ends.flags.writeable = False
-    kernels.hash_text(ends, np.frombuffer(data if data is not None else b"", np.uint8), out)
+    kernels.hash_text(ends, data, out)
     return out

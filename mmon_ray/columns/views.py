@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, valid
+from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, usual, valid
 
-__all__ = ["Categories", "Numbers", "categories", "codes", "numbers"]
+__all__ = ["Categories", "Numbers", "aligned", "categories", "codes", "gaps", "numbers"]
 
 T = TypeVar("T")
+
+_NUMERIC = ("boolean", "integer", "fraction")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Numbers:
 class Categories:
     """The distinct values of one column as text, and how often each occurs.
 
-    values    a string array; 0.0 and -0.0 are two values of one text
+    values    a string array
     counts    int64, all positive
     missing   null or NaN
     """
@@ -75,6 +77,31 @@ def codes(batch: pa.Table, index: int = 0) -> tuple[pa.Array, np.ndarray]:
     present = valid(encoded.indices)
     positions = raw(encoded.indices).astype(np.int64)
     return encoded.dictionary, np.where(present, positions, -1) if len(present) else positions
+
+
+def aligned(batch: pa.Table, index: int = 0) -> np.ndarray:
+    """The numbers of a column row by row, as float64; NaN where there is none, infinities as they are."""
+    column = batch.column(index)
+    if family(column.type) not in _NUMERIC:
+        return np.full(len(column), np.nan)
+    array = _decoded(column)
+    present = valid(array)
+    return np.where(present, floats(array), np.nan) if len(present) else floats(array)
+
+
+def gaps(batch: pa.Table, index: int = 0) -> np.ndarray:
+    """For each row whether a column's value is null or NaN; empty when nothing is missing."""
+    column = batch.column(index)
+    if pa.types.is_null(column.type):
+        return np.ones(len(column), bool)
+    array = one(column)
+    if pa.types.is_dictionary(array.type) and pa.types.is_floating(array.type.value_type):
+        array = array.dictionary_decode()  # a code may be that of NaN
+    missing: np.ndarray = valid(array) == 0
+    if pa.types.is_floating(array.type):
+        unreal = np.isnan(raw(array))
+        missing = missing | unreal if len(missing) else unreal
+    return missing if missing.any() else missing[:0]
 
 
 class _Last(threading.local):
@@ -106,11 +133,9 @@ def _encoded(batch: pa.Table, index: int) -> pa.DictionaryArray:
 def _numbers(column: pa.ChunkedArray) -> Numbers:
     from mmon_ray.columns import kernels
 
-    if family(column.type) not in ("boolean", "integer", "fraction"):
-        return Numbers(len(column), _nulls(column), 0, 0, np.empty(0))
-    array = one(column)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    if family(column.type) not in _NUMERIC:
+        return Numbers(len(column), usual(column).null_count, 0, 0, np.empty(0))
+    array = _decoded(column)
     present = valid(array)
     source = raw(array) if pa.types.is_int64(array.type) else floats(array)
     source.flags.writeable = False  # like Arrow's own buffers: one type fewer for numba to compile
@@ -124,10 +149,9 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
     return Numbers(len(array), len(array) - len(values) - above - below, above, below, values)
 
 
-def _nulls(column: pa.ChunkedArray) -> int:
-    if pa.types.is_dictionary(column.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
-        return int(one(column).dictionary_decode().null_count)
-    return int(column.null_count)
+def _decoded(column: pa.ChunkedArray) -> pa.Array:
+    array = one(column)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _categories(encoded: pa.DictionaryArray) -> Categories:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from mmon_ray.states.counts import Counts
+from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.distinct import Distinct
+from mmon_ray.states.gaps import MissingTogether
+from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
 from mmon_ray.states.sample import Sample
+from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
 
-__all__ = ["Counts", "Distinct", "Moments", "Presence", "Quantiles", "Sample", "Types"]
+__all__ = ["Counts", "Covariance", "Distinct", "Lengths", "MissingTogether", "Moments", "Presence", "Quantiles", "Sample", "Tails", "Types"]

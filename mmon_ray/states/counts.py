@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
+from mmon_ray.columns.buffers import shortened
 from mmon_ray.columns.views import categories, codes
 from mmon_ray.state import State
 
@@ -51,14 +52,23 @@ class Counts(State, kind="counts"):
         else:
             values, counts = _joint(batch)
             missing = batch.num_rows - int(counts.sum())
+
+        def texts(places: np.ndarray) -> Iterable[Key]:
+            return zip(*(shortened(column.take(pa.array(places))).to_pylist() for column in values), strict=True)
+
+        return self.including(counts, texts, missing)
+
+    def including(self, counts: np.ndarray, keys: Callable[[np.ndarray], Iterable[Key]], missing: int = 0) -> Self:
+        """These counts and values that were counted elsewhere.
+
+        counts    how often each value occurs, the values being different
+        keys      gives the values at some places of `counts`; asked only for those that are frequent enough to stay
+        missing   rows without a value
+        """
         kept, error = _shrink(counts, self.limit)
-        if error:
-            places = pa.array(kept)
-            values, counts = [column.take(places) for column in values], counts[kept] - error
-        total = batch.num_rows - missing
         table: dict[Key, int] = {}
-        _add(table, zip(zip(*(column.to_pylist() for column in values), strict=True), counts.tolist(), strict=True))
-        return self.merge(replace(self, table=table, total=total, missing=missing, error=error))
+        _add(table, zip(keys(kept), (counts[kept] - error).tolist(), strict=True))
+        return self.merge(replace(self, table=table, total=int(counts.sum()), missing=missing, error=error))
 
     def merge(self, other: Self) -> Self:
         """The counts of both sets of rows."""
@@ -85,9 +95,13 @@ class Counts(State, kind="counts"):
         """The share of one value among the rows that are present, in [0, 1]."""
         return self.count(*values) / self.total if self.total else math.nan
 
-    def top(self, n: int) -> list[tuple[Key, int]]:
-        """The n most frequent values, the most frequent first, ties by text."""
-        return sorted(self.table.items(), key=lambda item: (-item[1], item[0]))[:n]
+    def top(self, n: int) -> list[tuple[Key, int, int]]:
+        """The n most frequent values, the most frequent first, ties by text: (value, seen at least, seen at most).
+
+        A value that is not in the table was seen at most `error` times.
+        """
+        frequent = sorted(self.table.items(), key=lambda item: (-item[1], item[0]))[:n]
+        return [(value, count, count + self.error) for value, count in frequent]
 
     @property
     def completeness(self) -> float:

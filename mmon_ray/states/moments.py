@@ -13,6 +13,8 @@ from mmon_ray.state import State
 
 __all__ = ["Moments"]
 
+_TINY, _HUGE = 1e-100, 1e100
+
 
 @dataclass(frozen=True)
 class Moments(State, kind="moments"):
@@ -26,7 +28,7 @@ class Moments(State, kind="moments"):
     infinite   +infinity or -infinity
     n          finite numbers
     m1         their mean (0 when there are none; ask `mean`)
-    m2, m3     sums of (x - mean)**2 and (x - mean)**3
+    m2, m3     sums of (x - mean)**2 and (x - mean)**3; +inf where no float can hold them: what follows from them is then NaN
     low, high  the smallest and largest (+inf and -inf when there are none; ask `min` and `max`)
     source     Pébay, Formulas for robust, one-pass parallel computation of covariances and higher-order moments, 2008
     """
@@ -51,7 +53,10 @@ class Moments(State, kind="moments"):
         if not len(values):
             return self.merge(replace(counts, n=0, m1=0.0, m2=0.0, m3=0.0, low=math.inf, high=-math.inf))
         m1, m2, m3 = kernels.moments(values)
-        return self.merge(replace(counts, n=len(values), m1=m1, m2=m2, m3=m3, low=float(values.min()), high=float(values.max())))
+        low, high = float(values.min()), float(values.max())
+        if not math.isfinite(m1):  # the sum overflows, the mean does not
+            m1 = min(max(2.0 * float((values * (0.5 / len(values))).sum()), low), high)
+        return self.merge(replace(counts, n=len(values), m1=m1, m2=_sum(m2), m3=_sum(m3), low=low, high=high))
 
     def merge(self, other: Self) -> Self:
         """The moments of both sets of rows."""
@@ -65,6 +70,11 @@ class Moments(State, kind="moments"):
             m1 = a * self.m1 + b * other.m1
             m2 = self.m2 + other.m2 + d * d * a * other.n
             m3 = self.m3 + other.m3 + d * d * d * a * other.n * (a - b) + 3.0 * d * (a * other.m2 - b * self.m2)
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        if low == high:  # a constant: without what rounding would leave
+            m1, m2, m3 = low, 0.0, 0.0
+        elif n:
+            m1 = min(max(m1, low), high)  # rounding must not lead past the largest float
         return replace(
             self,
             rows=self.rows + other.rows,
@@ -72,10 +82,10 @@ class Moments(State, kind="moments"):
             infinite=self.infinite + other.infinite,
             n=n,
             m1=m1,
-            m2=m2,
-            m3=m3,
-            low=min(self.low, other.low),
-            high=max(self.high, other.high),
+            m2=_sum(m2),
+            m3=_sum(m3),
+            low=low,
+            high=high,
         )
 
     @property
@@ -91,12 +101,12 @@ class Moments(State, kind="moments"):
     @property
     def sum(self) -> float:
         """The sum; 0 when there are no numbers."""
-        return self.m1 * self.n
+        return _known(self.m1 * self.n)
 
     @property
     def variance(self) -> float:
         """The population variance (divided by n)."""
-        return self.m2 / self.n if self.n else math.nan
+        return _known(self.m2 / self.n) if self.n else math.nan
 
     @property
     def std(self) -> float:
@@ -105,8 +115,8 @@ class Moments(State, kind="moments"):
 
     @property
     def skewness(self) -> float:
-        """The population skewness, m3 / n / std**3; NaN when nothing varies."""
-        return self.m3 / self.n / self.std**3 if self.n and self.m2 > 0 else math.nan
+        """The population skewness, m3 / n / std**3; NaN when nothing varies, or so little or so much that cubes are no floats."""
+        return _known(self.m3 / self.n / self.std**3) if _TINY < self.std < _HUGE else math.nan
 
     @property
     def min(self) -> float:
@@ -117,3 +127,11 @@ class Moments(State, kind="moments"):
     def max(self) -> float:
         """The largest number."""
         return self.high if self.n else math.nan
+
+
+def _sum(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
+
+def _known(value: float) -> float:
+    return value if math.isfinite(value) else math.nan

@@ -174,20 +174,13 @@ class Quantiles(State, kind="quantiles"):
         """
         if not self.n:
             return []
-        edges = self.low + (self.high - self.low) * np.arange(count + 1) / count
+        share = np.arange(count + 1) / count
+        width = self.high - self.low
+        edges = self.low + width * share if width < math.inf else self.low * (1 - share) + self.high * share
         edges[-1] = self.high
         ranks = self.rank(edges, inclusive=False)
         ranks[0], ranks[-1] = 0, self.n
         return [(float(edges[i]), float(edges[i + 1]), float(ranks[i + 1] - ranks[i])) for i in range(count)]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Quantiles) or len(self.data) != len(other.data):
-            return False
-        mine, theirs = (self.parameters, self.low, self.high), (other.parameters, other.low, other.high)
-        return mine == theirs and all(map(np.array_equal, self.data, other.data))
-
-    def __hash__(self) -> int:
-        return hash((self.n, self.low, self.high))
 
 
 def _put(levels: list[np.ndarray], height: int, items: np.ndarray) -> None:

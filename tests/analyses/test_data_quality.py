@@ -158,6 +158,14 @@ def test_values_that_were_never_seen() -> None:
     assert said(judge(rows(work=pa.array([*work[:-12], *["new"] * 12])), quality=DataQuality(domain_match=0.9))) == []
 
 
+def test_a_new_value_may_have_braces() -> None:
+    """The sentence must not be a format for what the data say."""
+    work = ["private", "state", "self", "private"] * (N // 4)
+    report = judge(rows(work=pa.array([*work[:-12], *['{"id": 1}'] * 8, *["}{"] * 4])))
+    assert report.errors == {}
+    assert said(report) == ["`work` has values not seen before in 3 % of its rows: '{\"id\": 1}', '}{'; the baseline allows 0 %"]
+
+
 def test_only_text_with_few_values_has_a_domain() -> None:
     columns = {
         "few": pa.array(["a", "b"] * (N // 2)),

@@ -21,7 +21,7 @@ def test_a_column():
     assert state.table == {("red",): 2, ("blue",): 1, ("",): 1}
     assert (state.total, state.missing, state.error, state.completeness) == (4, 1, 0, 0.8)
     assert (state.count("red"), state.count("green"), state.frequency("red")) == (2, 0, 0.5)
-    assert state.top(2) == [(("red",), 2), (("",), 1)]
+    assert state.top(2) == [(("red",), 2, 2), (("",), 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_column():
         (pa.chunked_array([AB, pa.array(["b", "c"]).dictionary_encode()]), {("a",): 1, ("b",): 2, ("c",): 1}),
         (pa.array(["a", "b", "c", "a"]).dictionary_encode()[1:], {("a",): 1, ("b",): 1, ("c",): 1}),
         (pa.array([[1], [1], None]), {("[1]",): 2}),
-        (pa.array([b"\xff", b"\xff"]), {("b'\\xff'",): 2}),
+        (pa.array([b"\xff", b"\xff", b"ok"]), {("b'\\xff'",): 2, ("ok",): 1}),
         (pa.nulls(3), {}),
     ],
 )
@@ -79,3 +79,52 @@ def test_empty():
     assert of(x=pa.array([], pa.string())) == Counts()
     assert math.isnan(Counts().frequency("a"))
     assert math.isnan(Counts().completeness)
+
+
+@pytest.mark.parametrize("limit", [48, 384])
+def test_top_gives_bounds_as_datasketches_does(limit):
+    """Both summaries are upper and lower bounds of the same true counts; ours must hold, and be no wider for the same memory."""
+    import datasketches
+
+    values = [f"v{i}" for i in np.random.default_rng(1).zipf(1.1, 40_000) % 10_000]
+    true = Counter(values)
+    state = Counts(limit=limit)
+    for begin in range(0, len(values), 5000):
+        state = state.update(pa.table({"x": values[begin : begin + 5000]}))
+    theirs = datasketches.frequent_strings_sketch(round(math.log2(limit / 0.75)))  # a map that is three quarters full
+    for value in values:
+        theirs.update(value)
+    top = state.top(20)
+    assert [value for (value,), _, _ in top[:5]] == [value for value, _ in true.most_common(5)]
+    for (value,), least, most in top:
+        assert least <= true[value] <= most
+        assert theirs.get_lower_bound(value) <= true[value] <= theirs.get_upper_bound(value)
+        assert max(least, theirs.get_lower_bound(value)) <= min(most, theirs.get_upper_bound(value))
+    sure = theirs.get_frequent_items(datasketches.frequent_items_error_type.NO_FALSE_POSITIVES, state.error)
+    assert {value for value, *_ in sure} <= {value for (value,) in state.table}
+    assert 0 < state.error <= theirs.epsilon * len(values)
+
+
+def test_a_value_that_is_not_in_the_table_was_seen_at_most_error_times():
+    state = Counts(limit=3).update(pa.table({"x": ["a"] * 9 + ["b"] * 7 + ["c"] * 5 + ["d"] * 4 + ["e"] * 2}))
+    assert state.top(9) == [(("a",), 5, 9), (("b",), 3, 7), (("c",), 1, 5)]
+    assert state.error == 4
+
+
+def test_zero_has_one_sign_even_when_values_are_dropped():
+    state = Counts(limit=2).update(pa.table({"x": [0.0, -0.0] * 50 + [1.0] * 30 + [2.0] * 20 + [3.0] * 10}))
+    assert state.top(1) == [(("0",), 80, 100)]
+
+
+def test_a_huge_value_does_not_swell_the_state():
+    """Values of more than 512 bytes are stored as beginning, size and digest, and stay apart."""
+    huge = ["a" * 2**20, "a" * 2**20 + "b", "ü" * 300, "x" * 512, None]
+    plain, coded = of(x=pa.array(huge)), of(x=pa.array(huge).dictionary_encode())
+    assert plain == coded
+    assert (plain.total, plain.missing, len(plain.table)) == (4, 1, 4)
+    assert ("x" * 512,) in plain.table and ("ü" * 300,) not in plain.table
+    (text,) = next(key for key in plain.table if "1048576 bytes" in key[0])
+    assert text.startswith("a" * 100 + "... (1048576 bytes, sha256 9bc1b2a288b26af7")
+    assert max(len(key.encode()) for (key,) in plain.table) <= 512
+    assert of(x=pa.array(list(key for (key,) in plain.table))).table == plain.table, "shortening what is short changes nothing"
+    assert of(x=[[7] * 10_000], y=[1]).table.popitem()[0][0].endswith(")")

@@ -108,7 +108,7 @@ def _string(states: Mapping[type[State], State]) -> dict[str, Any]:
     elif distinct is not None:
         doc["distinct_count"] = float(round(distinct.estimate))
     if counts is not None and exact and counts.table:
-        buckets = [{"value": value[0], "count": count} for value, count in counts.top(len(counts.table))]
+        buckets = [{"value": value[0], "count": count} for value, count, _ in counts.top(len(counts.table))]
         doc["distribution"] = {"categorical": {"buckets": buckets}}
     return doc
 
