@@ -2,9 +2,9 @@
 
 A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
 What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
-`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays.
-Nothing is imported by path and nothing is unpickled when reading. numpy and Arrow are imported where they are met: the uploader of every
-serving node has this module in memory.
+`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays;
+`pack` takes them out, for a store that keeps them as bytes. Nothing is imported by path and nothing is unpickled when reading. Arrow is
+imported where it is met: the uploader of every serving node has this module in memory.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import base64
 import dataclasses
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from mmon_ray import arrays
+from mmon_ray.arrays import array
 from mmon_ray.errors import InputError, StateError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
-__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "resolve"]
+__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
 
 JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
 
@@ -52,16 +53,41 @@ class Coded:
         _registry[kind] = cls
 
 
-def array(dtype: str, default: Any = ()) -> Any:
-    """A dataclass field of a one-dimensional numpy array (or a tuple of them), written as plain lists of numbers."""
-    return dataclasses.field(default=default, metadata={"array": dtype})
-
-
 def dump(value: Any) -> JSON:
     """The JSON tree of a value: only None, bool, int, float, str, list and dict with text keys.
 
     errors   StateError for a value that has no JSON form
     """
+    return _dump(value, None)
+
+
+def load(doc: JSON) -> Any:
+    """The value of a JSON tree made by `dump`; lists come back as tuples.
+
+    errors   StateError names the known kinds when a kind or a field is not known
+    """
+    return _load(doc, ())
+
+
+def pack(value: Any) -> tuple[JSON, list[bytes]]:
+    """The JSON tree of a value without its arrays, and these as little-endian bytes; `{"$array": n}` stands where the n-th was.
+
+    errors   StateError as in `dump`
+    """
+    taken: list[bytes] = []
+    return _dump(value, taken), taken
+
+
+def unpack(doc: JSON, taken: Sequence[Any]) -> Any:
+    """The value that `pack` was given; its arrays are views of the bytes, which nobody may write to.
+
+    taken    bytes, or anything that holds bytes: a memoryview, an Arrow buffer
+    errors   StateError as in `load`
+    """
+    return _load(doc, taken)
+
+
+def _dump(value: Any, taken: list[bytes] | None) -> JSON:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -70,11 +96,11 @@ def dump(value: Any) -> JSON:
         number = float(value)  # np.float64 is a float, and orjson does not know it
         return number if math.isfinite(number) else {"$float": repr(number)}
     if isinstance(value, Coded):
-        return _dump_coded(value)
+        return _dump_coded(value, taken)
     if isinstance(value, (tuple, list)):
-        return [dump(item) for item in value]
+        return [_dump(item, taken) for item in value]
     if isinstance(value, Mapping):
-        return _dump_mapping(value)
+        return _dump_mapping(value, taken)
     if isinstance(value, datetime):
         return _dump_time(value)
     if isinstance(value, bytes):
@@ -82,25 +108,21 @@ def dump(value: Any) -> JSON:
     return _dump_foreign(value)
 
 
-def load(doc: JSON) -> Any:
-    """The value of a JSON tree made by `dump`; lists come back as tuples.
-
-    errors   StateError names the known kinds when a kind or a field is not known
-    """
+def _load(doc: JSON, given: Sequence[Any]) -> Any:
     if isinstance(doc, list):
-        return tuple(load(item) for item in doc)
+        return tuple(_load(item, given) for item in doc)
     if not isinstance(doc, dict):
         return doc
     if "kind" in doc:
-        return _load_coded(doc)
+        return _load_coded(doc, given)
     if len(doc) == 1:
         ((tag, body),) = doc.items()
-        if tag in _TAGS:
+        if tag in _TAGS or tag == "$map":
             try:
-                return _TAGS[tag](body)
+                return {_load(key, given): _load(item, given) for key, item in body} if tag == "$map" else _TAGS[tag](body)
             except (TypeError, ValueError, AttributeError) as error:
                 raise StateError(f"cannot read {str(doc)[:80]}: {error}; {tag} is a tag of mmon_ray") from None
-    return {key: load(item) for key, item in doc.items()}
+    return {key: _load(item, given) for key, item in doc.items()}
 
 
 def dumps(value: Any) -> bytes:
@@ -150,7 +172,7 @@ def resolve(path: str) -> Callable[..., Any]:
     return found
 
 
-def _dump_coded(value: Coded) -> JSON:
+def _dump_coded(value: Coded, taken: list[bytes] | None) -> JSON:
     cls = type(value)
     # A class that cloudpickle rebuilt has its kind in its own namespace, and is not registered yet.
     if "kind" not in vars(cls):
@@ -159,11 +181,14 @@ def _dump_coded(value: Coded) -> JSON:
     doc: dict[str, JSON] = {"kind": value.kind}
     for spec in dataclasses.fields(value):  # type: ignore[arg-type]
         item = getattr(value, spec.name)
-        doc[spec.name] = _lists(item) if "array" in spec.metadata else dump(item)
+        if "array" not in spec.metadata:
+            doc[spec.name] = _dump(item, taken)
+        else:
+            doc[spec.name] = arrays.lists(item) if taken is None else arrays.take(item, spec.metadata["array"], taken)
     return doc
 
 
-def _load_coded(doc: dict[str, JSON]) -> Coded:
+def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     cls = _registry.get(str(doc["kind"]))
     if cls is None:
         raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
@@ -174,7 +199,7 @@ def _load_coded(doc: dict[str, JSON]) -> Coded:
     try:
         return cls(
             **{
-                name: _arrays(doc[name], spec.metadata["array"]) if "array" in spec.metadata else load(doc[name])
+                name: arrays.read(doc[name], spec.metadata["array"], given) if "array" in spec.metadata else _load(doc[name], given)
                 for name, spec in specs.items()
                 if name in doc
             }
@@ -182,15 +207,15 @@ def _load_coded(doc: dict[str, JSON]) -> Coded:
     except StateError:
         raise
     except (TypeError, ValueError) as error:
-        given = [name for name in doc if name != "kind"]
-        raise StateError(f"kind '{cls.kind}' cannot be read from {given}: {error}") from None
+        names = [name for name in doc if name != "kind"]
+        raise StateError(f"kind '{cls.kind}' cannot be read from {names}: {error}") from None
 
 
-def _dump_mapping(value: Mapping[Any, Any]) -> JSON:
+def _dump_mapping(value: Mapping[Any, Any], taken: list[bytes] | None) -> JSON:
     plain = all(isinstance(key, str) and not key.startswith("$") for key in value) and "kind" not in value
     if plain:
-        return {key: dump(item) for key, item in value.items()}
-    return {"$map": [[dump(key), dump(item)] for key, item in value.items()]}
+        return {key: _dump(item, taken) for key, item in value.items()}
+    return {"$map": [[_dump(key, taken), _dump(item, taken)] for key, item in value.items()]}
 
 
 def _dump_time(value: datetime) -> JSON:
@@ -223,32 +248,6 @@ def _dump_table(table: pa.Table) -> JSON:
     return {"$table": doc}
 
 
-def _lists(item: Any) -> JSON:
-    import numpy as np
-
-    if not isinstance(item, np.ndarray):
-        return [_lists(part) for part in item]
-    if item.ndim != 1:
-        raise StateError(f"an array of {item.ndim} dimensions has no JSON form; keep it as a tuple of its rows")
-    finite = item.dtype.kind != "f" or np.isfinite(item).all()
-    return item.tolist() if finite else dump(item.tolist())
-
-
-def _arrays(doc: JSON, dtype: str) -> Any:
-    if any(isinstance(item, list) for item in doc):
-        return tuple(_vector(item, dtype) for item in doc)
-    return _vector(doc, dtype)
-
-
-def _vector(doc: JSON, dtype: str) -> np.ndarray:
-    import numpy as np
-
-    try:
-        return np.asarray(doc, dtype)
-    except TypeError:  # NaN and infinities are tagged
-        return np.asarray(load(doc), dtype)
-
-
 def _load_time(body: str) -> datetime:
     return datetime.fromisoformat(body.replace("Z", "+00:00"))
 
@@ -273,6 +272,5 @@ _TAGS: dict[str, Callable[[Any], Any]] = {
     "$int": int,
     "$time": _load_time,
     "$bytes": partial(base64.b64decode, validate=True),
-    "$map": lambda body: {load(key): load(item) for key, item in body},
     "$table": _load_table,
 }

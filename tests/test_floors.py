@@ -17,7 +17,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "codec"),
+    ("errors", "arrays", "codec"),
     ("schema", "window", "report", "state", "sink", "columns/", "rows"),
     ("analysis", "states/", "stats"),
     ("analyses/", "monitor"),
@@ -33,7 +33,22 @@ LINE = 3
 SIBLINGS = ("analyses/",)  # rooms whose files do not know each other
 FORBIDDEN = {"ray", "boto3", "botocore", "shap"}  # below the line
 # Within a floor the order is that of the plan: errors < codec, window < report, keys < store.
-ORDER = ("errors", "codec", "window", "schema", "report", "state", "sink", "keys", "store", "source", "instances", "records", "catalog")
+ORDER = (
+    "errors",
+    "arrays",
+    "codec",
+    "window",
+    "schema",
+    "report",
+    "state",
+    "sink",
+    "keys",
+    "store",
+    "source",
+    "instances",
+    "records",
+    "catalog",
+)
 
 
 class Import(NamedTuple):
