@@ -26,7 +26,7 @@ from mmon_ray.monitor import Monitor
 from mmon_ray.report import Report
 from mmon_ray.show import print_report
 from mmon_ray.store import Store, open_store
-from mmon_ray.window import Window, hours_before
+from mmon_ray.window import Window
 
 __all__ = ["demo"]
 
@@ -58,7 +58,7 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
         console.print(f"[dim]{time.monotonic() - begin:3.0f} s  {number}/5[/]  {words}", soft_wrap=True)
 
     store = open_store(folder)
-    normal, bad = hours_before(now, 2)
+    normal, bad = Window.hour(now).before(2)
     try:
         with ThreadPoolExecutor(1) as pool:
             step(1, "training a model on UCI Adult and learning its baseline, while Ray starts")
