@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -141,12 +141,12 @@ def _fold_file(path: str, zero: Profile) -> Profile:
 
 def _fold_files(files: Sequence[str], zero: Profile) -> Profile:
     with ThreadPoolExecutor(max_workers=min(len(files), os.cpu_count() or 1)) as pool:
-        return _merged(pool.map(partial(_fold_file, zero=zero), files), zero)
+        return zero.merge_many(pool.map(partial(_fold_file, zero=zero), files))
 
 
 def _fold_on_ray(files: Sequence[str], zero: Profile) -> Profile:
     """Paths to the workers, states back: each file is read where it is folded."""
-    return _merged(_ray_map(partial(_fold_file, zero=zero), files), zero)
+    return zero.merge_many(_ray_map(partial(_fold_file, zero=zero), files))
 
 
 def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
@@ -157,20 +157,7 @@ def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
         return {"state": [pickle.dumps(reduce(Profile.update, open_source(block).batches(), zero))]}
 
     states = dataset.map_batches(fold_block, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
-    return _merged((pickle.loads(row["state"]) for row in states.iter_rows()), zero)
-
-
-def _merged(profiles: Iterable[Profile], zero: Profile) -> Profile:
-    """The profiles merged as a tree, neighbours first: the same tree whoever folded them, and few are in memory at once."""
-    heap: list[tuple[int, Profile]] = []  # (how many profiles it is made of, profile), the counts falling powers of two
-    for profile in profiles:
-        heap.append((1, profile))
-        while len(heap) > 1 and heap[-2][0] == heap[-1][0]:
-            heap[-2:] = [(2 * heap[-1][0], heap[-2][1].merge(heap[-1][1]))]
-    while len(heap) > 1:
-        (_, right), (size, left) = heap.pop(), heap.pop()
-        heap.append((size, left.merge(right)))
-    return heap[0][1] if heap else zero
+    return zero.merge_many(pickle.loads(row["state"]) for row in states.iter_rows())
 
 
 def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
