@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmon_ray.analysis import Analysis
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
-    from mmon_ray.errors import CaptureError, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -36,7 +36,7 @@ _HOMES = {
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
-    "mmon_ray.errors": ("CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -52,6 +52,7 @@ __all__ = [
     "Analysis",
     "Baseline",
     "CaptureError",
+    "ChangedKey",
     "Column",
     "Constraint",
     "DataQuality",

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("analysis", "states/", "stats"),
     ("analyses/", "monitor"),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "keys", "source"),
+    ("store", "stores/", "keys", "source"),
     ("sinks/", "formats/"),
     ("capture/", "instances", "records", "join", "catalog"),
     ("engine",),
