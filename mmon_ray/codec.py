@@ -15,7 +15,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
@@ -192,7 +192,7 @@ def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     cls = _registry.get(str(doc["kind"]))
     if cls is None:
         raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
-    specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    specs = _specs(cls)  # type: ignore[arg-type]
     unknown = [name for name in doc if name != "kind" and name not in specs]
     if unknown:
         raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
@@ -209,6 +209,11 @@ def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     except (TypeError, ValueError) as error:
         names = [name for name in doc if name != "kind"]
         raise StateError(f"kind '{cls.kind}' cannot be read from {names}: {error}") from None
+
+
+@lru_cache(maxsize=512)
+def _specs(cls: type[Coded]) -> dict[str, dataclasses.Field[Any]]:
+    return {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
 def _dump_mapping(value: Mapping[Any, Any], taken: list[bytes] | None) -> JSON:

@@ -150,10 +150,14 @@ class Quantiles(State, kind="quantiles"):
     @cached_property
     def items(self) -> tuple[np.ndarray, np.ndarray]:
         """The stored numbers in order, and for each the sum of the weights up to and with it."""
-        if not self.data:
+        levels = [(height, level) for height, level in enumerate(self.data) if len(level)]
+        if not levels:
             return np.empty(0), np.empty(0, np.int64)
-        values = np.concatenate(self.data)
-        weights = np.concatenate([np.full(len(level), 1 << height, np.int64) for height, level in enumerate(self.data)])
+        if len(levels) == 1:
+            ((height, level),) = levels
+            return level, np.arange(1, len(level) + 1) << height
+        values = np.concatenate([level for _, level in levels])
+        weights = np.repeat([1 << height for height, _ in levels], [len(level) for _, level in levels])
         order = np.argsort(values, kind="stable")
         return values[order], np.cumsum(weights[order])
 

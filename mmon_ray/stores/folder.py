@@ -93,8 +93,7 @@ class FolderStore:
         """The objects whose key starts with a text, sorted by key."""
         folder = checked_prefix(prefix).rpartition("/")[0]
         entries = []
-        for file in self._files(folder):
-            key = Path(file.path).relative_to(self.root).as_posix()
+        for key, file in self._files(folder):
             if key.startswith(prefix):
                 with suppress(FileNotFoundError):  # deleted since it was seen
                     status = file.stat()
@@ -107,15 +106,16 @@ class FolderStore:
         # S3 has no empty folders; a folder whose objects were deleted is not there either.
         return sorted(item.name for item in self._scan(folder) if item.is_dir() and any(self._files(_below(folder, item.name))))
 
-    def _files(self, folder: str) -> Iterator[os.DirEntry[str]]:
+    def _files(self, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folders = [folder]
         while folders:
             current = folders.pop()
             for item in self._scan(current):
+                key = _below(current, item.name)
                 if item.is_dir():
-                    folders.append(_below(current, item.name))
+                    folders.append(key)
                 else:
-                    yield item
+                    yield key, item
 
     def _scan(self, folder: str) -> builtins.list[os.DirEntry[str]]:
         try:
