@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.history.query import query
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -37,6 +38,7 @@ _HOMES = {
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.history.query": ("query",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -81,6 +83,7 @@ __all__ = [
     "drain",
     "fold",
     "open_store",
+    "query",
     "run",
 ]
 
