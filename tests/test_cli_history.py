@@ -55,10 +55,31 @@ def test_a_query_is_a_table(store: Path) -> None:
     result = mmon(store, "query", "credit", "--feature", "age", "--metric", "count,mean,top", "--by", "day")
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["start", "end", "feature", "rows", "hours", "count", "mean", "top"]
-    assert lines[1][:6] == ["2024-11-20T22", "2024-11-21T00", "age", "400", "2", "400"]
-    assert float(lines[1][6]) == pytest.approx(np.concatenate([rows(0)["age"], rows(1)["age"]]).mean(), abs=0.01)
-    assert result.stdout.splitlines()[-1] == "age: top: no counts of it (2 windows)"
+    assert lines[0] == ["window", "feature", "rows", "hours", "count", "mean", "top"]
+    assert lines[1][:5] == ["2024-11-20T22/2024-11-21T00", "age", "400", "2", "400"]
+    assert float(lines[1][5]) == pytest.approx(np.concatenate([rows(0)["age"], rows(1)["age"]]).mean(), abs=0.01)
+    assert result.stdout.splitlines()[-1] == "top: no counts kept (age)"
+
+
+def test_no_number_is_cut_where_the_terminal_is_narrow(store: Path) -> None:
+    words = (
+        "--metric",
+        "count,missing,mean,std,p50,p99.9,min,max,distinct",
+        "--by",
+        "hour",
+        "--from",
+        "2024-11-21",
+        "--to",
+        "2024-11-21T04",
+    )
+    result = mmon(store, "query", "credit", *words)
+    assert "…" not in result.stdout
+    assert "2024-11-21T03" in result.stdout
+    assert f"{np.mean(rows(3)['age']):.4g}" in result.stdout
+    assert result.stdout.splitlines()[-2:] == [
+        "mean, std: no moments kept; p50, p99.9: no quantiles kept; min, max: no moments or quantiles kept (city)",
+        "no states (age, city)",
+    ]
 
 
 def test_a_query_as_json_wherever_the_option_stands_and_as_csv(store: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -181,23 +180,36 @@ def _write_csv(found: Columns) -> None:
 
 def _show(found: Columns, console: Console) -> None:
     """The table, and below it each note once: beside the numbers it would take more room than they do."""
-    shown = {name: values for name, values in found.items() if name != "note"}
+    windows = [_span(start, end) for start, end in zip(found["start"], found["end"], strict=True)]
+    shown = {"window": windows} | {name: list(map(_cell, found[name])) for name in found if name not in ("start", "end", "note")}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in shown:
-        table.add_column(name, justify="left" if name in ("start", "end", "feature", "top") else "right", no_wrap=True)
+    for name, cells in shown.items():
+        if name in ("feature", "top"):  # these are folded where the terminal is too narrow, and no number is cut
+            table.add_column(name, overflow="fold")
+        else:
+            width = max(map(len, (name, *cells)))
+            table.add_column(name, justify="left" if name == "window" else "right", min_width=width, no_wrap=True)
     for row in zip(*shown.values(), strict=True):
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*map(Text, row))
     console.print(table)
-    notes = Counter((feature, note) for feature, note in zip(found["feature"], found["note"], strict=True) if note)
-    for (feature, note), windows in notes.items():
-        console.print(Text(f"{feature}: {note} ({windows} window{'s' * (windows > 1)})", "dim"), soft_wrap=True)
+    notes: dict[str, dict[str, None]] = {}
+    for feature, note in zip(found["feature"], found["note"], strict=True):
+        notes.setdefault(note, {})[feature] = None
+    for note in filter(None, notes):
+        console.print(Text(f"{note} ({', '.join(notes[note])})", "dim"), soft_wrap=True)
+
+
+def _span(start: datetime, end: datetime) -> str:
+    """A window in the shortest form that `Window.parse` takes."""
+    window = Window(start, end)
+    if window in (Window.hour(start), Window.day(start)):
+        return f"{start:%Y-%m-%d}" if window == Window.day(start) else str(window)
+    return f"{Window.hour(start)}/{Window.hour(end)}"
 
 
 def _cell(value: Any) -> str:
     from mmon_ray.report import readable
 
-    if isinstance(value, datetime):
-        return str(Window.hour(value))
     if isinstance(value, float):
         return "-" if math.isnan(value) else readable(value)
     return "-" if value is None else str(value)

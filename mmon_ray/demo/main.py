@@ -123,10 +123,11 @@ def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
 
 def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> None:
     console.print(f"{seconds:.0f} seconds from nothing to an explained violation. Everything lies in [bold]{store.uri}[/]:", soft_wrap=True)
-    console.print("  capture/ records/ states/ reports/ baselines/ runs/", style="dim")
+    console.print("  capture/ records/ states/ metrics/ reports/ baselines/ runs/", style="dim")
     console.print(f"  the report: {report_key(ENDPOINT, bad, 'report.json')}", style="dim", soft_wrap=True)
     console.print("\nTry next:")
     console.print(f"  mmon --store {store.uri} report income --window {bad}", soft_wrap=True)
+    console.print(f"  mmon --store {store.uri} query income --metric mean,missing,ks --by hour", soft_wrap=True)
     console.print(f"  mmon --store {store.uri} list", soft_wrap=True)
     console.print("  mmon demo --keep          leaves the application running")
     console.print('  on your own model: [bold]@mmon_ray.capture("name")[/] above the class, then [bold]mmon baseline name train.csv[/]')

@@ -60,7 +60,7 @@ def _value(measure: Measure, mine: Mapping[str, Covered], theirs: Mapping[str, C
     """A measure, and why it is undefined or not of all hours."""
     known = [mine[kind.kind] for kind in measure.kinds if kind.kind in mine]
     if not known:
-        return measure.undefined, f"no {' or '.join(kind.kind for kind in measure.kinds)} of it"
+        return measure.undefined, f"no {' or '.join(kind.kind for kind in measure.kinds)} kept"
     covered = max(known, key=lambda one: one.parts)
     against = theirs.get(covered.state.kind)
     if measure.compares and against is None:

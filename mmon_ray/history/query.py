@@ -153,7 +153,10 @@ def _other_side(
 
 
 def _check_features(features: Sequence[str], rows: Sequence[Row], baseline: Baseline | None) -> None:
+    if baseline is None and not any(row.hours for row in rows):
+        return  # nothing is known of any feature
     known = {column.name for column in baseline.schema} if baseline else set()
-    unknown = [feature for feature in features if feature not in known | {row.feature for row in rows if row.known}]
+    kept = {row.feature for row in rows if row.known}
+    unknown = [feature for feature in features if feature not in known and feature not in kept]
     if unknown:
         raise InputError(f"nothing is kept of '{unknown[0]}'; the features are {', '.join(sorted(known)) or 'unknown without a baseline'}")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from typing import Any, BinaryIO, ClassVar, Generic, NamedTuple, TypeVar
 
 from mmon_ray.errors import ChangedKey, MissingKey, StateError, StoreError
@@ -24,6 +26,7 @@ __all__ = ["Day", "Ledger", "find_days", "read_day", "read_part", "roll_up", "st
 T = TypeVar("T")
 
 _TRIES = 5  # of an object that is written anew each time it is read
+_THREADS = 8
 _FEW_DAYS = 4  # of a month: from more on, the month is listed instead
 
 _logger = logging.getLogger("mmon_ray")
@@ -75,11 +78,10 @@ def find_days(store: Store, prefix: str, days: Iterable[Window]) -> dict[datetim
     """
     wanted = {day_prefix(prefix, day.start): day for day in days}
     found: dict[str, list[Entry]] = {}
-    for folder in _folders(prefix, wanted):
-        for entry in store.list(folder):
-            if not entry.key.endswith(".parquet"):
-                continue  # not ours
-            found.setdefault(entry.key[: entry.key.rindex("/") + 1], []).append(entry)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for entry in chain.from_iterable(pool.map(store.list, _folders(prefix, wanted))):
+            if entry.key.endswith(".parquet"):  # others are not ours
+                found.setdefault(entry.key[: entry.key.rindex("/") + 1], []).append(entry)
     listed = {}
     for folder, day in wanted.items():
         rolled = day_key(prefix, day.start)

@@ -20,7 +20,7 @@ __all__ = ["S3Store"]
 
 T = TypeVar("T")
 
-_END_BYTES = 1 << 18  # read with the first request: all of a small object, and a Parquet file's table of contents
+_END_BYTES = 1 << 20  # read with the first request: a second one would take longer than these bytes
 
 
 @dataclass(frozen=True)

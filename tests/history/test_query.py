@@ -103,7 +103,7 @@ def test_every_cut_says_what_the_rows_say(filled: Store, by: str) -> None:
             assert row["share:Basel"] == pytest.approx((true["city"] == "Basel").mean())
             assert (row["count"], row["missing"]) == (len(true), 0)
             assert math.isnan(row["mean"])
-            assert row["note"].startswith("mean, std: no moments of it; p50: no quantiles of it")
+            assert row["note"].startswith("mean, std: no moments kept; p50: no quantiles kept")
             continue
         age = true["age"].dropna()
         assert (row["count"], row["missing"], row["min"], row["max"]) == (len(age), true["age"].isna().sum(), age.min(), age.max())
@@ -225,7 +225,7 @@ def test_needs_that_changed_do_not_break_a_query_and_are_told(folder: Store) -> 
     assert day["missing"] == true.isna().sum()
     assert day["note"] == "missing, mean, max: of 20 of 21 hours; p50: of 18 of 21 hours"
     only_types = ask(folder, "age", "missing,count,mean", start="2026-11-22T18", end="2026-11-22T19", by="all").iloc[0]
-    assert (only_types["missing"], only_types["count"], only_types["note"]) == (0, 10, "mean: no moments of it")
+    assert (only_types["missing"], only_types["count"], only_types["note"]) == (0, 10, "mean: no moments kept")
     height = ask(folder, "height", "missing", start="2026-11-22T20", by="hour").iloc[0]
     assert (height["missing"], height["rows"]) == (1, 10)
 
