@@ -134,6 +134,18 @@ def test_a_run_rolls_up_its_day_when_that_is_over(store: Store, monitor: Monitor
     assert table["value"] == [500, 300, 300]
 
 
+def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monitor: Monitor) -> None:
+    put(store, people(300, 1))
+    torn = state_key("credit", HOUR + timedelta(hours=1))
+    store.put(torn, b"torn")
+    assert run(monitor, WINDOW, store, at=HOUR + timedelta(days=2)).status == "ok"
+    assert "states/credit/2026/11/22/day.parquet" not in versions(store)
+    put(store, people(300, 2), hour=HOUR + timedelta(hours=1))
+    run(monitor, Window.hour(HOUR + timedelta(hours=1)), store, at=HOUR + timedelta(days=2))  # and is made anew by its own
+    assert load_hour(store, "credit", HOUR + timedelta(hours=1))[0].rows == 300
+    assert "states/credit/2026/11/22/day.parquet" in versions(store)
+
+
 def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:
     rolling = replace(monitor, reference=Rolling(2))
     save_monitor(store, rolling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def query(
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     by: str = "day",
-    store: str | Store = "",
+    store: str | os.PathLike[str] | Store = "",
     *,
     against: str | Window = BASELINE,
     empty: bool = True,
@@ -53,7 +54,7 @@ def query(
     start     from then on: a whole hour, as a time or text like `2026-11-22T10`, or `-7d`; the first stored hour when None
     end       up to then, exclusively; the end of the last stored hour when None
     by        how it is cut, see `Window.cut`: `hour`, `day`, `week`, `month`, `all`, or whole hours like `PT6H`
-    store     a store, or its URI
+    store     a store, or its URI; "" is MMON_STORE, else ~/.mmon
     against   what `ks`, `mean_shift` and `linf` compare with: `baseline` (the newest), or a window, `2026-11-01/2026-11-08`
     empty     False leaves out the windows without rows
     at        the present moment; now when None
@@ -76,7 +77,7 @@ def query_columns(
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     by: str = "day",
-    store: str | Store = "",
+    store: str | os.PathLike[str] | Store = "",
     *,
     against: str | Window = BASELINE,
     empty: bool = True,
@@ -84,7 +85,7 @@ def query_columns(
 ) -> dict[str, list[Any]]:
     """The answer of `query` as plain Python values by column: pandas takes longer to import than most questions to answer."""
     moment = at or now()
-    opened = open_store(store) if isinstance(store, str) else store
+    opened = open_store(store) if isinstance(store, (str, os.PathLike)) else store
     name = (load_monitor(opened, monitor) if isinstance(monitor, str) else monitor).name
     asked = find_measures(one for one in _names(metric) if one not in ALWAYS)
     windows = _interval(opened, name, start, end, moment).cut(by)

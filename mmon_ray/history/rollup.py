@@ -118,13 +118,17 @@ def read_part(store: Store, ledger: Ledger[T], key: str, wanted: Any = None) -> 
 def roll_up(store: Store, ledger: Ledger[T], monitor: str, window: Window, at: datetime) -> list[datetime]:
     """Makes the roll-ups of the days of a window that are over, where they are absent or stale.
 
-    returns   the starts of the days that were rolled up
+    returns   the starts of the days that were rolled up. A day with a part that cannot be read is not: the log says so, and so will
+              whoever asks for that day
     """
     made = []
     for start, day in find_days(store, ledger.prefix(monitor), window.days()).items():
         if day.window.end <= at and _fresh(store, ledger, monitor, day, ledger.nothing) is None:
-            _roll(store, ledger, monitor, day)
-            made.append(start)
+            try:
+                _roll(store, ledger, monitor, day)
+                made.append(start)
+            except StateError as error:
+                _logger.warning("the day %s of '%s' is not rolled up: %s", day.window, monitor, error)
     return made
 
 

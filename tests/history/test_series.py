@@ -127,6 +127,8 @@ def test_days_that_are_over_are_rolled_up_once(store: Store) -> None:
     put(store, 5)
     whole = Window(FIRST, FIRST + 5 * HOUR)
     assert roll_up(store, METRICS, "credit", whole, FIRST + HOUR) == []
+    assert len(rows(series(store, "credit", whole.start, whole.end, at=FIRST + HOUR), "rows")) == 5
+    assert not any(entry.key.endswith("day.parquet") for entry in store.list("metrics/"))
     assert roll_up(store, METRICS, "credit", whole, parse_time("2026-11-21T03")) == [parse_time("2026-11-20")]
     assert roll_up(store, METRICS, "credit", whole, AT) == [parse_time("2026-11-21")]
     assert roll_up(store, METRICS, "credit", whole, AT) == []
