@@ -4,7 +4,8 @@
     python benchmarks/history.py --peers             # and duckdb over the rows' Parquet files, in a virtual environment of its own
     python benchmarks/history.py --peers --venvs DIR # keeps the environment in DIR for the next time
 
-The question is p50, mean and missing of every feature (p50 and mean of the 16 numeric ones). Wall-clock seconds of the call.
+The question is p50, mean and missing of every feature (p50 and mean of the 16 numeric ones). Wall-clock seconds of the call, and seconds
+of the processor beside them, since the machine is shared.
 Warm: rounds in one process, after a first one. Cold: each round in a new process, the store's files dropped from the system's cache
 before; imports are not counted, and are shown apart. duckdb uses all CPUs, its rows are files of an hour, as `records/` has them.
 The table shows medians and the spread over the rounds; the merge of sketches is measured by itself, with its error.
@@ -90,15 +91,19 @@ def ask(folder: Path, by: str, metric: str = METRICS, feature: str = "") -> Any:
     return query("credit", feature, metric, by=by, store=str(folder / "store"), at=AT)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+Taken = tuple[float, float]  # seconds by the wall's clock, and of the processor
+
+
+def seconds(call: Callable[[], object]) -> Taken:
+    begin, work = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - work
 
 
-def summary(times: list[float]) -> dict[str, float]:
-    ordered = sorted(times)
-    return {"median_s": round(float(np.median(ordered)), 4), "fastest_s": round(ordered[0], 4), "slowest_s": round(ordered[-1], 4)}
+def summary(taken: list[Taken]) -> dict[str, float]:
+    wall, work = (sorted(one) for one in zip(*taken, strict=True))
+    named = {"median_s": np.median(wall), "fastest_s": wall[0], "slowest_s": wall[-1], "cpu_s": np.median(work)}
+    return {name: round(float(value), 4) for name, value in named.items()}
 
 
 def forget(folder: Path) -> None:
@@ -111,24 +116,25 @@ def forget(folder: Path) -> None:
 
 COLD = """
 import sys, time
-begin = time.perf_counter()
+begin = time.perf_counter(), time.process_time()
 import pandas, mmon_ray.history.query
 from datetime import datetime
-imported = time.perf_counter()
+imported = time.perf_counter(), time.process_time()
 mmon_ray.query("credit", metric=sys.argv[3], by=sys.argv[2], store=sys.argv[1], at=datetime.fromisoformat(sys.argv[4]))
-print(imported - begin, time.perf_counter() - imported)
+called = time.perf_counter(), time.process_time()
+print(imported[0] - begin[0], imported[1] - begin[1], called[0] - imported[0], called[1] - imported[1])
 """
 
 
-def cold(folder: Path, by: str, rounds: int) -> tuple[list[float], list[float]]:
+def cold(folder: Path, by: str, rounds: int) -> tuple[list[Taken], list[Taken]]:
     """The seconds of a call in a new process whose files are on disk only, and those of its imports."""
     calls, imports = [], []
     for _ in range(rounds):
         forget(folder / "store")
         command = [sys.executable, "-c", COLD, str(folder / "store"), by, METRICS, AT.isoformat()]
-        imported, called = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        imports.append(float(imported))
-        calls.append(float(called))
+        found = [float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+        imports.append((found[0], found[1]))
+        calls.append((found[2], found[3]))
     return calls, imports
 
 
@@ -160,10 +166,10 @@ def merges(count: int, size: int) -> dict[str, Any]:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
-    result: dict[str, Any] = {"first_query_makes_the_roll_ups_s": round(seconds(lambda: ask(folder, "all")), 2)}
+    result: dict[str, Any] = {"first_query_makes_the_roll_ups_s": round(seconds(lambda: ask(folder, "all"))[0], 2)}
     result["mb_hours"], result["mb_days"] = megabytes(folder / "store" / "states", "[0-9]*.parquet"), megabytes(folder, "day.parquet")
     result["mb_rows"] = megabytes(folder / "rows", "*.parquet")
-    warm: dict[str, list[float]] = {by: [] for by in CUTS}
+    warm: dict[str, list[Taken]] = {by: [] for by in CUTS}
     for by in CUTS:
         ask(folder, by)
     for _ in range(rounds):
@@ -191,8 +197,10 @@ connection.execute("set enable_progress_bar = false")
 sql = f"select {cut} as cut, {', '.join(asked)} from read_parquet('{files}') group by cut order by cut"
 times = []
 for _ in range(rounds + 1):
-    begin = time.perf_counter(); connection.execute(sql).fetchall(); times.append(time.perf_counter() - begin)
-print("seconds", *times[1:])
+    begin, work = time.perf_counter(), time.process_time()
+    connection.execute(sql).fetchall()
+    times += [time.perf_counter() - begin, time.process_time() - work]
+print("seconds", *times[2:])
 """
 
 
@@ -217,7 +225,7 @@ def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, Any]:
                 command = [python, "-c", PEER, folder / "rows", rounds, by, ",".join(NUMBERS), ",".join(WORDS), median]
                 run = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True, timeout=900)
                 (line,) = (line for line in run.stdout.splitlines() if line.startswith("seconds "))
-                result.setdefault(f"duckdb {median}", {})[by] = summary([float(word) for word in line.split()[1:]])
+                result.setdefault(f"duckdb {median}", {})[by] = summary(list(zip(*[map(float, line.split()[1:])] * 2, strict=True)))
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (getattr(error, "stderr", "") or str(error)).strip()
         result["reason"] = said.splitlines()[-1][:200]
@@ -233,9 +241,9 @@ def show(results: dict[str, Any]) -> None:
     def cells(found: dict[str, dict[str, float]], ratio: bool) -> list[str]:
         words = []
         for by in CUTS:
-            one, ours = found[by], asked["warm"][by]["median_s"]
-            beside = f" = {one['median_s'] / ours:.0f}x" if ratio else ""
-            words.append(f"{one['median_s']:.3f} s ({one['fastest_s']:.3f}-{one['slowest_s']:.3f}){beside}")
+            one, ours = found[by], asked["warm"][by]
+            beside = f"\n{one['median_s'] / ours['median_s']:.1f}x, CPU {one['cpu_s'] / ours['cpu_s']:.1f}x" if ratio else ""
+            words.append(f"{one['median_s']:.3f} s ({one['fastest_s']:.3f}-{one['slowest_s']:.3f})\nCPU {one['cpu_s']:.3f} s{beside}")
         return words
 
     table.add_row("states, warm", *cells(asked["warm"], False))

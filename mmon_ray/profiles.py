@@ -10,6 +10,7 @@ arrays                the arrays, little-endian
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
@@ -38,6 +39,7 @@ class Key(NamedTuple):
 Choose = Callable[[Sequence[Key]], Iterable[int]]  # the places of the states that are wanted
 
 _GROUP_BYTES = 1 << 18
+_WHOLE_BYTES = 1 << 20  # up to here a file is read whole: parts of it would take longer
 _HEAD = b"mmon.states"
 _FORM = pa.schema(
     {
@@ -80,7 +82,7 @@ def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple
     errors   StateError for another file, or a state of an unknown kind
     """
     try:
-        with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source, pre_buffer=True) as file:
+        with pq.ParquetFile(_opened(source), pre_buffer=True) as file:
             head = orjson.loads(file.metadata.metadata[_HEAD])
             keys = [Key(kind, tuple(columns), parts) for kind, columns, parts, _ in head["index"]]
             lies = [head["index"][place][3] for place in (range(len(keys)) if choose is None else choose(keys))]
@@ -109,6 +111,14 @@ def read_profile(source: bytes | BinaryIO) -> tuple[Profile, str]:
 def nothing(keys: Sequence[Key]) -> Iterable[int]:
     """Chooses no state: what a file covers and was made of is read all the same."""
     return ()
+
+
+def _opened(source: bytes | BinaryIO) -> Any:
+    if isinstance(source, bytes):
+        return pa.BufferReader(source)
+    small = source.seek(0, os.SEEK_END) <= _WHOLE_BYTES
+    source.seek(0)
+    return pa.BufferReader(source.read()) if small else source
 
 
 def _row(need: Need, covered: Covered) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -131,7 +132,7 @@ def _hour_at(store: Store, prefix: str, last: bool) -> Window | None:
 
     def search(folder: str, below: int) -> Window | None:
         if not below:
-            hours = [entry.key for entry in store.list(folder) if not entry.key.endswith("/day.parquet")]
+            hours = [entry.key for entry in store.list(folder) if re.search(r"/\d\d\.parquet$", entry.key)]
             return Window.hour(hour_of(hours[-1 if last else 0])) if hours else None
         names = store.list_folders(folder)
         for name in reversed(names) if last else names:

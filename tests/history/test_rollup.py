@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmon_ray.errors import ChangedKey, StoreError
 from mmon_ray.history.query import query
 from mmon_ray.history.rollup import find_days, read_day, roll_up
-from mmon_ray.history.states import STATES, save_hour, stretches
+from mmon_ray.history.states import STATES, extent, save_hour, stretches
 from mmon_ray.keys import day_key, state_key, state_prefix
 from mmon_ray.monitor import Monitor
 from mmon_ray.profiles import nothing
@@ -169,6 +169,7 @@ def test_other_files_of_a_day_are_left_alone(tmp_path) -> None:
     assert [len(day.parts) for day in find_days(store, state_prefix("m"), [window]).values()] == [1]
     (stretch,) = stretches(store, "m", [window], AT)
     assert (stretch.rows, stretch.parts) == (len(numbers(8)), 1)
+    assert extent(store, "m") == Window.hour(FIRST + 8 * HOUR)
     store.delete(key)
     assert find_days(store, state_prefix("m"), [window]) == {}  # a roll-up without parts says nothing
     assert store.exists(day_key(state_prefix("m"), window.start))
