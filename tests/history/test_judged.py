@@ -60,7 +60,8 @@ def alarms(report: Report) -> set[str]:
     return {violation.constraint.column for violation in report.violations}
 
 
-def test_training_alarms_every_night_and_seasonal_never_and_still_sees_a_shift(store: Store, baseline: Baseline) -> None:
+def test_training_alarms_every_night_and_seasonal_never_and_still_sees_a_shift(tmp_path, baseline: Baseline) -> None:
+    store = open_store(tmp_path / "store")
     hours = [DAY + hour * HOUR for hour in range(24)]
     remember(store, baseline, [hour - week * WEEK for week in (1, 2, 3, 4) for hour in hours])
     for hour in hours:
