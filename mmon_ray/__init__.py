@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from mmon_ray.analysis import Analysis
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
-    from mmon_ray.errors import CaptureError, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.history.query import query
     from mmon_ray.monitor import Baseline, Monitor
+    from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
     from mmon_ray.sink import Sink
@@ -36,8 +38,10 @@ _HOMES = {
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
-    "mmon_ray.errors": ("CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.history.query": ("query",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
+    "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
     "mmon_ray.sink": ("Sink",),
@@ -52,6 +56,7 @@ __all__ = [
     "Analysis",
     "Baseline",
     "CaptureError",
+    "ChangedKey",
     "Column",
     "Constraint",
     "DataQuality",
@@ -64,13 +69,17 @@ __all__ = [
     "MonitorError",
     "Need",
     "Profile",
+    "Reference",
     "Report",
+    "Rolling",
     "Schema",
+    "Seasonal",
     "Sink",
     "State",
     "StateError",
     "Store",
     "StoreError",
+    "Training",
     "Violation",
     "Webhook",
     "Window",
@@ -80,6 +89,7 @@ __all__ = [
     "drain",
     "fold",
     "open_store",
+    "query",
     "run",
 ]
 

@@ -1,18 +1,16 @@
-"""What the store holds besides rows: monitors, baselines, states, reports and run records, each written and read here."""
+"""What the store holds besides rows and history: monitors, baselines, reports and run records, each written and read here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmon_ray import analyses, sinks
-from mmon_ray.codec import Coded, dump, dumps, load, loads
+from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError, MissingKey, StateError
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import (
@@ -25,13 +23,12 @@ from mmon_ray.keys import (
     report_key,
     run_key,
     run_prefix,
-    state_key,
 )
 from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import Tally, newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
@@ -40,14 +37,12 @@ __all__ = [
     "latest_baseline",
     "load_baseline",
     "load_monitor",
-    "load_profile",
     "load_report",
     "monitors",
     "newest_window",
     "overview",
     "save_baseline",
     "save_monitor",
-    "save_profile",
     "save_report",
     "save_run",
 ]
@@ -58,7 +53,6 @@ T = TypeVar("T", bound=Coded)
 KINDS = (analyses, sinks)
 
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
-_FORM = pa.schema([("columns", pa.list_(pa.string())), ("kind", pa.string()), ("need", pa.string()), ("state", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     def key(name: str) -> str:
         return baseline_key(baseline.monitor, baseline.version, name)
 
-    store.put(key("profile.parquet"), _profile_table(baseline.profile, ""))
+    store.put(key("profile.parquet"), write_profile(baseline.profile))
     store.put(key("statistics.json"), _json(sagemaker.write_statistics(baseline.schema, baseline.profile)))
     store.put(key("constraints.json"), _json(sagemaker.write_constraints(baseline.schema, baseline.constraints, baseline.profile)))
     store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
@@ -142,22 +136,8 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
         schema, constraints, source = Schema(checks["columns"]), checks["constraints"], checks["source"]
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
-    profile, _ = _read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
+    profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
     return Baseline(monitor, version, source, schema, profile, constraints)
-
-
-def save_profile(store: Store, monitor: str, hour: datetime, profile: Profile, digest: str) -> None:
-    """Write an hour's profile, one row a Need.
-
-    digest   names what it was made from, so that a late object is noticed
-    """
-    store.put(state_key(monitor, hour), _profile_table(profile, digest))
-
-
-def load_profile(store: Store, monitor: str, hour: datetime) -> tuple[Profile, str] | None:
-    """An hour's profile and its digest, or None when there is none."""
-    key = state_key(monitor, hour)
-    return _read_profile(store.get(key)) if store.exists(key) else None
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
@@ -232,26 +212,3 @@ def _read(body: bytes, form: type[T], key: str) -> T:
 
 def _json(doc: object) -> bytes:
     return orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _profile_table(profile: Profile, digest: str) -> bytes:
-    rows = [
-        {"columns": list(need.columns), "kind": need.zero.kind, "need": need.key, "state": orjson.dumps(dump(state)).decode()}
-        for need, state in zip(profile.needs, profile.states, strict=True)
-    ]
-    table = pa.Table.from_pylist(rows, _FORM).replace_schema_metadata({"mmon.rows": str(profile.rows), "mmon.digest": digest})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _read_profile(body: bytes) -> tuple[Profile, str]:
-    table = pq.read_table(pa.BufferReader(body))
-    needs, states = [], []
-    for row in table.to_pylist():
-        need, state = load(orjson.loads(row["need"])), load(orjson.loads(row["state"]))
-        assert isinstance(need, Need)
-        needs.append(need)
-        states.append(state)
-    meta = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    return replace(Profile(tuple(needs), tuple(states)), rows=int(meta.get("mmon.rows", 0))), meta.get("mmon.digest", "")

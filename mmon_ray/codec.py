@@ -2,14 +2,15 @@
 
 A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
 What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
-`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays.
+`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays;
+`pack` takes them out, for a store that keeps them as bytes.
 
 A field added with a default that gives older documents the meaning they had needs no version. A field that is renamed, removed or changes
 its meaning raises the class's `kind_version` by one, and its `upgrade` makes today's fields of an older document; documents of version 1
 carry no number.
 
-Nothing is imported by path and nothing is unpickled when reading. numpy and Arrow are imported where they are met: the uploader of every
-serving node has this module in memory.
+Nothing is imported by path and nothing is unpickled when reading. Arrow is imported where it is met: the uploader of every serving node has
+this module in memory.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ import base64
 import dataclasses
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from mmon_ray import arrays
+from mmon_ray.arrays import array
 from mmon_ray.errors import InputError, StateError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
-__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "resolve"]
+__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
 
 JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
 
@@ -73,16 +75,41 @@ class Coded:
         return hash(self.kind)
 
 
-def array(dtype: str, default: Any = ()) -> Any:
-    """A dataclass field of a one-dimensional numpy array (or a tuple of them), written as plain lists of numbers."""
-    return dataclasses.field(default=default, metadata={"array": dtype})
-
-
 def dump(value: Any) -> JSON:
     """The JSON tree of a value: only None, bool, int, float, str, list and dict with text keys.
 
     errors   StateError for a value that has no JSON form
     """
+    return _dump(value, None)
+
+
+def load(doc: JSON) -> Any:
+    """The value of a JSON tree made by `dump`; lists come back as tuples.
+
+    errors   StateError names the known kinds when a kind or a field is not known
+    """
+    return _load(doc, ())
+
+
+def pack(value: Any) -> tuple[JSON, list[bytes]]:
+    """The JSON tree of a value without its arrays, and these as little-endian bytes; `{"$array": n}` stands where the n-th was.
+
+    errors   StateError as in `dump`
+    """
+    taken: list[bytes] = []
+    return _dump(value, taken), taken
+
+
+def unpack(doc: JSON, taken: Sequence[Any]) -> Any:
+    """The value that `pack` was given; its arrays are views of the bytes, which nobody may write to.
+
+    taken    bytes, or anything that holds bytes: a memoryview, an Arrow buffer
+    errors   StateError as in `load`
+    """
+    return _load(doc, taken)
+
+
+def _dump(value: Any, taken: list[bytes] | None) -> JSON:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -91,11 +118,11 @@ def dump(value: Any) -> JSON:
         number = float(value)  # np.float64 is a float, and orjson does not know it
         return number if math.isfinite(number) else {"$float": repr(number)}
     if isinstance(value, Coded):
-        return _dump_coded(value)
+        return _dump_coded(value, taken)
     if isinstance(value, (tuple, list)):
-        return [dump(item) for item in value]
+        return [_dump(item, taken) for item in value]
     if isinstance(value, Mapping):
-        return _dump_mapping(value)
+        return _dump_mapping(value, taken)
     if isinstance(value, datetime):
         return _dump_time(value)
     if isinstance(value, bytes):
@@ -103,25 +130,21 @@ def dump(value: Any) -> JSON:
     return _dump_foreign(value)
 
 
-def load(doc: JSON) -> Any:
-    """The value of a JSON tree made by `dump`; lists come back as tuples.
-
-    errors   StateError names the known kinds when a kind or a field is not known
-    """
+def _load(doc: JSON, given: Sequence[Any]) -> Any:
     if isinstance(doc, list):
-        return tuple(load(item) for item in doc)
+        return tuple(_load(item, given) for item in doc)
     if not isinstance(doc, dict):
         return doc
     if "kind" in doc:
-        return _load_coded(doc)
+        return _load_coded(doc, given)
     if len(doc) == 1:
         ((tag, body),) = doc.items()
-        if tag in _TAGS:
+        if tag in _TAGS or tag == "$map":
             try:
-                return _TAGS[tag](body)
+                return {_load(key, given): _load(item, given) for key, item in body} if tag == "$map" else _TAGS[tag](body)
             except (TypeError, ValueError, AttributeError) as error:
                 raise StateError(f"cannot read {str(doc)[:80]}: {error}; {tag} is a tag of mmon_ray") from None
-    return {key: load(item) for key, item in doc.items()}
+    return {key: _load(item, given) for key, item in doc.items()}
 
 
 def dumps(value: Any) -> bytes:
@@ -179,7 +202,7 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _dump_coded(value: Coded) -> JSON:
+def _dump_coded(value: Coded, taken: list[bytes] | None) -> JSON:
     cls = type(value)
     # A class that cloudpickle rebuilt has its kind in its own namespace, and is not registered yet.
     if "kind" not in vars(cls):
@@ -188,31 +211,34 @@ def _dump_coded(value: Coded) -> JSON:
     doc: dict[str, JSON] = {"kind": value.kind} | ({"kind_version": cls.kind_version} if cls.kind_version != 1 else {})
     for spec in dataclasses.fields(value):  # type: ignore[arg-type]
         item = getattr(value, spec.name)
-        doc[spec.name] = _lists(item) if "array" in spec.metadata else dump(item)
+        if "array" not in spec.metadata:
+            doc[spec.name] = _dump(item, taken)
+        else:
+            doc[spec.name] = arrays.lists(item) if taken is None else arrays.take(item, spec.metadata["array"], taken)
     return doc
 
 
-def _load_coded(doc: dict[str, JSON]) -> Coded:
+def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     cls = _registry.get(str(doc["kind"]))
     if cls is None:
         raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
-    given = [name for name in doc if name not in _HEAD]
+    names = [name for name in doc if name not in _HEAD]
     try:
         fields = _todays_fields(cls, doc)
-        specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        specs = _specs(cls)  # type: ignore[arg-type]
         unknown = [name for name in fields if name not in specs]
         if unknown:
             raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
         return cls(
             **{
-                name: _arrays(item, specs[name].metadata["array"]) if "array" in specs[name].metadata else load(item)
+                name: arrays.read(item, specs[name].metadata["array"], given) if "array" in specs[name].metadata else _load(item, given)
                 for name, item in fields.items()
             }
         )
     except StateError:
         raise
     except (TypeError, ValueError, KeyError) as error:
-        raise StateError(f"kind '{cls.kind}' cannot be read from {given}: {error}") from None
+        raise StateError(f"kind '{cls.kind}' cannot be read from {names}: {error}") from None
 
 
 def _todays_fields(cls: type[Coded], doc: dict[str, JSON]) -> dict[str, JSON]:
@@ -226,11 +252,16 @@ def _todays_fields(cls: type[Coded], doc: dict[str, JSON]) -> dict[str, JSON]:
     return fields if version == cls.kind_version else cls.upgrade(fields, version)
 
 
-def _dump_mapping(value: Mapping[Any, Any]) -> JSON:
+@lru_cache(maxsize=512)
+def _specs(cls: type[Coded]) -> dict[str, dataclasses.Field[Any]]:
+    return {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def _dump_mapping(value: Mapping[Any, Any], taken: list[bytes] | None) -> JSON:
     plain = all(isinstance(key, str) and not key.startswith("$") for key in value) and "kind" not in value
     if plain:
-        return {key: dump(item) for key, item in value.items()}
-    return {"$map": [[dump(key), dump(item)] for key, item in value.items()]}
+        return {key: _dump(item, taken) for key, item in value.items()}
+    return {"$map": [[_dump(key, taken), _dump(item, taken)] for key, item in value.items()]}
 
 
 def _dump_time(value: datetime) -> JSON:
@@ -263,32 +294,6 @@ def _dump_table(table: pa.Table) -> JSON:
     return {"$table": doc}
 
 
-def _lists(item: Any) -> JSON:
-    import numpy as np
-
-    if not isinstance(item, np.ndarray):
-        return [_lists(part) for part in item]
-    if item.ndim != 1:
-        raise StateError(f"an array of {item.ndim} dimensions has no JSON form; keep it as a tuple of its rows")
-    finite = item.dtype.kind != "f" or np.isfinite(item).all()
-    return item.tolist() if finite else dump(item.tolist())
-
-
-def _arrays(doc: JSON, dtype: str) -> Any:
-    if any(isinstance(item, list) for item in doc):
-        return tuple(_vector(item, dtype) for item in doc)
-    return _vector(doc, dtype)
-
-
-def _vector(doc: JSON, dtype: str) -> np.ndarray:
-    import numpy as np
-
-    try:
-        return np.asarray(doc, dtype)
-    except TypeError:  # NaN and infinities are tagged
-        return np.asarray(load(doc), dtype)
-
-
 def _load_time(body: str) -> datetime:
     return datetime.fromisoformat(body.replace("Z", "+00:00"))
 
@@ -313,6 +318,5 @@ _TAGS: dict[str, Callable[[Any], Any]] = {
     "$int": int,
     "$time": _load_time,
     "$bytes": partial(base64.b64decode, validate=True),
-    "$map": lambda body: {load(key): load(item) for key, item in body},
     "$table": _load_table,
 }

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,9 +18,13 @@ import orjson
 import pyarrow as pa
 
 from mmon_ray import records
-from mmon_ray.catalog import Run, latest_baseline, load_profile, save_profile, save_report, save_run
+from mmon_ray.catalog import Run, latest_baseline, save_report, save_run
 from mmon_ray.errors import InputError
 from mmon_ray.formats import sagemaker
+from mmon_ray.history.judged import judged_by
+from mmon_ray.history.rollup import roll_up
+from mmon_ray.history.series import METRICS, save_metrics
+from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema
@@ -62,35 +66,40 @@ def run(
     engine: str = "auto",
     ray_from_bytes: int = RAY_FROM_BYTES,
     progress: Callable[[str], None] = lambda step: None,
+    at: datetime | None = None,
 ) -> Report:
     """Analyse a window: captured lines to records, to states, to a report; all of it is left in the store.
 
     window           whole UTC hours
     engine           `local`, `ray`, or `auto`: Ray Data when an hour has more than `ray_from_bytes` of capture
     progress         is told each step, in words
+    at               the present moment, now when None: days that are over are rolled up
     errors           InputError for a window that is not made of whole hours, an unknown engine, or no such deployment;
                      whatever goes wrong is also in the run record
     """
     if engine not in ENGINES:
         raise InputError(f"engine is '{engine}'; expected one of {', '.join(ENGINES)}")
-    hours = list(window.hours())
-    if Window(hours[0], Window.hour(hours[-1]).end) != window:
+    if not window.whole:
         raise InputError(f"the window {window} is not made of whole hours; records are kept by the hour")
+    moment = at or now()
     record = Run(monitor.name, window, "failed", started=now(), ended=now())
     try:
         baseline = latest_baseline(store, monitor.name)
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
-        for hour in hours:
+        for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
             folded, facts = step.fold(progress)
             profile = profile.merge(folded)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         progress("comparing with the baseline")
-        report = monitor.evaluate(profile, baseline, window)
+        report = monitor.evaluate(profile, judged_by(store, monitor, baseline, window, moment) if baseline else None, window)
         save_report(store, report, window, _service_files(report, baseline, profile))
+        save_metrics(store, report, window)
         record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
+        for ledger in (STATES, METRICS):
+            roll_up(store, ledger, monitor.name, window, moment)
         return report
     except Exception as error:  # recorded, then raised again
         record = replace(record, error=f"{type(error).__name__}: {error}")
@@ -119,13 +128,13 @@ class _Hour:
         hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread)
         zero = self.monitor.zero(schema)
         digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
-        known = load_profile(self.store, self.monitor.name, self.hour)
+        known = load_hour(self.store, self.monitor.name, self.hour)
         if known is not None and known[1] == digest:
             return known[0], hour
         progress(f"{self.hour:%Y-%m-%d %H}:00 folding {hour.tally.rows} rows")
         files = [f"{self.store.uri}/{key}" for key in hour.keys]
         profile = fold(files, zero, self.chosen(hour)) if files else zero
-        save_profile(self.store, self.monitor.name, self.hour, profile, digest)
+        save_hour(self.store, self.monitor.name, self.hour, profile, digest)
         return profile, hour
 
     def chosen(self, hour: records.Hour) -> str:
@@ -141,12 +150,12 @@ def _fold_file(path: str, zero: Profile) -> Profile:
 
 def _fold_files(files: Sequence[str], zero: Profile) -> Profile:
     with ThreadPoolExecutor(max_workers=min(len(files), os.cpu_count() or 1)) as pool:
-        return _merged(pool.map(partial(_fold_file, zero=zero), files), zero)
+        return zero.merge_many(pool.map(partial(_fold_file, zero=zero), files))
 
 
 def _fold_on_ray(files: Sequence[str], zero: Profile) -> Profile:
     """Paths to the workers, states back: each file is read where it is folded."""
-    return _merged(_ray_map(partial(_fold_file, zero=zero), files), zero)
+    return zero.merge_many(_ray_map(partial(_fold_file, zero=zero), files))
 
 
 def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
@@ -157,20 +166,7 @@ def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
         return {"state": [pickle.dumps(reduce(Profile.update, open_source(block).batches(), zero))]}
 
     states = dataset.map_batches(fold_block, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
-    return _merged((pickle.loads(row["state"]) for row in states.iter_rows()), zero)
-
-
-def _merged(profiles: Iterable[Profile], zero: Profile) -> Profile:
-    """The profiles merged as a tree, neighbours first: the same tree whoever folded them, and few are in memory at once."""
-    heap: list[tuple[int, Profile]] = []  # (how many profiles it is made of, profile), the counts falling powers of two
-    for profile in profiles:
-        heap.append((1, profile))
-        while len(heap) > 1 and heap[-2][0] == heap[-1][0]:
-            heap[-2:] = [(2 * heap[-1][0], heap[-2][1].merge(heap[-1][1]))]
-    while len(heap) > 1:
-        (_, right), (size, left) = heap.pop(), heap.pop()
-        heap.append((size, left.merge(right)))
-    return heap[0][1] if heap else zero
+    return zero.merge_many(pickle.loads(row["state"]) for row in states.iter_rows())
 
 
 def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:

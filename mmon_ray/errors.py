@@ -4,7 +4,8 @@ MonitorError                 catch this one to catch them all
 ├── InputError               a path, a frame, a name or an option that cannot be used
 ├── StateError               a state that cannot be read, merged or understood
 ├── StoreError               the store cannot be read or written
-│   └── MissingKey           the store has no object of that key
+│   ├── MissingKey           the store has no object of that key
+│   └── ChangedKey           an object was written anew while it was read
 └── CaptureError             a deployment that cannot be captured (raised when decorating, never while serving)
 
 Every message is one sentence: what is wrong, the value that was given, and what to do.
@@ -12,7 +13,7 @@ Every message is one sentence: what is wrong, the value that was given, and what
 
 from __future__ import annotations
 
-__all__ = ["CaptureError", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"]
+__all__ = ["CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"]
 
 
 class MonitorError(Exception):
@@ -33,6 +34,10 @@ class StoreError(MonitorError, OSError):
 
 class MissingKey(StoreError):
     """The store has no object of that key."""
+
+
+class ChangedKey(StoreError):
+    """An object was written anew while it was read; whoever reads it again sees the new one."""
 
 
 class CaptureError(MonitorError, TypeError):

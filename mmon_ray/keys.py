@@ -26,9 +26,14 @@ __all__ = [
     "checked_name",
     "checked_prefix",
     "control_key",
+    "day_key",
+    "day_prefix",
     "endpoint_prefix",
     "hour_of",
+    "metrics_key",
+    "metrics_prefix",
     "monitor_key",
+    "month_prefix",
     "records_key",
     "records_prefix",
     "report_key",
@@ -63,14 +68,14 @@ def control_key(endpoint: str) -> str:
     return f"control/{checked_name(endpoint, 'endpoint')}.json"
 
 
-def hour_of(prefix: str) -> datetime:
-    """The hour of a folder that ends in yyyy/mm/dd/hh/.
+def hour_of(path: str) -> datetime:
+    """The hour of a folder that ends in yyyy/mm/dd/hh/, or of a file yyyy/mm/dd/hh.parquet.
 
-    errors   InputError for any other folder
+    errors   InputError for any other path
     """
     from mmon_ray.window import parse_time
 
-    year, month, day, hour = ["", "", "", "", *prefix.rstrip("/").split("/")][-4:]
+    year, month, day, hour = ["", "", "", "", *path.removesuffix(".parquet").rstrip("/").split("/")][-4:]
     return parse_time(f"{year}-{month}-{day}T{hour}")
 
 
@@ -105,13 +110,41 @@ def baseline_key(monitor: str, version: str, name: str) -> str:
 
 
 def state_prefix(monitor: str) -> str:
-    """The folder of a monitor's hourly profiles."""
+    """The folder of a monitor's states, below which lie yyyy/mm/dd."""
     return f"states/{checked_name(monitor, 'monitor')}/"
 
 
 def state_key(monitor: str, hour: datetime) -> str:
-    """Where the profile of an hour lies."""
+    """Where the states of an hour lie."""
     return f"{state_prefix(monitor)}{_hour_path(hour)}.parquet"
+
+
+def metrics_prefix(monitor: str) -> str:
+    """The folder of a monitor's rows of metrics, below which lie yyyy/mm/dd."""
+    return f"metrics/{checked_name(monitor, 'monitor')}/"
+
+
+def metrics_key(monitor: str, window: Window) -> str:
+    """Where the metrics of a window lie, by the day of its start: an hour's by the hour, any other window's by its name."""
+    prefix = metrics_prefix(monitor)
+    if window == window.hour(window.start):
+        return f"{prefix}{_hour_path(window.start)}.parquet"
+    return f"{day_prefix(prefix, window.start)}{window.name}.parquet"
+
+
+def day_prefix(prefix: str, moment: datetime) -> str:
+    """The folder of a day below a folder of states or metrics."""
+    return f"{prefix}{_hour_path(moment)[:10]}/"
+
+
+def month_prefix(prefix: str, moment: datetime) -> str:
+    """The folder of a month below a folder of states or metrics."""
+    return f"{prefix}{_hour_path(moment)[:7]}/"
+
+
+def day_key(prefix: str, moment: datetime) -> str:
+    """Where the roll-up of a day lies, beside what it was made of."""
+    return f"{day_prefix(prefix, moment)}day.parquet"
 
 
 def report_prefix(monitor: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.errors import InputError
+from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check
 from mmon_ray.schema import Schema
 from mmon_ray.sink import Sink
@@ -32,6 +33,7 @@ class Baseline(Coded, kind="baseline"):
 
     version   the moment it was made, as text that sorts: `20261122T101500Z`
     source    where the rows came from, for people
+    reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
     """
 
     monitor: str
@@ -40,6 +42,7 @@ class Baseline(Coded, kind="baseline"):
     schema: Schema
     profile: Profile
     constraints: tuple[Constraint, ...]
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Monitor(Coded, kind="monitor"):
     endpoint     the name under which its requests are captured; the monitor's own name when left empty
     deployment   which deployment of the endpoint; "" when there is only one
     imports      modules with the user's own analyses, states and sinks, imported before they are needed
+    reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     """
 
     name: str
@@ -58,6 +62,7 @@ class Monitor(Coded, kind="monitor"):
     analyses: tuple[Analysis, ...] = DEFAULT_ANALYSES
     sinks: tuple[Sink, ...] = ()
     imports: tuple[str, ...] = ()
+    reference: Reference = field(default_factory=Training)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -105,7 +110,9 @@ class Monitor(Coded, kind="monitor"):
 
     def evaluate(self, profile: Profile, baseline: Baseline | None, window: Window | None = None) -> Report:
         """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged."""
-        report = Report(self.name, window, profile.rows, baseline=baseline.version if baseline else "")
+        report = Report(self.name, window, profile.rows)
+        if baseline is not None:
+            report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
             return replace(report, insufficient="the window has no rows")
         if baseline is None:

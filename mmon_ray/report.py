@@ -102,6 +102,7 @@ class Report(Coded, kind="report"):
     baseline    the version of the baseline it was compared with; "" for none
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
+    reference   what the distances are measured from, in words, where it is not simply the training data
     """
 
     monitor: str
@@ -114,6 +115,7 @@ class Report(Coded, kind="report"):
     histograms: tuple[Histogram, ...] = ()
     baseline: str = ""
     insufficient: str = ""
+    reference: str = ""
 
     @property
     def status(self) -> str:

@@ -63,6 +63,8 @@ def render(report: Report) -> RenderableType:
     shown = rows(report)
     if shown:
         parts.append(_table(shown))
+    if report.reference:
+        parts.append(Text(f"Compared with {report.reference}.", style="dim"))
     if report.insufficient:
         parts.append(Text(f"Not judged: {report.insufficient}.", style="yellow"))
     for kind, reason in report.errors.items():

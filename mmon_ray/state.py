@@ -4,6 +4,7 @@ The laws that `tests/test_laws.py` holds for every kind:
   zero      s.merge(zero) == s == zero.merge(s)
   order     a.merge(b) == b.merge(a), and merging associates
   splitting update(whole) == update(part 1).merge(update(part 2))
+  many      zero.merge_many(parts) == part 1.merge(part 2).merge(...)
   JSON      load(dump(s)) == s
 exactly (to float rounding) where `exact`, otherwise to the error that the state's docstring gives.
 """
@@ -42,6 +43,21 @@ class State(Coded, ABC):
     @abstractmethod
     def merge(self, other: Self) -> Self:
         """The state of both sets of rows together."""
+
+    def merge_many(self, others: Iterable[Self]) -> Self:
+        """The state of this one's rows and of all the others'.
+
+        Merged as a tree, neighbours first, so that only few of the others are in memory at once; a state that can do better does.
+        """
+        heap: list[tuple[int, Self]] = []  # (how many states it is made of, state), the counts falling powers of two
+        for other in others:
+            heap.append((1, other))
+            while len(heap) > 1 and heap[-2][0] == heap[-1][0]:
+                heap[-2:] = [(2 * heap[-1][0], heap[-2][1].merge(heap[-1][1]))]
+        while len(heap) > 1:
+            (_, right), (size, left) = heap.pop(), heap.pop()
+            heap.append((size, left.merge(right)))
+        return self.merge(heap[0][1]) if heap else self
 
 
 @dataclass(frozen=True)

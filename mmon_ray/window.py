@@ -13,10 +13,14 @@ from datetime import datetime, timedelta, timezone
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["Window", "hour_path", "hours_before", "iso", "now", "parse_time", "utc"]
+__all__ = ["CUTS", "Window", "hour_path", "iso", "now", "parse_moment", "parse_time", "utc"]
 
-_HOUR = timedelta(hours=1)
+CUTS = ("hour", "day", "week", "month", "all")
+
+_HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
+_UNITS = {"h": _HOUR, "d": _DAY, "w": _WEEK}
 _FORM = "write a UTC time like 2026-11-22T10, 2026-11-22T10:30Z or 2026-11-22"
+_DURATION = re.compile(r"P(?=.)(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(\d{1,5})H)?")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,12 @@ class Window(Coded, kind="window"):
         return cls(start, start + _HOUR)
 
     @classmethod
+    def day(cls, moment: datetime) -> Window:
+        """The whole UTC day that holds a moment."""
+        start = utc(moment).replace(hour=0, minute=0, second=0, microsecond=0)
+        return cls(start, start + _DAY)
+
+    @classmethod
     def parse(cls, text: str) -> Window:
         """The window that a text names: an hour (`2026-11-22T10`), a day (`2026-11-22`) or `start/end`.
 
@@ -52,7 +62,7 @@ class Window(Coded, kind="window"):
             return cls(parse_time(start_text), parse_time(end_text))
         start = parse_time(text)
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text.strip()):
-            return cls(start, start + timedelta(days=1))
+            return cls(start, start + _DAY)
         return cls.hour(start)
 
     @property
@@ -67,6 +77,45 @@ class Window(Coded, kind="window"):
         while moment < self.end:
             yield moment
             moment += _HOUR
+
+    def days(self) -> Iterator[Window]:
+        """The whole UTC days that the window touches, in order."""
+        day = Window.day(self.start)
+        while day.start < self.end:
+            yield day
+            day = Window.day(day.end)
+
+    def cut(self, by: str) -> list[Window]:
+        """The window cut into consecutive ones, in order; together they are the window again.
+
+        by       `hour`, `day`, `week` (from Monday) or `month`: at the calendar's UTC borders, so that the first and the last may be
+                 shorter; `all`: one piece; or an ISO 8601 duration of whole hours, counted from the start: `PT6H`, `P2D`, `P1W`
+        errors   InputError names what there is
+        """
+        if by == "all":
+            return [self]
+        step = None if by in CUTS else _duration(by)
+        pieces, start = [], self.start
+        while start < self.end:
+            end = min(self.end, start + step if step else _next_border(start, by))
+            pieces.append(Window(start, end))
+            start = end
+        return pieces
+
+    def before(self, count: int) -> list[Window]:
+        """The windows of this one's length that end where it starts, the oldest first."""
+        length = self.end - self.start
+        return [Window(self.start - number * length, self.start - (number - 1) * length) for number in range(count, 0, -1)]
+
+    def weeks_before(self, count: int) -> list[Window]:
+        """The same window of the last `count` weeks that had ended when it starts, the oldest first."""
+        nearest = -((self.start - self.end) // _WEEK)  # a window of eight days cannot be compared with that of one week ago
+        return [Window(self.start - week * _WEEK, self.end - week * _WEEK) for week in range(nearest + count - 1, nearest - 1, -1)]
+
+    @property
+    def whole(self) -> bool:
+        """True when it is made of whole hours."""
+        return self.start == Window.hour(self.start).start and self.end == Window.hour(self.end).start
 
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= utc(moment) < self.end
@@ -92,12 +141,6 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def hours_before(moment: datetime, count: int) -> list[Window]:
-    """The last whole hours that had ended at a moment, oldest first."""
-    end = Window.hour(moment).start
-    return [Window(end - number * _HOUR, end - (number - 1) * _HOUR) for number in range(count, 0, -1)]
-
-
 def parse_time(text: str) -> datetime:
     """A UTC time from ISO 8601 text; without a zone it is taken as UTC; minutes may be left out.
 
@@ -116,6 +159,20 @@ def parse_time(text: str) -> datetime:
         raise InputError(f"'{text}' is not a time; {_FORM}") from None
 
 
+def parse_moment(text: str, at: datetime) -> datetime:
+    """The time of a text that `parse_time` takes, or of `-36h`, `-7d` or `-2w`: so long before the start of the hour that holds `at`.
+
+    errors   InputError shows the accepted forms
+    """
+    relative = re.fullmatch(r"-(\d{1,5})([hdw])", text.strip())
+    if relative:
+        return Window.hour(at).start - int(relative[1]) * _UNITS[relative[2]]
+    try:
+        return parse_time(text)
+    except InputError:
+        raise InputError(f"'{text}' is not a time; {_FORM}, or -36h, -7d, -2w") from None
+
+
 def iso(moment: datetime) -> str:
     """ISO 8601 with `Z`, to the second (or the microsecond where there is one)."""
     return utc(moment).isoformat().replace("+00:00", "Z")
@@ -124,3 +181,23 @@ def iso(moment: datetime) -> str:
 def hour_path(moment: datetime) -> str:
     """`yyyy/mm/dd/hh` of a moment's UTC hour."""
     return re.sub("[-T]", "/", utc(moment).isoformat()[:13])
+
+
+def _duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    counts = [int(number or 0) for number in found.groups()] if found else [0, 0, 0]
+    length = counts[0] * _WEEK + counts[1] * _DAY + counts[2] * _HOUR
+    if not length:
+        raise InputError(f"cannot cut by '{text}'; write one of {', '.join(CUTS)}, or whole hours like PT6H, P2D, P1W")
+    return length
+
+
+def _next_border(moment: datetime, by: str) -> datetime:
+    day = Window.day(moment)
+    if by == "hour":
+        return Window.hour(moment).end
+    if by == "week":
+        return day.start + (7 - day.start.weekday()) * _DAY
+    if by == "month":
+        return (day.start.replace(day=1) + 32 * _DAY).replace(day=1)  # 32 days after a first is always in the next month
+    return day.end

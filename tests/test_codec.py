@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmon_ray.codec import Coded, array, dump, dumps, kinds, load, loads, resolve
+from mmon_ray.codec import Coded, array, dump, dumps, kinds, load, loads, pack, resolve, unpack
 from mmon_ray.errors import InputError, StateError
 from mmon_ray.schema import Column
 from mmon_ray.window import Window
@@ -99,9 +99,28 @@ def test_arrays_come_back_as_arrays(numbers: list[float], levels: list[list[int]
     assert [level.tolist() for level in read.levels] == levels
 
 
+@given(st.lists(st.floats(), max_size=6), st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3), max_size=3))
+def test_arrays_are_taken_out_and_put_back(numbers: list[float], levels: list[list[int]]) -> None:
+    given_ = Arrays(np.array(numbers, float), tuple(np.array(level, np.int64) for level in levels))
+    doc, taken = pack(Box({"here": (given_, 1)}, Box(math.nan)))
+    assert len(orjson.dumps(doc)) < 300  # no number of an array is left in the JSON
+    assert taken[0] == given_.numbers.astype("<f8").tobytes()
+    read = unpack(orjson.loads(orjson.dumps(doc)), [memoryview(part) for part in taken])
+    assert dumps(read) == dumps(Box({"here": (given_, 1)}, Box(math.nan)))
+    assert read.content["here"][0].numbers.dtype == np.float64
+
+
+def test_an_array_that_was_taken_out_must_be_given_back() -> None:
+    doc, _ = pack(Arrays(np.zeros(3)))
+    with pytest.raises(StateError, match="taken out"):
+        load(doc)
+
+
 def test_an_array_of_two_dimensions_is_refused_rather_than_read_back_as_something_else() -> None:
     with pytest.raises(StateError, match="2 dimensions"):
         dump(Arrays(np.zeros((2, 3))))
+    with pytest.raises(StateError, match="2 dimensions"):
+        pack(Arrays(np.zeros((2, 3))))
 
 
 def test_tables_come_back_with_their_types() -> None:

@@ -49,7 +49,7 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"from_sketch", "including", "merge", "update", "upgrade"}
+NOT_ASKED = {"from_sketch", "including", "merge", "merge_many", "update", "upgrade"}
 
 
 # -- the columns ---------------------------------------------------------------------------------------------------------------------------

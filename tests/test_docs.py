@@ -15,12 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import mmon_ray
 from mmon_ray.analysis import Analysis
+from mmon_ray.catalog import save_baseline, save_monitor
+from mmon_ray.cli import main
 from mmon_ray.codec import kinds
+from mmon_ray.history.states import save_hour
+from mmon_ray.measures import measures
+from mmon_ray.reference import Reference
 from mmon_ray.sink import Sink
 from mmon_ray.state import State
+from mmon_ray.store import open_store
+from mmon_ray.window import parse_time
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -56,7 +64,7 @@ def test_every_module_says_its_idea_and_keeps_its_promises(module: str) -> None:
         assert hasattr(loaded, name), f"{module}.__all__ names {name}, which is not there"
 
 
-@pytest.mark.parametrize("base", [State, Analysis, Sink])
+@pytest.mark.parametrize("base", [State, Analysis, Sink, Reference])
 def test_the_readme_lists_every_kind(base: type) -> None:
     own = {kind for kind, cls in kinds(base).items() if cls.__module__.startswith("mmon_ray.")}
     assert own
@@ -64,8 +72,35 @@ def test_the_readme_lists_every_kind(base: type) -> None:
     assert own <= listed, f"the README's tables lack {own - listed}"
 
 
+def test_the_readme_names_every_metric_of_a_query() -> None:
+    for measure in measures():
+        name = "p50" if measure.form == "pNN" else measure.form
+        assert f"`{name}`" in README, f"the README does not name the metric {name}"
+
+
+def test_the_readmes_questions_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMON_STORE", str(tmp_path / "store"))
+    store, monitor, hour = open_store(), mmon_ray.Monitor("credit"), parse_time("2026-11-20T10")
+    rows = pd.DataFrame({"age": [20.0, 40.0, None], "income": [1.0, 2.0, 3.0], "city": ["a", "b", "c"]})
+    baseline = monitor.fit(rows)
+    save_monitor(store, monitor)
+    save_baseline(store, baseline)
+    save_hour(store, "credit", hour, mmon_ray.fold(rows, monitor.zero(baseline.schema)), "")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "mmon_ray.query" in block]
+    assert blocks
+    for block in blocks:
+        found: dict[str, pd.DataFrame] = {}
+        exec(block, {"mmon_ray": mmon_ray}, found)
+        assert found["frame"].groupby("feature")["rows"].sum().to_dict() == {"age": 3, "income": 3}
+    asked = re.findall(r"^mmon (query|state) (.*?)(?: &&.*)?$", README, re.MULTILINE)
+    assert len(asked) >= 2
+    for command, words in asked:
+        result = CliRunner().invoke(main, [command, *words.split()])
+        assert result.exit_code == 0, result.output
+
+
 def test_kinds_are_frozen_dataclasses_with_documented_fields() -> None:
-    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Sink)}.items():
+    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Sink), **kinds(Reference)}.items():
         if cls.__module__.startswith("mmon_ray."):
             assert dataclasses.is_dataclass(cls), kind
             for field in dataclasses.fields(cls):

@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -14,12 +15,15 @@ import pandas as pd
 import pytest
 import zstandard
 
-from mmon_ray.catalog import Run, latest_baseline, load_profile, load_report, newest_window, overview, save_baseline, save_monitor
+from mmon_ray.catalog import Run, latest_baseline, load_monitor, load_report, newest_window, overview, save_baseline, save_monitor
 from mmon_ray.codec import dump, dumps, loads
 from mmon_ray.engine import fold, run
 from mmon_ray.errors import InputError
+from mmon_ray.history.series import past, series
+from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, report_key, run_key, state_key
 from mmon_ray.monitor import Monitor
+from mmon_ray.reference import Rolling
 from mmon_ray.sinks import Webhook
 from mmon_ray.store import Store
 from mmon_ray.window import Window
@@ -70,7 +74,7 @@ def test_a_good_hour_leaves_state_report_statistics_and_a_run_record(store: Stor
     report = run(monitor, WINDOW, store)
     assert (report.status, report.rows) == ("ok", 800)
     assert dumps(load_report(store, "credit", WINDOW)) == dumps(report)
-    profile, _ = load_profile(store, "credit", HOUR)
+    profile, _ = load_hour(store, "credit", HOUR)
     assert profile.rows == 800
     record = record_of(store)
     assert (record.status, record.rows, record.tally.requests, record.tally.rejected, record.files) == ("ok", 800, 801, 1, 1)
@@ -103,6 +107,57 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
     put(store, people(300, 3), name="late")
     assert run(monitor, WINDOW, store).rows == 1_100
     assert store.exists(state_key("credit", HOUR))
+
+
+def versions(store: Store) -> dict[str, str]:
+    return {entry.key: entry.version for prefix in ("states/", "metrics/") for entry in store.list(prefix)}
+
+
+def test_a_run_rolls_up_its_day_when_that_is_over(store: Store, monitor: Monitor) -> None:
+    for number in range(3):
+        put(store, people(300, number), hour=HOUR + timedelta(hours=number))
+        run(monitor, Window.hour(HOUR + timedelta(hours=number)), store, at=HOUR + timedelta(hours=number + 1))
+    assert not [key for key in versions(store) if key.endswith("day.parquet")]
+    midnight = HOUR + timedelta(hours=14)
+    run(monitor, WINDOW, store, at=midnight)
+    before = versions(store)
+    days = [f"{kind}/credit/2026/11/22/day.parquet" for kind in ("states", "metrics")]
+    assert set(days) <= set(before)
+    run(monitor, WINDOW, store, at=midnight)  # nothing has changed but the metrics' file, which is written whole again
+    assert {key for key, version in versions(store).items() if key.startswith("states/") and version != before[key]} == set()
+    put(store, people(200, 9), name="late")
+    run(monitor, WINDOW, store, at=midnight)
+    after = versions(store)
+    hour = "credit/2026/11/22/10.parquet"
+    assert {key for key in after if after[key] != before.get(key)} == {f"states/{hour}", f"metrics/{hour}", *days}
+    table = series(store, "credit", HOUR, midnight, ["rows"], at=midnight).to_pydict()
+    assert table["value"] == [500, 300, 300]
+
+
+def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monitor: Monitor) -> None:
+    put(store, people(300, 1))
+    torn = state_key("credit", HOUR + timedelta(hours=1))
+    store.put(torn, b"torn")
+    assert run(monitor, WINDOW, store, at=HOUR + timedelta(days=2)).status == "ok"
+    assert "states/credit/2026/11/22/day.parquet" not in versions(store)
+    put(store, people(300, 2), hour=HOUR + timedelta(hours=1))
+    run(monitor, Window.hour(HOUR + timedelta(hours=1)), store, at=HOUR + timedelta(days=2))  # and is made anew by its own
+    assert load_hour(store, "credit", HOUR + timedelta(hours=1))[0].rows == 300
+    assert "states/credit/2026/11/22/day.parquet" in versions(store)
+
+
+def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:
+    rolling = replace(monitor, reference=Rolling(2))
+    save_monitor(store, rolling)
+    moments = [HOUR + timedelta(hours=number) for number in range(3)]
+    for number, moment in enumerate(moments):
+        put(store, people(600, number).assign(income=1_000.0 + 500 * np.random.default_rng(number).normal(size=600)), hour=moment)
+    first, _, third = (run(load_monitor(store, "credit"), Window.hour(moment), store) for moment in moments)
+    assert first.status == "violations"
+    assert first.reference.startswith("the training data, for the last 2 windows before have too few windows")
+    assert (third.status, third.reference) == ("ok", "the last 2 windows before (1,200 rows of 2 windows)")
+    assert load_report(store, "credit", Window.hour(moments[2])).reference == third.reference
+    assert [one.status for one in past(store, "credit", Window.hour(moments[2]).before(2))] == ["violations", "ok"]
 
 
 def test_a_longer_window_is_the_merge_of_its_hours(store: Store, monitor: Monitor) -> None:

@@ -17,23 +17,27 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "codec"),
-    ("schema", "window", "report", "state", "sink", "columns/", "rows"),
-    ("analysis", "states/", "stats"),
+    ("errors", "arrays", "codec"),
+    ("schema", "window", "report", "state", "stretch", "sink", "columns/", "rows"),
+    ("analysis", "reference", "states/", "stats", "measures"),
     ("analyses/", "monitor"),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "keys", "source"),
+    ("store", "stores/", "keys", "profiles", "source"),
     ("sinks/", "formats/"),
-    ("capture/", "instances", "records", "join", "catalog"),
+    ("capture/", "instances", "records", "join", "catalog", "history/"),
     ("engine",),
     ("scheduler", "jobs"),
-    ("show", "cli", "doctor", "dashboard/", "demo/", "__init__", "__main__"),
+    ("show", "cli/", "doctor", "dashboard/", "demo/", "__init__", "__main__"),
 )
 LINE = 3
 SIBLINGS = ("analyses/",)  # rooms whose files do not know each other
 FORBIDDEN = {"ray", "boto3", "botocore", "shap"}  # below the line
 # Within a floor the order is that of the plan: errors < codec, window < report, keys < store.
-ORDER = ("errors", "codec", "window", "schema", "report", "state", "sink", "keys", "store", "source", "instances", "records", "catalog")
+ORDER = (
+    *("errors", "arrays", "codec", "window", "schema", "report", "state", "stretch", "sink", "keys", "store", "profiles", "source"),
+    *("instances", "records", "catalog"),
+    *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
+)
 
 
 class Import(NamedTuple):
@@ -203,7 +207,7 @@ def test_importing_what_is_pure_imports_neither_ray_nor_boto3_nor_shap() -> None
     subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 
-@pytest.mark.parametrize("name", ["engine", "records", "catalog", "source", "store", "cli"])
+@pytest.mark.parametrize("name", ["engine", "records", "catalog", "source", "store", "cli", "history.query", "history.series"])
 def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
     code = "import sys, mmon_ray.{0}; assert not {{'ray', 'boto3', 'shap'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code.format(name)], check=True)

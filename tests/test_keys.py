@@ -26,12 +26,25 @@ def test_every_key_has_its_place():
         keys.monitor_key("m"): "monitors/m.json",
         keys.baseline_key("m", "v1", "statistics.json"): "baselines/m/v1/statistics.json",
         keys.state_key("m", hour): "states/m/2026/01/02/03.parquet",
+        keys.metrics_key("m", window): "metrics/m/2026/01/02/03.parquet",
+        keys.metrics_key("m", day): "metrics/m/2026/01/02/202601020300-202601030300.parquet",
+        keys.day_key(keys.state_prefix("m"), hour): "states/m/2026/01/02/day.parquet",
+        keys.day_key(keys.metrics_prefix("m"), hour): "metrics/m/2026/01/02/day.parquet",
+        keys.month_prefix(keys.state_prefix("m"), hour): "states/m/2026/01/",
         keys.report_key("m", window, "report.json"): "reports/m/2026/01/02/03/report.json",
         keys.report_key("m", day, "report.json"): "reports/m/202601020300-202601030300/report.json",
         keys.run_key("m", window): "runs/m/2026010203.json",
     }
     for given, expected in places.items():
         assert given == expected
+
+
+def test_the_hour_is_read_from_a_path():
+    window = Window.hour(HOUR)
+    assert keys.hour_of(keys.capture_prefix("shop", "Ranker", HOUR)) == window.start
+    assert keys.hour_of(keys.state_key("m", HOUR)) == window.start
+    with pytest.raises(InputError, match="not a time"):
+        keys.hour_of("states/m/2026/01/02/day.parquet")
 
 
 def test_the_hour_of_a_key_is_utc():

@@ -186,6 +186,9 @@ def hold(kind: str, columns: tuple[str, ...], parts: list[pa.Table]) -> None:
     for state in states:
         merged = merged.merge(state)
     assert close(whole, merged), "folding the parts is merging their states"
+    assert close(merged, zero.merge_many(states)), "merging many is merging one by one"
+    assert close(merged, states[0].merge_many(reversed(states[1:]))), "their order does not matter, nor that one is the first"
+    assert same(codec.dump(a.merge_many([])), codec.dump(a)), "a merged with nothing is a"
     if parts:
         together = pa.concat_tables(parts).unify_dictionaries()
         assert close(whole, zero.update(together)), "folding the parts is folding them together"

@@ -15,7 +15,7 @@ import urllib.request
 import boto3
 import pytest
 
-from mmon_ray.errors import InputError, MissingKey, StoreError
+from mmon_ray.errors import ChangedKey, InputError, MissingKey, StoreError
 from mmon_ray.store import open_store
 
 
@@ -85,6 +85,35 @@ def test_a_missing_key_is_told_by_name(any_store):
         assert not any_store.exists(key)
         with pytest.raises(MissingKey, match=key):
             any_store.get(key)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 2**20, 2**20 + 1, 3_000_000])
+def test_parts_of_an_object_are_those_of_the_whole(any_store, size):
+    body = os.urandom(size)
+    any_store.put("a/b", body)
+    with any_store.open("a/b") as file:
+        assert file.seek(0, os.SEEK_END) == size
+        for start, length in [(0, 1), (size // 3, size // 2), (size - 1, 5), (max(0, size - 2**20 - 50), 300), (size, 4), (0, size)]:
+            file.seek(start)
+            assert file.read(length) == body[start : start + length]
+            assert file.tell() == min(size, start + length)
+        file.seek(-1, os.SEEK_END)
+        assert file.read() == body[-1:]
+    with pytest.raises(MissingKey, match="a/c"):
+        any_store.open("a/c")
+
+
+def test_an_object_that_is_written_anew_while_it_is_read_is_never_a_mixture(any_store):
+    old, new = b"o" * 2_000_000, b"n" * 2_000_000
+    any_store.put("a", old)
+    with any_store.open("a") as file:
+        any_store.put("a", new)
+        try:
+            assert file.read(10) == b"o" * 10
+        except ChangedKey as error:
+            assert "'a' of s3://bucket/some/prefix was written anew" in str(error)
+    with any_store.open("a") as file:
+        assert file.read(10) == b"n" * 10
 
 
 def test_delete_removes_one_object_and_may_be_repeated(any_store):

@@ -6,12 +6,12 @@ import itertools
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mmon_ray.codec import dumps, loads
 from mmon_ray.errors import InputError
-from mmon_ray.window import Window, hour_path, hours_before, iso, now, parse_time, utc
+from mmon_ray.window import Window, hour_path, iso, now, parse_moment, parse_time, utc
 
 TEN = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -101,12 +101,82 @@ def test_names_tell_windows_apart() -> None:
     assert str(Window.hour(TEN)) == "2026-11-22T10"
 
 
-def test_the_hours_before_a_moment_are_whole_and_over() -> None:
-    found = hours_before(TEN + timedelta(minutes=5), 3)
+def test_the_windows_before_one_have_its_length_and_end_where_it_starts() -> None:
+    found = Window.hour(TEN + timedelta(minutes=5)).before(3)
     assert [window.start for window in found] == [TEN - 3 * HOUR, TEN - 2 * HOUR, TEN - HOUR]
     assert found[-1].end == TEN
-    assert hours_before(TEN, 1) == [Window.hour(TEN - HOUR)]
-    assert hours_before(TEN, 0) == []
+    assert Window(TEN, TEN + 6 * HOUR).before(2) == [Window(TEN - 12 * HOUR, TEN - 6 * HOUR), Window(TEN - 6 * HOUR, TEN)]
+    assert Window.hour(TEN).before(0) == []
+
+
+def test_the_same_window_of_earlier_weeks_never_reaches_into_this_one() -> None:
+    week = 7 * 24 * HOUR
+    assert [window.start for window in Window.hour(TEN).weeks_before(2)] == [TEN - 2 * week, TEN - week]
+    assert Window(TEN, TEN + week).weeks_before(1) == [Window(TEN - week, TEN)]
+    eight = Window(TEN, TEN + week + 24 * HOUR)
+    assert eight.weeks_before(1) == [Window(TEN - 2 * week, TEN - week + 24 * HOUR)]
+    assert all(window.end <= eight.start for window in eight.weeks_before(5))
+
+
+@given(moments, st.integers(1, 2000), st.sampled_from(["hour", "day", "week", "month", "all", "PT5H", "P1D", "P2W", "P1DT12H"]))
+def test_a_cut_window_is_the_whole_again(start: datetime, hours: int, by: str) -> None:
+    end = min(utc(start) + hours * HOUR, datetime(9999, 12, 1, tzinfo=timezone.utc))
+    assume(utc(start) < end)
+    window = Window(start, end)
+    pieces = window.cut(by)
+    assert (pieces[0].start, pieces[-1].end) == (window.start, window.end)
+    assert all(earlier.end == later.start for earlier, later in itertools.pairwise(pieces))
+
+
+@pytest.mark.parametrize(
+    ("by", "borders"),
+    [
+        ("all", []),
+        ("day", ["2026-11-30", "2026-12-01", "2026-12-02"]),
+        ("week", ["2026-11-30"]),  # a Monday
+        ("month", ["2026-12-01"]),
+        ("P1D", ["2026-11-30T10", "2026-12-01T10"]),
+        ("PT18H", ["2026-11-30T04", "2026-11-30T22", "2026-12-01T16"]),
+        ("P1W", []),
+    ],
+)
+def test_a_cut_is_at_the_borders_of_the_calendar_or_counted_from_the_start(by: str, borders: list[str]) -> None:
+    window = Window.parse("2026-11-29T10/2026-12-02T08")
+    assert [piece.start for piece in window.cut(by)[1:]] == [parse_time(border) for border in borders]
+
+
+@pytest.mark.parametrize("by", ["", "year", "P", "PT", "PT0H", "P0D", "PT30M", "P1M", "6h", "-P1D", "P1.5D", "P1DT"])
+def test_a_cut_that_does_not_exist_names_those_that_do(by: str) -> None:
+    with pytest.raises(InputError, match="one of hour, day, week, month, all, or whole hours like PT6H"):
+        Window.hour(TEN).cut(by)
+
+
+def test_days_and_whole_hours() -> None:
+    assert list(Window.hour(TEN).days()) == [Window.parse("2026-11-22")]
+    assert [day.start.day for day in Window.parse("2026-11-29T23/2026-12-02").days()] == [29, 30, 1]
+    assert Window.parse("2026-11-22T10/2026-11-22T12").whole
+    assert not Window(TEN + timedelta(seconds=1), TEN + HOUR).whole
+    assert not Window(TEN, TEN + timedelta(seconds=1)).whole
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("-36h", TEN - 36 * HOUR),
+        ("-7d", TEN - 168 * HOUR),
+        (" -2w ", TEN - 336 * HOUR),
+        ("2026-11-22T10", TEN),
+        ("2026-11-22", TEN - 10 * HOUR),
+    ],
+)
+def test_a_moment_may_be_relative_to_the_present_hour(text: str, moment: datetime) -> None:
+    assert parse_moment(text, TEN + timedelta(minutes=59)) == moment
+
+
+@pytest.mark.parametrize("text", ["-7", "7d", "-7m", "- 7d", "-", "yesterday"])
+def test_another_moment_is_refused_with_the_accepted_forms(text: str) -> None:
+    with pytest.raises(InputError, match=f"'{text}' is not a time; write a UTC time like .*, or -36h, -7d, -2w"):
+        parse_moment(text, TEN)
 
 
 def test_now_is_aware() -> None:

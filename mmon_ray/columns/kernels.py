@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["absorb", "compact", "count_whole", "hash_numbers", "hash_text", "interleave", "kernel", "moments", "tally"]
+__all__ = ["absorb", "compact", "count_whole", "hash_numbers", "hash_text", "kernel", "moments", "tally"]
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -139,16 +139,3 @@ def absorb(hashes: np.ndarray, registers: np.ndarray) -> None:
                 rank += np.uint8(1)
             registers[register] = rank
             bounds[register] = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(rank)
-
-
-@kernel()
-def interleave(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Merges two sorted arrays."""
-    i = j = 0
-    for k in range(len(out)):
-        if j >= len(b) or (i < len(a) and a[i] <= b[j]):
-            out[k] = a[i]
-            i += 1
-        else:
-            out[k] = b[j]
-            j += 1

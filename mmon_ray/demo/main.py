@@ -26,7 +26,7 @@ from mmon_ray.monitor import Monitor
 from mmon_ray.report import Report
 from mmon_ray.show import print_report
 from mmon_ray.store import Store, open_store
-from mmon_ray.window import Window, hours_before
+from mmon_ray.window import Window
 
 __all__ = ["demo"]
 
@@ -58,7 +58,7 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
         console.print(f"[dim]{time.monotonic() - begin:3.0f} s  {number}/5[/]  {words}", soft_wrap=True)
 
     store = open_store(folder)
-    normal, bad = hours_before(now, 2)
+    normal, bad = Window.hour(now).before(2)
     try:
         with ThreadPoolExecutor(1) as pool:
             step(1, "training a model on UCI Adult and learning its baseline, while Ray starts")
@@ -123,10 +123,11 @@ def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
 
 def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> None:
     console.print(f"{seconds:.0f} seconds from nothing to an explained violation. Everything lies in [bold]{store.uri}[/]:", soft_wrap=True)
-    console.print("  capture/ records/ states/ reports/ baselines/ runs/", style="dim")
+    console.print("  capture/ records/ states/ metrics/ reports/ baselines/ runs/", style="dim")
     console.print(f"  the report: {report_key(ENDPOINT, bad, 'report.json')}", style="dim", soft_wrap=True)
     console.print("\nTry next:")
     console.print(f"  mmon --store {store.uri} report income --window {bad}", soft_wrap=True)
+    console.print(f"  mmon --store {store.uri} query income --metric mean,missing,ks --by hour", soft_wrap=True)
     console.print(f"  mmon --store {store.uri} list", soft_wrap=True)
     console.print("  mmon demo --keep          leaves the application running")
     console.print('  on your own model: [bold]@mmon_ray.capture("name")[/] above the class, then [bold]mmon baseline name train.csv[/]')

@@ -72,8 +72,14 @@ class Counts(State, kind="counts"):
 
     def merge(self, other: Self) -> Self:
         """The counts of both sets of rows."""
-        table = dict(self.table)
-        _add(table, other.table.items())
+        return self.merge_many([other])
+
+    def merge_many(self, others: Iterable[Self]) -> Self:
+        """The counts of this one's rows and of all the others'; rare values are dropped once for all, with a smaller error."""
+        parts = [self, *others]
+        table: dict[Key, int] = {}
+        for part in parts:
+            _add(table, part.table.items())
         error = 0
         if len(table) > self.limit:
             keys, counts = list(table), np.fromiter(table.values(), np.int64, len(table))
@@ -82,9 +88,9 @@ class Counts(State, kind="counts"):
         return replace(
             self,
             table=table,
-            total=self.total + other.total,
-            missing=self.missing + other.missing,
-            error=self.error + other.error + error,
+            total=sum(part.total for part in parts),
+            missing=sum(part.missing for part in parts),
+            error=sum(part.error for part in parts) + error,
         )
 
     def count(self, *values: str) -> int:

@@ -128,3 +128,17 @@ def test_a_huge_value_does_not_swell_the_state():
     assert max(len(key.encode()) for (key,) in plain.table) <= 512
     assert of(x=pa.array(list(key for (key,) in plain.table))).table == plain.table, "shortening what is short changes nothing"
     assert of(x=[[7] * 10_000], y=[1]).table.popitem()[0][0].endswith(")")
+
+
+def test_merging_many_at_once_drops_no_more_than_one_by_one():
+    rng = np.random.default_rng(5)
+    rows = [[f"{value}" for value in rng.zipf(1.4, 3000) % 500] for _ in range(12)]
+    states = [of(limit=40, x=pa.array(values)) for values in rows]
+    at_once = states[0].merge_many(states[1:])
+    one_by_one = states[0]
+    for state in states[1:]:
+        one_by_one = one_by_one.merge(state)
+    true = Counter(value for values in rows for value in values)
+    assert at_once.total == sum(true.values())
+    assert 0 < at_once.error <= one_by_one.error <= at_once.total / 41
+    assert all(count <= true[value] <= count + at_once.error for (value,), count in at_once.table.items())

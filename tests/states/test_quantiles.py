@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mmon_ray import codec
 from mmon_ray.columns.selection import every
 from mmon_ray.errors import StateError
 from mmon_ray.states import Quantiles
@@ -107,6 +108,31 @@ def test_many_merges_stay_within_the_bound(k):
     for state in (one_by_one, states[0]):
         assert state.n == len(values)
         assert error(state, values) <= state.rank_error == 3 / k
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 9000), (5, 3000), (30, 40_000), (720, 700)])
+def test_merging_many_at_once_is_nearer_than_one_by_one_and_needs_no_order(count, size):
+    rng = np.random.default_rng(count)
+    parts = [rng.lognormal(size=size) for _ in range(count)]
+    states = [fold(part, 5000) for part in parts]
+    values = np.concatenate(parts)
+    at_once = states[0].merge_many(states[1:])
+    assert (at_once.n, at_once.low, at_once.high) == (len(values), values.min(), values.max())
+    assert at_once == states[-1].merge_many(states[:-1])
+    assert sum(map(len, at_once.data)) < 6200
+    one_by_one = states[0]
+    for state in states[1:]:
+        one_by_one = one_by_one.merge(state)
+    assert error(at_once, values) <= min(at_once.rank_error / 2, error(one_by_one, values) + 1e-4)
+
+
+def test_merging_leaves_what_is_merged_alone_and_wants_one_size():
+    states = [fold(np.random.default_rng(seed).normal(size=5000)) for seed in range(6)]
+    before = [codec.dumps(state) for state in states]
+    states[0].merge_many(states[1:])
+    assert [codec.dumps(state) for state in states] == before
+    with pytest.raises(StateError, match="different sizes"):
+        states[0].merge_many([states[1], Quantiles({"c": 0.64, "k": 200.0})])
 
 
 def test_equal_hours_do_not_add_up_their_errors():

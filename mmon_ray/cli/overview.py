@@ -1,0 +1,87 @@
+"""`mmon demo`, `list` and `doctor`: how it looks, what there is, and whether this machine is well."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from mmon_ray.cli.context import ERROR, Context, report_doc, with_context
+from mmon_ray.errors import InputError
+from mmon_ray.window import now
+
+__all__ = ["demo", "doctor", "list_all"]
+
+
+@click.command(short_help="A model, its traffic and a fault, explained.")
+@click.option("--keep", is_flag=True, help="Leave the application running until Ctrl-C.")
+@click.option("--port", default=0, metavar="N", help="Port of the application.  [default: a free one]")
+@with_context
+def demo(context: Context, keep: bool, port: int) -> None:
+    """A model, its traffic and a fault, explained, in about a minute; needs nothing."""
+    from mmon_ray.demo.main import demo as play
+
+    started = now()
+    uri = context.uri or os.environ.get("MMON_STORE") or "~/.mmon"
+    root = Path(uri).expanduser()
+    if uri.startswith("s3://"):
+        raise InputError("the demo keeps everything on this machine; give --store a folder")
+    folder = root / f"demo-{started:%Y%m%dT%H%M%S}"
+    with play(folder, context.console, started, port) as played:
+        context.answer(report_doc(played.broken) | {"store": str(folder), "url": played.url}, lambda: None)
+        if keep:
+            _wait(context, played.url)
+
+
+@click.command("list")
+@with_context
+def list_all(context: Context) -> None:
+    """The monitors, and what was captured."""
+    from mmon_ray.catalog import overview
+
+    found = overview(context.store)
+
+    def show() -> None:
+        for title, items in found.items():
+            table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+            for column in items[0] if items else ():
+                table.add_column(column)
+            for item in items:
+                table.add_row(*(str(value) for value in item.values()))
+            context.console.print(table if items else f"no {title} in {context.store.uri}")
+
+    context.answer(found, show)
+
+
+@click.command(short_help="Check this machine.")
+@with_context
+def doctor(context: Context) -> None:
+    """Check this machine: versions, the store, the spool, the compiler cache, Ray."""
+    from mmon_ray.doctor import examine
+
+    findings = examine(context.uri)
+
+    def show() -> None:
+        for finding in findings:
+            mark = "[green]ok[/]  " if finding.well else "[red]BAD[/] "
+            context.console.print(f"{mark} {finding.what}: {finding.words}", soft_wrap=True)
+
+    context.answer([{"what": f.what, "ok": f.well, "words": f.words} for f in findings], show)
+    if not all(finding.well for finding in findings):
+        sys.exit(ERROR)
+
+
+def _wait(context: Context, url: str) -> None:
+    import signal
+
+    context.console.print(f"\nThe application answers at {url}; Ctrl-C ends it. Try:")
+    context.console.print(f'  curl -X POST {url} -d \'{{"age": 44, "education_num": 13, "hours_per_week": 45}}\'', soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        context.console.print("ending")

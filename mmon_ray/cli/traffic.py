@@ -1,0 +1,94 @@
+"""`mmon capture` and `status`: what is recorded of the traffic, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+from rich.table import Table
+
+from mmon_ray.cli.context import Context, with_context
+from mmon_ray.errors import InputError
+
+__all__ = ["capture_group", "status"]
+
+
+@click.group("capture", invoke_without_command=True)
+@click.option("--target", default="", metavar="MODULE:APP", help="The application, or the function that builds it.")
+@click.option("--endpoint", default="", metavar="NAME", help="The name under which records, baselines and reports are kept.")
+@click.option("--only", multiple=True, metavar="DEPLOYMENT", help="Capture this one and no other. Repeatable.")
+@click.option("--skip", multiple=True, metavar="DEPLOYMENT", help="Do not capture this one. Repeatable.")
+@click.pass_context
+def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
+    """Print a Serve config file that serves an application captured, without a change of its code.
+
+    \b
+    mmon capture --target my.module:app --endpoint credit > serve.yaml
+    serve run serve.yaml
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if not target or not endpoint:
+        raise InputError("give --target my.module:app and --endpoint NAME, e.g. mmon capture --target my.module:app --endpoint credit")
+    import yaml  # type: ignore[import-untyped]
+
+    from mmon_ray.capture.doors import config_text
+    from mmon_ray.store import open_store
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `serve run` does
+    store = open_store(ctx.obj.uri).uri if ctx.obj.uri else ""
+    options = {"store": store, "only": list(only), "skip": list(skip)}
+    text = config_text(target, endpoint, **{name: value for name, value in options.items() if value})
+    ctx.obj.answer(yaml.safe_load(text), lambda: click.echo(text, nl=False))
+
+
+@capture_group.command("set", short_help="Change sampling or switch capture off, while it runs.")
+@click.argument("endpoint")
+@click.option("--sample", type=float, metavar="SHARE", help="Share of the requests that are recorded, 0 to 1.")
+@click.option("--on/--off", default=None, help="Record, or do not.")
+@click.option("--sides", type=click.Choice(["both", "request", "response"]), help="Which sides of a request.")
+@click.option("--reset", is_flag=True, help="Back to what was deployed.")
+@click.pass_obj
+def capture_set(context: Context, endpoint: str, sample: float | None, on: bool | None, sides: str | None, reset: bool) -> None:
+    """Change how ENDPOINT is captured, within seconds and without replacing a replica."""
+    from mmon_ray.capture.control import get_control, reset_control, set_control
+
+    if reset:
+        reset_control(context.store, endpoint)
+    elif sample is None and on is None and sides is None:
+        raise InputError("say what to change: --sample, --on, --off, --sides or --reset")
+    else:
+        set_control(context.store, endpoint, on=on, sample=sample, sides=sides)
+    changed = get_control(context.store, endpoint)._asdict()
+    words = ", ".join(f"{name} {value}" for name, value in changed.items() if value is not None)
+    context.answer(changed, lambda: context.console.print(f"{endpoint}: {words}"))
+
+
+@click.command()
+@click.option("--spool", default="", metavar="FOLDER", help="Read this spool of this machine, and ask no cluster.")
+@with_context
+def status(context: Context, spool: str) -> None:
+    """What became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
+
+    Asks every node of the cluster that can be reached (RAY_ADDRESS), else reads this machine's spool.
+    """
+    from mmon_ray.capture.status import capture_status
+
+    found = capture_status(spool)
+
+    def show() -> None:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("endpoint", "deployment", "captured", "sampled out", "dropped", "uploaded", "waiting", "lag"):
+            table.add_column(column, justify="left" if column in ("endpoint", "deployment") else "right", overflow="fold")
+        for one in found.counts:
+            numbers = (one.captured, one.sampled_out, one.dropped, one.uploaded, one.waiting)
+            table.add_row(one.endpoint, one.deployment, *(f"{number:,}" for number in numbers), f"{one.lag_s:.0f} s")
+        where = f"{found.nodes} nodes" if found.nodes else "the spool of this machine"
+        context.console.print(table if found.counts else f"nothing was captured yet, says {where}")
+        for node in found.silent:
+            context.console.print(f"[yellow]no answer[/] from the uploader of node {node}; its counts are missing")
+
+    doc = {"nodes": found.nodes, "silent": list(found.silent), "deployments": [one._asdict() for one in found.counts]}
+    context.answer(doc, show)

@@ -1,0 +1,128 @@
+"""`mmon baseline`, `run` and `report`: learn what is normal, judge a window, show it again."""
+
+from __future__ import annotations
+
+import click
+
+from mmon_ray.cli.context import Context, exit_for, report_doc, with_context
+from mmon_ray.errors import InputError
+from mmon_ray.window import Window, now
+
+__all__ = ["baseline", "report", "run"]
+
+
+@click.command(short_help="Learn what is normal, from data or traffic.")
+@click.argument("name")
+@click.argument("data", required=False)
+@click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
+@click.option("--endpoint", default="", help="The endpoint's name at capture.  [default: NAME]")
+@click.option("--deployment", default="", help="Which deployment, if the endpoint has several.")
+@click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
+@click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
+@click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
+@click.option("--webhook", multiple=True, metavar="URL", help="POST violations there. Repeatable.")
+@click.option(
+    "--reference",
+    "reference_text",
+    default="training",
+    show_default=True,
+    metavar="WHAT",
+    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks).",
+)
+@with_context
+def baseline(
+    context: Context,
+    name: str,
+    data: str | None,
+    window_text: str | None,
+    endpoint: str,
+    deployment: str,
+    label: tuple[str, ...],
+    prediction: tuple[str, ...],
+    ignored: tuple[str, ...],
+    webhook: tuple[str, ...],
+    reference_text: str,
+) -> None:
+    """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
+
+    Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
+    """
+    from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.monitor import Monitor
+    from mmon_ray.records import records_of
+    from mmon_ray.reference import parse_reference
+    from mmon_ray.sinks import Log, Webhook
+
+    if (data is None) == (window_text is None):
+        raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
+    sinks = (Log(), *(Webhook(url) for url in webhook))
+    monitor = Monitor(name, endpoint, deployment, sinks=sinks, reference=parse_reference(reference_text))
+    store = context.store
+    rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""))
+    with context.console.status(f"learning from {data or window_text} ..."):
+        learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
+    save_monitor(store, monitor)
+    key = save_baseline(store, learned)
+    doc = {
+        "monitor": name,
+        "version": learned.version,
+        "rows": learned.profile.rows,
+        "constraints": len(learned.constraints),
+        "edit": f"{store.uri}/{key}",
+    }
+
+    def show() -> None:
+        watched = len(learned.schema.watched())
+        context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+        context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
+        context.console.print(f"next:      mmon run {name}")
+
+    context.answer(doc, show)
+
+
+@click.command(short_help="Analyse a window of captured traffic.")
+@click.argument("name")
+@click.option(
+    "--window",
+    "window_text",
+    metavar="HOUR",
+    help="An hour (2026-11-22T10), a day (2026-11-22), or START/END, in UTC.  [default: the newest captured hour that has ended]",
+)
+@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True, help="Where the rows are folded.")
+@click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto: hours with more megabytes go through Ray Data.")
+@with_context
+def run(context: Context, name: str, window_text: str | None, engine: str, ray_from_mb: float) -> None:
+    """Analyse a window of captured traffic and tell the sinks of violations."""
+    from mmon_ray.catalog import load_monitor
+    from mmon_ray.engine import run as analyse
+    from mmon_ray.records import newest_hour
+    from mmon_ray.show import print_report
+
+    store = context.store
+    monitor = load_monitor(store, name)
+    window = Window.parse(window_text) if window_text else newest_hour(store, monitor.endpoint, monitor.deployment, now())
+    if window is None:
+        raise InputError(
+            f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. {Window.hour(now())}"
+        )
+    with context.console.status(f"{name} {window}") as status:
+        report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
+    context.answer(report_doc(report), lambda: print_report(report, context.console))
+    exit_for(report)
+
+
+@click.command(short_help="Show a report that was made before.")
+@click.argument("name")
+@click.option("--window", "window_text", metavar="HOUR", help="Which report.  [default: the newest]")
+@with_context
+def report(context: Context, name: str, window_text: str | None) -> None:
+    """Show a report that was made before."""
+    from mmon_ray.catalog import load_monitor, load_report, newest_window
+    from mmon_ray.show import print_report
+
+    store = context.store
+    load_monitor(store, name)
+    window = Window.parse(window_text) if window_text else newest_window(store, name)
+    found = load_report(store, name, window)
+    context.answer(report_doc(found), lambda: print_report(found, context.console))
+    exit_for(found)

@@ -1,0 +1,1 @@
+"""History: what is kept of the past, rolled up by the day, and what can be asked of it."""
