@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmon_ray.capture.draft import Draft, status_of
+from mmon_ray.capture.draft import status_of
 from mmon_ray.capture.probe import Probe, owner_now
 from mmon_ray.capture.protobuf import without_context
 from mmon_ray.capture.recorder import Recorder
@@ -24,6 +24,8 @@ __all__ = ["Entry", "begin"]
 Arguments = tuple[Any, ...]
 _CLASSES = 1_000  # how many classes are remembered
 _make = object.__new__  # an entry without a Python call
+_new = tuple.__new__  # a named tuple without one
+_NO_DIGEST = ("", "")
 
 
 def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = None) -> Entry | None:
@@ -50,10 +52,11 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
         entry.recorder = recorder
         entry.method = probe.method
         entry.owner = owner
-        entry.context = context
+        entry.request_id = context.request_id
+        entry.model_id = context.multiplexed_model_id
         entry.scope = scope
         entry.input = entry.request = entry.headers = None
-        entry.weight = 1.0 if recorder.takes_all else recorder.draw(context.request_id)
+        entry.weight = 1.0 if recorder.takes_all else recorder.draw(entry.request_id)
         if scope is None:
             place = 0 if probe.free else 1
             if len(args) > place and isinstance(args[place], probe.request):
@@ -71,21 +74,22 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
 
 
 class Entry:
-    """A call from its beginning to its record; it waits for the writer's thread itself, which then asks for its `draft`.
+    """A call from its beginning to its record: when it has ended it is its own draft, and waits for the writer's thread.
 
     weight   how many requests it stands for; 0 when it is not in the sample, and must only be counted
     """
 
     __slots__ = (
-        "context",
-        "ended_s",
         "headers",
         "input",
+        "latency_ms",
         "method",
+        "model_id",
         "output",
         "owner",
         "recorder",
         "request",
+        "request_id",
         "scope",
         "start_s",
         "started_s",
@@ -96,11 +100,12 @@ class Entry:
 
     started_s: float
     start_s: float
-    ended_s: float
+    latency_ms: float
     recorder: Recorder
     method: str
     owner: Any
-    context: Any
+    request_id: str
+    model_id: str
     scope: Any
     request: Any
     headers: Any
@@ -135,7 +140,7 @@ class Entry:
             if not self.weight:
                 self.recorder.sampled_out()
                 return
-            self.ended_s = time.perf_counter()
+            self.latency_ms = (time.perf_counter() - self.start_s) * 1e3
             self.status = status
             self.output = output
             size = len(output[0]) if output.__class__ is Json else size_bytes(output)
@@ -145,7 +150,7 @@ class Entry:
                 if request is not None:
                     # Starlette keeps the body it has read: nothing is awaited and nothing parsed.
                     body = getattr(request, "_body", None)
-                    self.input = (body, scope.get("query_string", b""))
+                    self.input = _new(Body, (body, self.headers, scope.get("query_string", b""), 0, _NO_DIGEST))
                     size += len(body or b"")
                 # Let go of now: what hangs on a request is freed where it was made, not by the writer's thread.
                 self.scope = self.request = None
@@ -155,15 +160,6 @@ class Entry:
             self.recorder.record(self, size)
         except Exception as error:
             self.recorder.failed(error)
-
-    def draft(self) -> Draft:
-        """What is known of the call."""
-        asked = self.input
-        if asked.__class__ is tuple:
-            asked = Body(asked[0], self.headers, asked[1])
-        latency_ms = (self.ended_s - self.start_s) * 1e3
-        ids = self.context.request_id, self.context.multiplexed_model_id
-        return Draft(self.started_s, latency_ms, self.method, self.status, *ids, self.headers, asked, self.output, self.weight)
 
 
 def _response(entry: Entry, response: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -18,13 +18,58 @@ from mmon_ray.capture.spool import Origin
 from mmon_ray.errors import InputError
 from mmon_ray.window import parse_time
 
-__all__ = ["Draft", "Maker", "status_of"]
+__all__ = ["Draft", "Drafted", "Maker", "status_of"]
 
 _UTF8 = 4  # the most bytes of a character
+_new = tuple.__new__  # a named tuple without a Python call
+
+
+class Drafted(Protocol):
+    """What is known of a call when it ends: snapshots only, nothing is made of them in the request."""
+
+    @property
+    def started_s(self) -> float:
+        """When it began, in seconds since 1970."""
+
+    @property
+    def latency_ms(self) -> float:
+        """How long it took."""
+
+    @property
+    def method(self) -> str:
+        """What was called."""
+
+    @property
+    def status(self) -> str:
+        """An HTTP status, `ok`, `cancelled` or `error:` and a class."""
+
+    @property
+    def request_id(self) -> str:
+        """The request's, the same on its whole way."""
+
+    @property
+    def model_id(self) -> str:
+        """Which multiplexed model answered."""
+
+    @property
+    def headers(self) -> Any:
+        """Pairs of bytes as ASGI has them; None for a handle's call."""
+
+    @property
+    def input(self) -> Any:
+        """The snapshot of what it was asked."""
+
+    @property
+    def output(self) -> Any:
+        """The snapshot of what it answered."""
+
+    @property
+    def weight(self) -> float:
+        """How many requests it stands for."""
 
 
 class Draft(NamedTuple):
-    """What is known of a call when it ends: snapshots only, nothing is made of them in the request."""
+    """A draft by itself."""
 
     started_s: float
     latency_ms: float
@@ -32,10 +77,10 @@ class Draft(NamedTuple):
     status: str
     request_id: str
     model_id: str
-    headers: Any  # pairs of bytes as ASGI has them; none for a handle's call
+    headers: Any
     input: Any
     output: Any
-    weight: float = 1.0  # how many requests it stands for
+    weight: float = 1.0
 
 
 def status_of(error: BaseException) -> str:
@@ -67,21 +112,22 @@ class Maker:
         self._second = -1
         self._second_text = ""
 
-    def line(self, draft: Draft, sides: str) -> tuple[str, bytes]:
+    def line(self, draft: Drafted, sides: str) -> tuple[str, bytes]:
         """A record's hour of event time and its line."""
-        started_s, latency_ms, method, status, request_id, model_id, headers, taken, given, weight = draft
-        time_text, inference_id = self._clock(started_s), None
-        if headers:
-            event_time, inference_id = self._from_headers(headers)
+        time_text, inference_id, headers, taken, given = self._clock(draft.started_s), None, draft.headers, draft.input, draft.output
+        if headers is not None:
+            event_time, inference_id, content_type = self._from_headers(headers)
             if event_time:
                 time_text = self._told(event_time) or time_text
+            if taken.__class__ is Body and taken.content_type is headers:
+                taken = _new(Body, (taken[0], content_type, *taken[2:]))
+            if given is None or given.__class__ is bytes:
+                given = Body(given or b"", "text/plain")  # what Serve makes of it
         asked = self._payload(taken) if sides != "response" or self._id_field else UNWANTED
         if self._id_field:
             # After the rules: an id that is hashed is hashed here too.
             inference_id = field_of(asked, self._id_field) or inference_id
             asked = asked if sides != "response" else UNWANTED
-        if headers is not None and (given is None or given.__class__ is bytes):
-            given = Body(given or b"", "text/plain")  # what Serve makes of it
         answered = self._payload(given) if sides != "request" else UNWANTED
         if _UTF8 * (len(asked["data"] or "") + len(answered["data"] or "")) > self._max_bytes:
             asked, answered = self._limited([asked, answered])
@@ -89,17 +135,17 @@ class Maker:
         record = {
             "v": 1,
             "event_id": f"{self._event_stem}{self._made:012x}",
-            "request_id": request_id,
+            "request_id": draft.request_id,
             "inference_id": inference_id,
             "time": time_text,
             "endpoint": self._endpoint,
             "deployment": self._deployment,
             "replica": self._replica,
-            "method": method,
-            "model_id": model_id,
-            "status": status,
-            "latency_ms": round(latency_ms, 3),
-            "weight": weight,
+            "method": draft.method,
+            "model_id": draft.model_id,
+            "status": draft.status,
+            "latency_ms": round(draft.latency_ms, 3),
+            "weight": draft.weight,
             "input": asked,
             "output": answered,
         }
@@ -131,16 +177,19 @@ class Maker:
             sizes[at] = 0
         return payloads
 
-    def _from_headers(self, headers: Any) -> tuple[str | None, str | None]:
-        """The time of the event and the caller's own id, as far as the caller sent them."""
-        event_time = inference_id = None
+    def _from_headers(self, headers: Any) -> tuple[str, str | None, str]:
+        """The time of the event, the caller's own id and the type of the body, as far as the caller sent them."""
+        event_time, inference_id, content_type = b"", None, b""
         for key, value in headers:
             name = key.lower()
-            if name == self._inference_id:
-                inference_id = inference_id or value.decode("latin-1")
+            if name == b"content-type":
+                content_type = content_type or value
+            elif name == self._inference_id:
+                inference_id = inference_id or value
             elif name == self._event_time:
-                event_time = event_time or value.decode("latin-1")
-        return event_time, inference_id
+                event_time = event_time or value
+        own_id = None if inference_id is None else inference_id.decode("latin-1")
+        return event_time.decode("latin-1"), own_id, content_type.decode("latin-1")
 
     def _told(self, event_time: str) -> str | None:
         """The time that the caller says; None when it says none."""

@@ -1,4 +1,4 @@
-"""The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 0.2 s.
+"""The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 0.1 s.
 
 The model waits for `record` alone, which appends a reference. The thread makes the JSON lines, writes them to the spool,
 seals segments and sees to it that the node has an uploader. Nothing here raises into the model: what goes wrong is
@@ -12,11 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from mmon_ray.capture.control import ControlFile, is_sampled
 from mmon_ray.capture.counters import CountsFile
-from mmon_ray.capture.draft import Draft, Maker
+from mmon_ray.capture.draft import Draft, Drafted, Maker
 from mmon_ray.capture.encode import Hasher
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.snapshot import size_bytes
@@ -37,13 +37,6 @@ _QUEUE_BYTES = 128 << 20
 _COUNTS = ("captured", "sampled_out", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
 
 
-class Drafted(Protocol):
-    """A call that has ended, and whose draft can wait for the writer's thread."""
-
-    def draft(self) -> Draft:
-        """What is known of it."""
-
-
 class Recorder:
     """A replica's recorder.
 
@@ -62,7 +55,7 @@ class Recorder:
         self._spool = spool
         self._ensure = ensure
         self._sync = settings.durability == "sync"
-        self._queue: deque[Draft | Drafted] = deque()
+        self._queue: deque[Drafted] = deque()
         self._queue_bytes = 0
         self._room = 0 if self._sync else _QUEUE_RECORDS
         self._writer: SpoolWriter | None = None
@@ -104,10 +97,10 @@ class Recorder:
         else:
             self.sampled_out()
 
-    def record(self, made: Draft | Drafted, size_bytes: int) -> None:
+    def record(self, made: Drafted, size_bytes: int) -> None:
         """Take a call's record; returns at once, or with durability `sync` when it is written.
 
-        made         a draft, or a call that makes its draft when it is written
+        made         what is known of the call
         size_bytes   about how much memory it holds on to
         """
         if len(self._queue) < self._room and self._queue_bytes <= _QUEUE_BYTES:
@@ -197,7 +190,7 @@ class Recorder:
             time.sleep(self._settings.flush_s)
         self._resting = False
 
-    def _write(self, made: list[Draft | Drafted], now_s: float) -> None:
+    def _write(self, made: list[Drafted], now_s: float) -> None:
         if self._writer is None:
             self._open_writer(now_s)
         if not made:
@@ -209,7 +202,7 @@ class Recorder:
         line, sides = self._maker.line, self._control.sides
         for one in made:
             try:
-                hour, text = line(one if isinstance(one, Draft) else one.draft(), sides)
+                hour, text = line(one, sides)
                 lines.setdefault(hour, []).append(text)
             except Exception as error:
                 self.failed(error)

@@ -71,7 +71,7 @@ class Drafts:
     def record(self, made, size_bytes):
         if self.breaks:
             raise OSError("broken")
-        self.drafts.append(made.draft())
+        self.drafts.append(made)
 
     def failed(self, error):
         self.failures.append(error)
