@@ -19,7 +19,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "codec"),
     ("schema", "window", "report", "state", "sink", "columns/", "rows"),
-    ("analysis", "states/", "stats"),
+    ("analysis", "states/", "stats/"),
     ("analyses/", "monitor"),
     # ------ above: I/O and Ray. below: pure ------
     ("store", "keys", "source"),
