@@ -15,7 +15,7 @@ from mmon_ray.stats.cells import Cells, cells
 from mmon_ray.stats.distance import Distance
 from mmon_ray.stats.tails import chi_squared_tail, normal_tail
 
-__all__ = ["Divergence", "chi_squared", "cramers_v", "hellinger", "jensen_shannon", "psi"]
+__all__ = ["Divergence", "bergsma", "chi_squared", "cramers_v", "hellinger", "jensen_shannon", "psi"]
 
 _Column = Quantiles | Counts
 _Pair = tuple[np.ndarray, np.ndarray]
@@ -27,7 +27,7 @@ def psi(now: _Column, base: _Column) -> Distance:
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, inf): 0 equal shares; 0.1 and 0.25 are the usual limits of a small and a large change. An empty cell counts as half
                a value, so no cell is infinite: disjoint columns of n = m = 1000 have about 15. Undefined when a side is empty
-    chance     (cells - 1) (1/n + 1/m) on average (Yurdakul and Naranjo 2020, theorem 1); it is part of the value
+    chance     (cells - 1) (1/n + 1/m) on average (Yurdakul and Naranjo 2020); it is part of the value
     std        delta method, and the variance of a chi-squared where the shares are equal
     source     Siddiqi, Credit risk scorecards, 2006; Kullback's symmetric divergence
     """
@@ -51,7 +51,7 @@ def hellinger(now: _Column, base: _Column) -> Distance:
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, 1]: 0 equal shares, 1 disjoint; undefined when a side is empty
     std        delta method, and the variance of a chi-squared where the shares are equal
-    source     Hellinger 1909; Le Cam and Yang, Asymptotics in statistics, 2000, section 3.2
+    source     Hellinger 1909; Le Cam and Yang, Asymptotics in statistics, 2000
     """
     return _distance(now, base, _HELLINGER)
 
@@ -113,7 +113,7 @@ class Divergence(Test, kind="divergence_test"):
     chance        the bias of x, to second order
     std           its standard error
     factor, power   x = factor * value**power, where `value` is the distance that people see and set margins for
-    source        Browne and Cudeck 1993 (test of close fit, noncentral); Read and Cressie 1988, section 4 (power divergences)
+    source        Browne and Cudeck 1993 (test of close fit, noncentral); Read and Cressie 1988 (divergences near equal shares)
     """
 
     x: float

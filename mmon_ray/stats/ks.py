@@ -18,15 +18,13 @@ _EXPECTED = 0.8687311606361592  # mean of Kolmogorov's distribution: sqrt(pi / 2
 _REACH = 3.0  # the range of a Brownian bridge (Kuiper 1960) is above 3 once in 940 000 times
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
 
-Ends = tuple[float, float, float, float]
-
 
 def ks(now: Quantiles, base: Quantiles) -> Distance:
     """Largest difference of two cumulative distributions: max over x of |F(x) - G(x)|.
 
     now, base  sketches of one column; equal items add their weights
     returns    in [0, 1]: 0 equal, 1 disjoint; undefined when a side has no numbers. Off by at most the two sketches' rank errors
-    std        of the two shares at the largest difference; the limit when it is attained at one value (Raghavachari 1973, theorem 2)
+    std        of the two shares at the largest difference; the limit when it is attained at one value (Raghavachari 1973)
     source     Model Monitor paper, section 4.2
     """
     if not now.n or not base.n:

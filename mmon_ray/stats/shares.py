@@ -55,8 +55,8 @@ class Frequencies(Test, kind="frequency_test"):
     """The test of the largest frequency difference with a margin, corrected for the number of values that could reach it.
 
     Each value gets the likelihood ratio of two binomials against the nearest pair of shares within the margin, as a signed root with half
-    a count of continuity correction; its level is kept at every pair of shares, also at 1e-5, where the usual normal test is wrong by a
-    factor of up to 100 (enumerated in tests/stats/test_shares.py). Of K values no more than 2 / margin can differ by the margin, since all
+    a count of continuity correction; its level is kept at every pair of shares, also at 1e-5 (enumerated in tests/stats/test_shares.py),
+    where the usual normal test alarms hundreds of times too often. Of K values no more than 2 / margin can differ by the margin, since all
     differences together are at most 2: so Bonferroni's factor is min(K, 2 / margin), with the margin rounded down to a power of 2**0.25. A
     p-value for a wider margin holds for a narrower one too: the smallest of them is taken.
 
@@ -64,7 +64,7 @@ class Frequencies(Test, kind="frequency_test"):
     n, m        values of the window and of the baseline
     categories  how many different values there are
     error       what the counts may be short of, both sides together, as a share
-    source      Barndorff-Nielsen and Cox, Inference and asymptotics, 1994, section 4.5 (signed root); shares within the margin:
+    source      Barndorff-Nielsen and Cox, Inference and asymptotics, 1994 (signed root); shares within the margin:
                 Miettinen and Nurminen 1985
     """
 

@@ -86,7 +86,8 @@ def test_the_p_values_are_those_of_the_tests() -> None:
     assert ks.test is not None and shift.test is not None
     bound = 2 * math.exp(-2 * 0.15**2 * M / 2)
     assert 0.4 * bound < ks.test.p_value(-math.inf, 0.1) < bound
-    t = (shift.value - 0.1) / shift.std, (shift.value + 0.1) / shift.std
+    margin, std = 0.1 * math.sqrt(M / (M - 1)), math.hypot(shift.std, 0.1 / math.sqrt(2 * (M - 1)))
+    t = (shift.value - margin) / std, (shift.value + margin) / std
     assert shift.test.p_value(-0.1, 0.1) == pytest.approx(sum(scipy.stats.t.sf(t, df=2 * (M - 1))), rel=1e-6)
 
 

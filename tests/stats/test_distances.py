@@ -153,7 +153,7 @@ ends = st.one_of(st.just(()), st.tuples(*[probabilities] * 4).map(ranges))
 errors_of_means = st.tuples(st.floats(0, 1e9), st.floats(1, 1e9))
 tests = st.one_of(
     st.builds(KolmogorovSmirnov, probabilities, sizes, sizes, st.floats(0, 0.1), ends, ends),
-    st.builds(MeanShift, st.floats(-1e9, 1e9), errors_of_means, errors_of_means),
+    st.builds(MeanShift, st.floats(-1e9, 1e9), st.integers(2, 10**9), errors_of_means, errors_of_means),
     st.builds(
         lambda counts, n, m, more, error: Frequencies(tuple((min(a, n), min(b, m)) for a, b in counts), n, m, len(counts) + more, error),
         st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), max_size=4).map(tuple),

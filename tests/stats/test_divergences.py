@@ -216,6 +216,14 @@ def test_the_test_at_margin_zero_is_the_chi_squared(both: tuple[list[int], list[
         assert test.unit == pytest.approx((1 / sum(both[0]) + 1 / sum(both[1])) / weight)
 
 
+@given(st.floats(0.001, 0.5), st.integers(1, 60), st.floats(1e-4, 0.01), st.floats(0.001, 0.1), st.floats(0.01, 0.1), st.floats(0.01, 0.3))
+def test_with_a_margin_it_is_the_larger_of_the_noncentral_and_the_normal(
+    x: float, df: int, unit: float, chance: float, std: float, margin: float
+) -> None:
+    near, far = scipy.stats.ncx2.sf(x / unit, df, 4 * margin**2 / unit), scipy.stats.norm.sf((x - chance - 4 * margin**2) / std)
+    assert Divergence(x, df, unit, chance, std, 4.0, 2.0).p_value(0.0, margin) == pytest.approx(max(near, far), rel=1e-6, abs=1e-11)
+
+
 # --- the relation of two columns ------------------------------------------------------------------------------------------
 
 
@@ -249,6 +257,15 @@ def test_a_relation_that_is_not_there_and_why() -> None:
         (Counts(table={("a",): 5}, total=5), "the counts are over 1 columns, and a relation is between two"),
     ]:
         assert (association(joint).status, association(joint).reason) == ("undefined", reason)
+
+
+def test_the_margin_of_a_relation_is_in_its_own_unit() -> None:
+    """A table of 3 x 3, twice as much on its diagonal: no surprise at its own V, a great one at a tenth less."""
+    table = {(one, other): 20_000 if one == other else 10_000 for one in "abc" for other in "abc"}
+    v = math.sqrt(scipy.stats.chi2_contingency(np.where(np.eye(3), 2, 1)).statistic / 12 / 2)
+    found = association(Counts(table=table, total=sum(table.values())))
+    assert found.value == pytest.approx(v, abs=1e-3)
+    assert found.p_value(v) == pytest.approx(0.5, abs=0.05) and found.p_value(0.9 * v) < 1e-6
 
 
 def test_the_standard_error_of_a_relation() -> None:

@@ -139,6 +139,34 @@ def test_distributions_at_the_margin_alarm_at_most_at_the_level(pair: str, n: in
     assert sum(ks(weighted(a), weighted(b)).p_value(MARGIN) < LEVEL for a, b in draws) <= ALLOWED
 
 
+@pytest.mark.parametrize(("n", "m"), [(60, 60), (60, 400), (400, 60)])
+@pytest.mark.parametrize("margin", [0.02, 0.1, 0.3])
+def test_the_level_is_kept_at_every_pair_of_columns_of_two_values(n: int, m: int, margin: float) -> None:
+    """Every pair of counts, weighted with its probability at pairs of shares that differ by the margin."""
+    surprise = np.ones((n + 1, m + 1))
+    for a in range(n + 1):
+        for b in range(int(m * max(0.0, a / n - margin)) + 1):
+            f, g = a / n, b / m
+            surprise[a, b] = KolmogorovSmirnov(abs(f - g), n, m, 0.0, (f, g, f, g)).p_value(0.0, margin)
+    for level in (0.05, 0.01, 1e-3, 1e-5):
+        alarms = surprise <= level
+        for q in np.unique(np.r_[0.0, 0.001, 0.01, np.linspace(0.02, 1 - margin - 0.001, 30), 1 - margin]):
+            a_, b_ = scipy.stats.binom.pmf(np.arange(n + 1), n, min(1.0, q + margin)), scipy.stats.binom.pmf(np.arange(m + 1), m, q)
+            assert a_ @ alarms @ b_ <= level
+
+
+def test_the_contact_set_is_as_wide_as_noise_and_sketches_can_make_it() -> None:
+    rng = np.random.default_rng(9)
+    p, q = (Quantiles({"c": 0.64, "k": 100.0}).update(pa.table({"x": rng.normal(shift, 1, 40_000)})) for shift in (-0.5, 0.0))
+    found = ks(p, q)
+    points = np.union1d(p.items[0], q.items[0])
+    f, g = p.cdf(points), q.cdf(points)
+    near = points[f - g >= found.value - 3 * math.sqrt(2 / 40_000) - 2 * (3 / 100 + 3 / 100)]
+    assert isinstance(found.test, KolmogorovSmirnov) and found.test.below == ()
+    ends = [float(side) for x in (near[0], near[-1]) for side in (p.cdf(x), q.cdf(x))]
+    assert found.test.above == pytest.approx(ends)
+
+
 def weighted(counts: np.ndarray) -> Quantiles:
     """A sketch that has the values 0, 1, 2 ... so often: each count in binary, a bit a level."""
     levels = [np.flatnonzero(counts >> bit & 1).astype(float) for bit in range(int(counts.max()).bit_length())]

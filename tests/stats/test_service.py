@@ -64,6 +64,14 @@ def test_chi_squared_is_the_services(now: dict[str, int], base: dict[str, int], 
         assert found.p_value() == pytest.approx(p, rel=1e-9)
 
 
+def test_the_limits_of_small_expected_counts_are_ten_of_two_and_five_of_more() -> None:
+    assert service.chi_squared(counted(a=90, b=10), counted(a=90, b=10)).value == 0.0
+    assert service.chi_squared(counted(a=91, b=9), counted(a=905, b=95)).reason
+    three = service.chi_squared(counted(a=50, b=50, c=5), counted(a=50, b=50, c=5))
+    assert three.chance == 2  # expected 5 is not below 5
+    assert service.chi_squared(counted(a=50, b=50, c=4), counted(a=500, b=500, c=49)).chance == 1
+
+
 def test_chi_squared_of_too_few_values_and_why() -> None:
     # Deequ's unit case: after putting together, one value is left
     assert "too rare" in service.chi_squared(counted(a=100, b=4, c=3), counted(a=100, b=4, c=3)).reason

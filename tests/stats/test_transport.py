@@ -69,6 +69,21 @@ def test_total_variation_by_hand() -> None:
     assert total_variation(counted([500, 500, 0, 0]), counted([0, 0, 45, 55])).value == 1.0
 
 
+def test_what_chance_adds_is_that_of_the_larger_of_two_variances() -> None:
+    """One side has none of a rare value: the other knows how uncertain that is."""
+    found = total_variation(counted([200, 0]), counted([95_000, 5_000]))
+    common = (200 + 95_000) / 100_200
+    std = math.sqrt(common * (1 - common) * (1 / 200 + 1 / 100_000))
+    assert std > math.sqrt(0.95 * 0.05 / 100_000)
+    assert found.chance == pytest.approx(std * math.sqrt(2 / math.pi))  # half of two cells
+    rng = np.random.default_rng(4)
+    alarms = sum(
+        total_variation(counted(rng.multinomial(500, [0.05] * 20)), counted(rng.multinomial(500, [0.05] * 20))).p_value() < LEVEL
+        for _ in range(RUNS)
+    )
+    assert alarms <= ALLOWED  # 20 equal cells look 11 % apart by chance
+
+
 @given(st.integers(2, 8).flatmap(lambda size: st.tuples(*[st.lists(st.integers(100, 500), min_size=size, max_size=size)] * 2)))
 def test_total_variation_is_half_the_city_block(both: tuple[list[int], list[int]]) -> None:
     p, q = (np.array(side) / sum(side) for side in both)
