@@ -9,6 +9,7 @@ from __future__ import annotations
 from mmon_ray.stats import service
 from mmon_ray.stats.association import association
 from mmon_ray.stats.bars import category_bars, number_bars
+from mmon_ray.stats.bootstrap import interval, resample
 from mmon_ray.stats.distance import Distance
 from mmon_ray.stats.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
 from mmon_ray.stats.ks import KolmogorovSmirnov, ks
@@ -29,12 +30,14 @@ __all__ = [
     "chi_squared",
     "cramers_v",
     "hellinger",
+    "interval",
     "jensen_shannon",
     "ks",
     "linf",
     "mean_shift",
     "number_bars",
     "psi",
+    "resample",
     "service",
     "total_variation",
     "wasserstein",
