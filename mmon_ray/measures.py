@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mmon_ray import stats
 from mmon_ray.errors import InputError
 from mmon_ray.state import State
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
-from mmon_ray.stats import ks_distance, welch
-from mmon_ray.stats import linf as largest_difference
 
 __all__ = ["Measure", "find_measures", "measure", "measures"]
 
@@ -213,17 +212,16 @@ def share(state: Counts, argument: str) -> float:
 @measure(Quantiles, compares=True)
 def ks(state: Quantiles, other: Quantiles) -> float:
     """the largest difference of the two cumulative distributions, in [0, 1]"""
-    return ks_distance(state, other)
+    return stats.ks(state, other).value
 
 
 @measure(Moments, compares=True)
 def mean_shift(state: Moments, other: Moments) -> float:
     """the difference of the means, in standard deviations of the other side"""
-    test = welch(state, other)
-    return test.shift if test else math.nan
+    return stats.mean_shift(state, other).value
 
 
 @measure(Counts, compares=True)
 def linf(state: Counts, other: Counts) -> float:
     """the largest difference in the frequency of any one value, in [0, 1]"""
-    return largest_difference(state, other)
+    return stats.linf(state, other).value

@@ -19,11 +19,12 @@ from mmon_ray.report import Constraint, Metric, compare
 from mmon_ray.schema import META, PREDICTION, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
-from mmon_ray.stats import Share, ks_distance, linf, robust
+from mmon_ray.stats import Distance, Share, service
 
 __all__ = ["DataQuality"]
 
 DRIFT_METHODS = ("robust", "simple", "off")
+CATEGORICAL_METHODS = ("linf", "chi_squared")
 DESCRIPTIVE = ("mean", "std", "min", "max")
 _EMPTY = "no rows"
 
@@ -33,7 +34,9 @@ class DataQuality(Analysis, kind="data_quality"):
     """The rules that the columns of a window must meet, learned from the baseline.
 
     baseline_drift   `robust` (distance less what chance explains), `simple` (the bare distance) or `off`
-    drift_threshold  largest distance allowed
+    categorical_drift   `linf`, or `chi_squared`: then categories have, in place of a distance, the p-value of the service's chi-squared
+                     test (`chi_squared_p`), and too small a p-value is a violation
+    drift_threshold  largest distance, and smallest p-value, allowed
     type_match       smallest share of values of the expected type
     domain_match     smallest share of values among the known ones
     max_domain       a text column with more distinct values than this has no domain
@@ -42,6 +45,7 @@ class DataQuality(Analysis, kind="data_quality"):
     """
 
     baseline_drift: str = "robust"
+    categorical_drift: str = "linf"
     drift_threshold: float = 0.1
     type_match: float = 1.0
     domain_match: float = 1.0
@@ -49,8 +53,9 @@ class DataQuality(Analysis, kind="data_quality"):
     max_rare_share: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.baseline_drift not in DRIFT_METHODS:
-            raise InputError(f"baseline_drift is '{self.baseline_drift}'; expected one of {', '.join(DRIFT_METHODS)}")
+        for field, known in (("baseline_drift", DRIFT_METHODS), ("categorical_drift", CATEGORICAL_METHODS)):
+            if getattr(self, field) not in known:
+                raise InputError(f"{field} is '{getattr(self, field)}'; expected one of {', '.join(known)}")
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Presence of all columns, types and distinct values of each, moments or counts by type."""
@@ -78,7 +83,7 @@ class DataQuality(Analysis, kind="data_quality"):
         for column in schema.watched():
             if column.name not in seen:
                 absent = Metric("", math.nan, column.name, status="undefined", detail="the column is missing")
-                yield from (replace(absent, name=name) for name in _judged(column))
+                yield from (replace(absent, name=name) for name in self._judged(column))
                 continue
             types = now.get(Need(Types(), (column.name,)))
             assert isinstance(types, Types)
@@ -105,6 +110,8 @@ class DataQuality(Analysis, kind="data_quality"):
                 yield Constraint(metric.name, metric.column, lower=min(bounds[metric.name], metric.value))
             elif metric.name == "baseline_drift":
                 yield Constraint(metric.name, metric.column, upper=self.drift_threshold)
+            elif metric.name == "chi_squared_p":
+                yield Constraint(metric.name, metric.column, lower=self.drift_threshold)
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """What is missing, unexpected or new, and how much of it the baseline allows."""
@@ -120,6 +127,9 @@ class DataQuality(Analysis, kind="data_quality"):
             return f"{metric.value:.0f} column{'s' * (metric.value > 1)} {word} {frame}: {metric.detail}"
         if metric.name == "baseline_drift":
             return f"{subject} is distributed differently: distance {metric.value:.3g} from the baseline, {constraint.upper:.3g} is allowed"
+        if metric.name == "chi_squared_p":
+            odds = f"chance alone would do this with probability {metric.value:.3g}"
+            return f"{subject} is distributed differently: {odds}, {constraint.lower:.3g} is required"
         return compare(metric, constraint)
 
     @classmethod
@@ -138,6 +148,7 @@ class DataQuality(Analysis, kind="data_quality"):
         domain = replace(schema["work"], domain=("private", "state"))
         yield cls(), schema.replace({"work": domain}), table
         yield cls(baseline_drift="simple"), schema, table.slice(0, 7)
+        yield cls(categorical_drift="chi_squared"), schema, table
         yield cls(baseline_drift="off"), schema, table.slice(0, 0)
 
     def _domain(self, counts: Counts) -> tuple[str, ...]:
@@ -159,15 +170,26 @@ class DataQuality(Analysis, kind="data_quality"):
         return _share("domain_match", known, counts.total, m, column, "values not seen before in", f"of its rows: {names}")
 
     def _drift(self, column: Column, now: Profile, base: Profile) -> Metric:
-        found = _distance(column, now, base)
-        if found is None:
-            return Metric("baseline_drift", math.nan, column.name, status="undefined", detail="no values on one side, or not comparable")
-        distance, n, m = found
-        return Metric("baseline_drift", robust(distance, n, m) if self.baseline_drift == "robust" else distance, column.name)
+        need = Need(Quantiles() if column.numeric else Counts(), (column.name,))
+        p, q = now.get(need), base.get(need)
+        name = self._drift_name(column)
+        if isinstance(p, Counts) and isinstance(q, Counts) and name == "chi_squared_p":
+            found = service.chi_squared(p, q)
+            return _measured(name, found, found.p_value(), column)
+        if isinstance(p, (Quantiles, Counts)) and isinstance(q, (Quantiles, Counts)):
+            found = (service.robust if self.baseline_drift == "robust" else service.simple)(p, q)
+            return _measured(name, found, found.value, column)
+        return Metric(name, math.nan, column.name, status="undefined", detail=f"values of type {column.type} have no distance")
+
+    def _drift_name(self, column: Column) -> str:
+        return "chi_squared_p" if column.categorical and self.categorical_drift == "chi_squared" else "baseline_drift"
+
+    def _judged(self, column: Column) -> tuple[str, ...]:
+        return ("completeness", "type_match", self._drift_name(column)) + (("domain_match",) if column.domain else ())
 
 
-def _judged(column: Column) -> tuple[str, ...]:
-    return ("completeness", "type_match", "baseline_drift") + (("domain_match",) if column.domain else ())
+def _measured(name: str, found: Distance, value: float, column: Column) -> Metric:
+    return Metric(name, value, column.name, status=found.status, detail=found.reason)
 
 
 def _seen(now: Profile) -> set[str]:
@@ -221,13 +243,3 @@ def _number(name: str, value: float, column: Column) -> Metric:
     if math.isfinite(value):
         return Metric(name, value, column.name)
     return Metric(name, math.nan, column.name, status="undefined", detail="its numbers are too large to be added up")
-
-
-def _distance(column: Column, now: Profile, base: Profile) -> tuple[float, int, int] | None:
-    need = Need(Quantiles() if column.numeric else Counts(), (column.name,))
-    p, q = now.get(need), base.get(need)
-    if isinstance(p, Quantiles) and isinstance(q, Quantiles) and p.n and q.n:
-        return ks_distance(p, q), p.n, q.n
-    if isinstance(p, Counts) and isinstance(q, Counts) and not math.isnan(distance := linf(p, q)):
-        return distance, p.total, q.total
-    return None

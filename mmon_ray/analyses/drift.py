@@ -3,45 +3,100 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
+from mmon_ray import stats
 from mmon_ray.analysis import Analysis
-from mmon_ray.report import Constraint, Histogram, Metric, Test, compare, readable
+from mmon_ray.errors import InputError
+from mmon_ray.report import Constraint, Histogram, Metric, check, compare
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Moments, Quantiles
-from mmon_ray.stats import KolmogorovSmirnov, frequencies, ks_gap, linf, welch
+from mmon_ray.stats import Distance
 
-__all__ = ["Drift"]
+__all__ = ["CATEGORICAL", "NUMERIC", "Drift"]
 
-BARS = 10
-_RARE = "almost every value occurs once; there are no frequencies to compare"
+AGGREGATES = ("population_drift", "drifted_features", "prediction_drift")
+
+
+class _Numbers(NamedTuple):
+    """What is known of one numeric column."""
+
+    quantiles: Quantiles
+    moments: Moments
+
+
+NUMERIC: Mapping[str, Callable[[_Numbers, _Numbers], Distance]] = {
+    "ks": lambda now, base: stats.ks(now.quantiles, base.quantiles),
+    "mean_shift": lambda now, base: stats.mean_shift(now.moments, base.moments),
+    "wasserstein": lambda now, base: stats.wasserstein(now.quantiles, base.quantiles, base.moments),
+    "psi": lambda now, base: stats.psi(now.quantiles, base.quantiles),
+    "jensen_shannon": lambda now, base: stats.jensen_shannon(now.quantiles, base.quantiles),
+    "hellinger": lambda now, base: stats.hellinger(now.quantiles, base.quantiles),
+    "total_variation": lambda now, base: stats.total_variation(now.quantiles, base.quantiles),
+    "cramers_v": lambda now, base: stats.cramers_v(now.quantiles, base.quantiles),
+    "chi_squared": lambda now, base: stats.chi_squared(now.quantiles, base.quantiles),
+}
+CATEGORICAL: Mapping[str, Callable[[Counts, Counts], Distance]] = {
+    "linf": stats.linf,
+    "psi": stats.psi,
+    "jensen_shannon": stats.jensen_shannon,
+    "hellinger": stats.hellinger,
+    "total_variation": stats.total_variation,
+    "cramers_v": stats.cramers_v,
+    "chi_squared": stats.chi_squared,
+}
+_TITLES = {"psi": "population stability index", "jensen_shannon": "Jensen-Shannon distance", "hellinger": "Hellinger distance"}
+_TITLES |= {"cramers_v": "Cramér's V"}
 
 
 @dataclass(frozen=True)
 class Drift(Analysis, kind="drift"):
     """Distances from the baseline, each judged by a test with a margin: differences within the margin never alarm.
 
-    Numbers get `ks` (largest difference of the cumulative distributions) and `mean_shift` (difference of the means in
-    standard deviations of the baseline); categories get `linf` (largest difference of a frequency).
+    By default numbers get `ks` (largest difference of the cumulative distributions) and `mean_shift` (difference of the means in
+    standard deviations of the baseline); categories get `linf` (largest difference of a frequency). Three numbers are about the whole
+    window; nothing is held against them unless a constraint is added: `population_drift` (mean population stability index of the
+    features, less what chance adds), `drifted_features` (the share of features that alarm by the margins below) and `prediction_drift`
+    (the largest population stability index of a prediction, less what chance adds).
 
-    ks, mean_shift, linf   the margins
-    level                  the share of alarms that may be false, over all columns of a window
-    min_rows               with fewer values the distances are computed but not judged
-    source                 Model Monitor paper, section 4.2
+    numeric       the distances of numbers, any of ks, mean_shift, wasserstein, psi, jensen_shannon, hellinger, total_variation,
+                  cramers_v, chi_squared; each is described in mmon_ray.stats
+    categorical   those of categories, any of linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared
+    ks, mean_shift, wasserstein, linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared   the margins; about
+                  alike but for psi and chi_squared: a normal that moves by 0.25 standard deviations has ks 0.1, jensen_shannon 0.1,
+                  total_variation 0.1, hellinger 0.09, cramers_v 0.12, psi 0.06
+    level         the share of alarms that may be false, over all columns of a window
+    min_rows      with fewer values the distances are computed but not judged
+    source        Model Monitor paper, section 4.2
     """
 
+    numeric: tuple[str, ...] = ("ks", "mean_shift")
+    categorical: tuple[str, ...] = ("linf",)
     ks: float = 0.1
-    mean_shift: float = 0.1
+    mean_shift: float = 0.2
+    wasserstein: float = 0.1
     linf: float = 0.1
+    psi: float = 0.1
+    jensen_shannon: float = 0.1
+    hellinger: float = 0.1
+    total_variation: float = 0.1
+    cramers_v: float = 0.1
+    chi_squared: float = 0.0
     level: float = 0.05
     min_rows: int = 200
+
+    def __post_init__(self) -> None:
+        for field, known in (("numeric", NUMERIC), ("categorical", CATEGORICAL)):
+            for name in getattr(self, field):
+                if name not in known:
+                    raise InputError(f"{field} has '{name}'; expected some of {', '.join(known)}")
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Quantiles and moments of numbers, counts of categories."""
@@ -52,32 +107,50 @@ class Drift(Analysis, kind="drift"):
                 yield Need(Counts(), (column.name,))
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric | Histogram]:
-        """Distances and histograms; nothing without a baseline."""
+        """Distances and histograms of each column, and what they say about all of them; nothing without a baseline."""
         if base is None:
             return
+        measured: list[Metric] = []
+        stability: dict[str, Distance] = {}
         for column in schema.watched():
-            if column.numeric:
-                yield from self._numeric(column, now, base)
-            elif column.categorical:
-                yield from self._categorical(column, now, base)
+            p, q = _seen(column, now), _seen(column, base)
+            if p is None or q is None:
+                continue
+            known: Mapping[str, Callable[[Any, Any], Distance]] = NUMERIC if column.numeric else CATEGORICAL
+            few = min(_size(p), _size(q))
+            own = {name: known[name](p, q) for name in (self.numeric if column.numeric else self.categorical)}
+            measured += [self._metric(name, found, column, few) for name, found in own.items()]
+            if few >= self.min_rows:
+                stability[column.name] = own.get("psi") or known["psi"](p, q)
+            if picture := _picture(column, p, q):
+                yield picture
+        yield from measured
+        yield from self._together(schema, measured, {name: found for name, found in stability.items() if not found.reason})
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The margin of each distance that the baseline could be measured for."""
-        margins = {"ks": self.ks, "mean_shift": self.mean_shift, "linf": self.linf}
         for metric in metrics:
             # A small baseline is a reason not to judge today, not a reason never to judge.
-            if metric.status != "undefined":
-                margin = margins[metric.name]
+            if metric.status != "undefined" and metric.name not in AGGREGATES:
+                margin = float(getattr(self, metric.name))
                 lower = -margin if metric.name == "mean_shift" else -math.inf
                 yield Constraint(metric.name, metric.column, lower, margin, level=self.level)
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """How far the column has moved, in units a person knows."""
-        subject = f"`{metric.column}`"
-        if metric.name == "mean_shift":
-            return f"{subject} has moved: {metric.detail}; {constraint.upper:.3g} standard deviations are allowed"
-        if metric.name in ("ks", "linf"):
+        subject, allowed = f"`{metric.column}`", f"{constraint.upper:.3g}"
+        if metric.name in ("mean_shift", "wasserstein"):
+            return f"{subject} has moved: {metric.detail}; {allowed} standard deviations are allowed"
+        if metric.name in ("ks", "linf", "total_variation"):
             return f"{subject} is distributed differently: {metric.detail}; a difference of {100 * constraint.upper:.3g} % is allowed"
+        if metric.name in _TITLES:
+            return (
+                f"{subject} is distributed differently: {metric.detail} ({_TITLES[metric.name]} {metric.value:.3g}, {allowed} is allowed)"
+            )
+        if metric.name == "chi_squared":
+            return f"{subject} is distributed differently: {metric.detail}"
+        if metric.name in AGGREGATES:
+            return f"{metric.name} is {metric.value:.3g}, {allowed} is allowed: {metric.detail}"
         return compare(metric, constraint)
 
     @classmethod
@@ -94,78 +167,82 @@ class Drift(Analysis, kind="drift"):
                 "flag": rng.random(600) < 0.3,
             }
         )
+        schema = Schema.infer(table, prediction=("n", "flag"))
         for rows in (600, 40, 0):
-            yield cls(), Schema.infer(table), table.slice(0, rows)
+            yield cls(), schema, table.slice(0, rows)
+        yield cls(tuple(NUMERIC), tuple(CATEGORICAL)), schema, table
 
-    def _numeric(self, column: Column, now: Profile, base: Profile) -> Iterator[Metric | Histogram]:
-        p, q = now.get(Need(Quantiles(), (column.name,))), base.get(Need(Quantiles(), (column.name,)))
-        a, b = now.get(Need(Moments(), (column.name,))), base.get(Need(Moments(), (column.name,)))
-        assert isinstance(p, Quantiles) and isinstance(q, Quantiles) and isinstance(a, Moments) and isinstance(b, Moments)
-        if not p.n or not q.n:
-            yield from (_undefined(name, column, p.n) for name in ("ks", "mean_shift"))
-            return
-        gap = ks_gap(p, q)
-        words = f"{100 * gap.p:.3g} % of its values are at most {readable(gap.at)}, {100 * gap.q:.3g} % in the baseline"
-        test = KolmogorovSmirnov(gap.distance, p.n, q.n, p.rank_error + q.rank_error)
-        yield self._metric("ks", gap.distance, column, min(p.n, q.n), words, test)
-        yield self._mean_shift(column, a, b)
-        yield _bars(column.name, p, q)
+    def _metric(self, name: str, found: Distance, column: Column, few: int) -> Metric:
+        std = 0.0 if math.isnan(found.std) else found.std
+        if found.reason:
+            return Metric(name, math.nan, column.name, status=found.status, detail=found.reason)
+        if few < self.min_rows:
+            reason = f"{few} values; {self.min_rows} are needed to judge"
+            return Metric(name, found.value, column.name, std, status="insufficient", detail=reason)
+        words = found.words
+        if name == "chi_squared":
+            words += f" (chi-squared {found.value:.4g}, {found.chance:.4g} by chance)"
+        return Metric(name, found.value, column.name, std, detail=words, test=found.test)
 
-    def _categorical(self, column: Column, now: Profile, base: Profile) -> Iterator[Metric | Histogram]:
-        p, q = now.get(Need(Counts(), (column.name,))), base.get(Need(Counts(), (column.name,)))
-        assert isinstance(p, Counts) and isinstance(q, Counts)
-        test = frequencies(p, q)
-        if test is None:
-            yield _undefined("linf", column, p.total, _RARE if p.total and q.total else "")
-            return
-        value, before, after = _most_changed(p, q)
-        words = f"'{value}' is {100 * after:.3g} % of its values, {100 * before:.3g} % in the baseline"
-        yield self._metric("linf", linf(p, q), column, min(p.total, q.total), words, test)
-        yield _shares(column.name, p, q)
-
-    def _mean_shift(self, column: Column, now: Moments, base: Moments) -> Metric:
-        test = welch(now, base)
-        if test is None:
-            return Metric("mean_shift", math.nan, column.name, status="undefined", detail="the baseline is constant, or one value only")
-        words = f"its mean is {readable(now.mean)}, {readable(base.mean)} in the baseline ({test.shift:+.3g} standard deviations)"
-        return replace(self._metric("mean_shift", test.shift, column, min(now.n, base.n), words, test), std=test.std)
-
-    def _metric(self, name: str, value: float, column: Column, n: int, words: str, test: Test) -> Metric:
-        if n < self.min_rows:
-            return Metric(name, value, column.name, status="insufficient", detail=f"{n} values; {self.min_rows} are needed to judge")
-        return Metric(name, value, column.name, detail=words, test=test)
+    def _together(self, schema: Schema, measured: list[Metric], stability: Mapping[str, Distance]) -> Iterator[Metric]:
+        """What the columns say together: of the features, and of the predictions."""
+        role = {column.name: column.role for column in schema.watched()}
+        judged = [metric for metric in measured if metric.status == "ok" and role[metric.column] == "feature"]
+        features = list(dict.fromkeys(metric.column for metric in judged))
+        drifted = {violation.constraint.column for violation in check(judged, self.suggest(judged))}
+        names = ", ".join(f"`{name}`" for name in features if name in drifted)
+        lacking = f"no {{}} has {self.min_rows} values on both sides to be compared"
+        if features:
+            detail = f"{len(drifted)} of {len(features)}" + f": {names}" * bool(names)
+            yield Metric("drifted_features", len(drifted) / len(features), detail=detail)
+        elif "feature" in role.values():
+            yield Metric("drifted_features", math.nan, status="undefined", detail=lacking.format("feature"))
+        for name, kind in (("population_drift", "feature"), ("prediction_drift", "prediction")):
+            parts = {column: found for column, found in stability.items() if role[column] == kind}
+            if parts:
+                yield _mean(name, parts) if kind == "feature" else _largest(name, parts)
+            elif kind in role.values():
+                yield Metric(name, math.nan, status="undefined", detail=lacking.format(kind))
 
 
-def _undefined(name: str, column: Column, n: int, reason: str = "") -> Metric:
-    empty = f"{'the baseline' if n else 'the window'} has no {'numbers' if column.numeric else 'values'}"
-    return Metric(name, math.nan, column.name, status="undefined", detail=reason or empty)
+def _seen(column: Column, profile: Profile) -> _Numbers | Counts | None:
+    """The states of a column; None for those that have no distances."""
+    if column.numeric:
+        quantiles, moments = profile.get(Need(Quantiles(), (column.name,))), profile.get(Need(Moments(), (column.name,)))
+        assert isinstance(quantiles, Quantiles) and isinstance(moments, Moments)
+        return _Numbers(quantiles, moments)
+    if column.categorical:
+        counts = profile.get(Need(Counts(), (column.name,)))
+        assert isinstance(counts, Counts)
+        return counts
+    return None
 
 
-def _most_changed(p: Counts, q: Counts) -> tuple[str, float, float]:
-    changes = {v: (q.table.get(v, 0) / q.total, p.table.get(v, 0) / p.total) for v in [*p.table, *q.table]}
-    value = max(changes, key=lambda v: abs(changes[v][0] - changes[v][1]))
-    return str(value[0]), *changes[value]
+def _size(seen: _Numbers | Counts) -> int:
+    return seen.total if isinstance(seen, Counts) else seen.quantiles.n
 
 
-def _bars(name: str, p: Quantiles, q: Quantiles) -> Histogram:
-    """Equal bars over the middle 99 % of both sides; the outermost bars hold the tails."""
-    low = min(p.quantile(0.005), q.quantile(0.005))
-    high = max(p.quantile(0.995), q.quantile(0.995))
-    # One bar for a constant, and where the range itself is beyond all floats.
-    edges = np.linspace(low, high, BARS + 1) if 0 < high - low < math.inf else np.array([low, high])
-    labels = tuple(f"{readable(a)} to {readable(b)}" for a, b in pairwise(edges))
-    return Histogram(name, labels, _mass(q, edges), _mass(p, edges))
+def _net(found: Distance) -> float:
+    return found.value - found.chance
 
 
-def _mass(sketch: Quantiles, edges: np.ndarray) -> tuple[float, ...]:
-    return tuple(np.diff([0.0, *sketch.cdf(edges[1:-1], inclusive=False), 1.0]).tolist())
+def _mean(name: str, parts: Mapping[str, Distance]) -> Metric:
+    """The mean of all parts; its standard error is that of parts that all err together."""
+    worst = max(parts, key=lambda column: _net(parts[column]))
+    count = len(parts)
+    detail = f"the mean of {count} feature{'s' * (count > 1)}, most in `{worst}` ({max(0.0, _net(parts[worst])):.3g})"
+    return Metric(
+        name, max(0.0, sum(map(_net, parts.values())) / count), std=sum(found.std for found in parts.values()) / count, detail=detail
+    )
 
 
-def _shares(name: str, p: Counts, q: Counts) -> Histogram:
-    """The most frequent values of either side, the rest as one bar."""
-    share = {v: (q.table.get(v, 0) / q.total, p.table.get(v, 0) / p.total) for v in dict.fromkeys([*q.table, *p.table])}
-    top = sorted(share, key=lambda v: -max(share[v]))[: BARS - 1]
-    labels, base, now = [str(v[0]) for v in top], [share[v][0] for v in top], [share[v][1] for v in top]
-    if len(share) > len(top):
-        labels, base, now = [*labels, "others"], [*base, max(0.0, 1 - sum(base))], [*now, max(0.0, 1 - sum(now))]
-    return Histogram(name, tuple(labels), tuple(base), tuple(now))
+def _largest(name: str, parts: Mapping[str, Distance]) -> Metric:
+    worst = max(parts, key=lambda column: _net(parts[column]))
+    return Metric(name, max(0.0, _net(parts[worst])), std=parts[worst].std, detail=f"in `{worst}`, {parts[worst].words}")
+
+
+def _picture(column: Column, p: _Numbers | Counts, q: _Numbers | Counts) -> Histogram | None:
+    if isinstance(p, Counts) and isinstance(q, Counts):
+        return stats.category_bars(column.name, p, q)
+    assert isinstance(p, _Numbers) and isinstance(q, _Numbers)
+    return stats.number_bars(column.name, p.quantiles, q.quantiles)

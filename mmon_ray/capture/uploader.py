@@ -151,6 +151,7 @@ class Uploader:
         sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
         self._shippers: dict[str, Shipper] = {}
         self._hurry = threading.Event()
+        self._watching = threading.Lock()
         for root in ("", *read_roots()):
             self.watch(root)
         threading.Thread(target=self._run, name="mmon-uploader", daemon=True).start()
@@ -161,16 +162,11 @@ class Uploader:
     def watch(self, root: str) -> None:
         """Ship this spool too."""
         root = spool_root(root)
-        if root not in self._shippers:
-            self._shippers = {**self._shippers, root: Shipper(Spool(Path(root)))}
-            with suppress(OSError):  # whoever captures there says so again every half minute
-                write_roots(self._shippers)
-
-    def flush(self, timeout_s: float = 30.0) -> dict[str, int]:
-        """Ship what is sealed now; returns the counts so far and how many segments still wait."""
-        waiting = [segment.path for shipper in self._shippers.values() for segment in shipper.spool.sealed()]
-        _wait(lambda: self._hurried(tuple(str(path) for path in waiting if path.exists())), timeout_s)
-        return {**self.status(), "waiting": sum(path.exists() for path in waiting)}
+        with self._watching:  # the actor's calls run side by side
+            if root not in self._shippers:
+                self._shippers = {**self._shippers, root: Shipper(Spool(Path(root)))}
+                with suppress(OSError):  # whoever captures there says so again every half minute
+                    write_roots(self._shippers)
 
     def drain(self, endpoint: str, root: str, timeout_s: float) -> Left:
         """Have the writers seal and ship all that they have captured so far; returns what is left when the time is over."""

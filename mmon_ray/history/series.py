@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from mmon_ray.errors import StateError, StoreError
 from mmon_ray.history.rollup import Ledger, find_days, read_day, read_part
 from mmon_ray.keys import metrics_key, metrics_prefix
+from mmon_ray.past import Past
 from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.store import Store
 from mmon_ray.window import Window, now
 
-__all__ = ["METRICS", "ROWS", "SERIES", "Past", "Series", "past", "save_metrics", "series"]
+__all__ = ["METRICS", "ROWS", "SERIES", "Series", "past", "save_metrics", "series"]
 
 ROWS = "rows"  # the name of the row that each window has, whatever its analyses: how many rows it had, and its status
 ABSENT = "absent"  # the status of a constraint whose metric is not there
@@ -80,19 +81,6 @@ class Series(Ledger[pa.Table]):
 METRICS = Series()
 
 
-class Past(NamedTuple):
-    """What is remembered of an earlier window.
-
-    status     as of its report: `ok`, `violations`, `insufficient` or `error`
-    violated   (metric, column) of the constraints that were not met
-    """
-
-    window: Window
-    rows: int
-    status: str
-    violated: tuple[tuple[str, str], ...]
-
-
 def save_metrics(store: Store, report: Report, window: Window) -> None:
     """Write the rows of a window's report, over those of an earlier run of the same window."""
     store.put(metrics_key(report.monitor, window), METRICS.write(_table(report, window), ""))
@@ -128,14 +116,16 @@ def series(
     return table.sort_by([("start", "ascending"), ("end", "ascending")])
 
 
-def past(store: Store, monitor: str, windows: Iterable[Window]) -> list[Past]:
+def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False) -> list[Past]:
     """What is remembered of some windows, in their order: `past(store, "credit", window.before(5))` for an alarm on 3 of 5.
 
+    values   True brings the value of every metric too
     returns  nothing of those that were not analysed
     """
     asked = list(windows)
+    wanted = None if values else _TOLD
     with ThreadPoolExecutor(_THREADS) as pool:
-        tables = list(pool.map(lambda window: read_part(store, METRICS, metrics_key(monitor, window), _TOLD), asked))
+        tables = list(pool.map(lambda window: read_part(store, METRICS, metrics_key(monitor, window), wanted), asked))
     return [made for window, table in zip(asked, tables, strict=True) if (made := _remembered(window, table.to_pylist()))]
 
 
@@ -143,7 +133,8 @@ def _remembered(window: Window, rows: list[dict[str, Any]]) -> Past | None:
     head = next((row for row in rows if row["name"] == ROWS and not row["column"]), None)
     if head is None:
         return None
-    return Past(window, int(head["value"]), head["status"], tuple((row["name"], row["column"]) for row in rows if row["violated"]))
+    violated = tuple((row["name"], row["column"]) for row in rows if row["violated"])
+    return Past(window, int(head["value"]), head["status"], violated, {(row["name"], row["column"]): row["value"] for row in rows})
 
 
 def _table(report: Report, window: Window) -> pa.Table:

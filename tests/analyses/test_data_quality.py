@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.stats
 
 from mmon_ray.analyses import DataQuality
 from mmon_ray.codec import dumps, loads
@@ -202,7 +203,23 @@ def test_the_distance_of_categories_and_its_threshold() -> None:
     assert judge(later, quality=DataQuality(baseline_drift="off")).metric("baseline_drift", "work") is None
 
 
+def test_the_services_chi_squared_of_categories() -> None:
+    later = rows(work=pa.array((["private"] * 3 + ["state"] * 2 + ["self"]) * (N // 6) + ["self"] * (N % 6)))
+    quality = DataQuality(categorical_drift="chi_squared")
+    report, same = judge(later, quality=quality), judge(rows(), quality=quality)
+    counts = [N // 6 * 3, N // 6 * 2, N // 6 + N % 6]
+    expected = scipy.stats.chisquare(counts, [N / 2, N / 4, N / 4])
+    assert value(report, "chi_squared_p", "work") == pytest.approx(expected.pvalue, rel=1e-9)
+    assert value(same, "chi_squared_p", "work") == 1.0
+    assert report.metric("baseline_drift", "work") is None
+    (sentence,) = said(report)
+    assert sentence.startswith("`work` is distributed differently: chance alone would do this with probability ")
+    assert sentence.endswith(", 0.1 is required") and said(same) == []
+
+
 def test_a_wrong_method_is_refused() -> None:
+    with pytest.raises(InputError, match="categorical_drift is 'psi'; expected one of linf, chi_squared"):
+        DataQuality(categorical_drift="psi")
     with pytest.raises(InputError, match="baseline_drift is 'bare'; expected one of robust, simple, off"):
         DataQuality(baseline_drift="bare")
 

@@ -185,7 +185,7 @@ def test_the_uploader_of_a_node_answers_status_and_sets_metrics_without_a_replic
     recorder.close()
     node = ray.get_runtime_context().get_node_id()
     uploader = ensure_uploader(node, str(root))
-    assert ray.get(uploader.flush.remote(60.0))["waiting"] == 0
+    assert ray.get(uploader.drain.remote(endpoint, str(root), 60.0)).names == ()
     found = capture_status()
     assert found.nodes == 1 and found.silent == ()
     (counts,) = [one for one in found.counts if one.endpoint == endpoint]

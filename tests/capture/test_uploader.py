@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import zstandard
 
@@ -162,12 +164,20 @@ def test_an_uploader_that_starts_again_knows_its_spools(tmp_path, monkeypatch):
     assert again.status()["spools"] == Uploader().status()["spools"] == 2
 
 
-def test_the_actor_ships_by_itself_flushes_and_drains(spool, store, monkeypatch):
+def test_spools_that_are_named_at_once_are_all_watched(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMON_SPOOL", str(tmp_path / "default"))
+    uploader = Uploader()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: uploader.watch(str(tmp_path / f"other-{number}")), range(64)))
+    assert uploader.status()["spools"] == Uploader().status()["spools"] == 65
+
+
+def test_the_actor_ships_by_itself_and_drains(spool, store, monkeypatch):
     monkeypatch.setenv("MMON_SPOOL", str(spool.root))
     uploader = Uploader()
     assert uploader.drain("credit", "", 0.0).known is False
     write(spool, store.uri, b"1").close()
-    assert uploader.flush(20.0)["waiting"] == 0
+    assert uploader.drain("credit", "", 20.0) == (True, (), "")
     writer = write(spool, store.uri, b"2")
     left = uploader.drain("credit", "", 0.2)
     assert (left.known, left.names) == (True, (writer.path.stem,))

@@ -20,7 +20,7 @@ from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
-from mmon_ray.stats import ks_distance, linf, robust
+from mmon_ray.stats import service
 from mmon_ray.window import Window
 
 AGE_BUCKETS = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
@@ -222,8 +222,8 @@ def test_distances_of_sketches_read_as_json(ours, theirs, distance, less_chance)
         return sagemaker.read_statistics(doc)[1].get(Need(Quantiles(), ("age",)))
 
     p, q = read(ours), read(theirs)
-    assert ks_distance(p, q) == pytest.approx(distance)
-    assert robust(ks_distance(p, q), p.n, q.n) == pytest.approx(less_chance)
+    assert service.simple(p, q).value == pytest.approx(distance)
+    assert service.robust(p, q).value == pytest.approx(less_chance)
 
 
 def test_buckets_of_a_sketch_read_as_json():
@@ -247,8 +247,8 @@ def test_distances_of_categories_read_as_json():
         return sagemaker.read_statistics(doc)[1].get(Need(Counts(), ("colour",)))
 
     p, q = read(a=10, b=20, c=25, d=10, e=5), read(a=11, b=20, c=25, d=10, e=10)
-    assert linf(p, q) == pytest.approx(0.06015037593984962)
-    assert linf(read(a=1), read(b=1)) == 1.0
+    assert service.simple(p, q).value == pytest.approx(0.06015037593984962)
+    assert service.simple(read(a=1), read(b=1)).value == 1.0
 
 
 def test_types_are_those_of_the_schema_unless_the_data_contradict():
@@ -396,6 +396,19 @@ def test_one_column_is_overridden_in_either_place(place):
     assert enabled(CONSTRAINTS) - enabled(quiet) == {("baseline_drift", "age")}
 
 
+def test_the_chi_squared_method_is_read_and_written():
+    place = "monitoring_config__distribution_constraints__"
+    doc = changed(CONSTRAINTS, **{place + "categorical_drift_method": "ChiSquared", place + "categorical_comparison_threshold": 0.05})
+    learned = sagemaker.read_constraints(doc)
+    assert (learned.baseline_drift, learned.categorical_drift) == ("robust", "chi_squared")
+    assert sagemaker.read_constraints(CONSTRAINTS).categorical_drift == "linf"
+    drift = [constraint for constraint in learned.constraints if constraint.name in ("baseline_drift", "chi_squared_p")]
+    assert drift == [Constraint("baseline_drift", "age", upper=0.1), Constraint("chi_squared_p", "colour", lower=0.05)]
+    written = plain(sagemaker.write_constraints(SCHEMA, learned.constraints))
+    assert written["monitoring_config"] == doc["monitoring_config"]
+    assert sagemaker.read_constraints(written).constraints == learned.constraints
+
+
 def edited(*changes):
     table = {(c.name, c.column): c for c in OWN}
     for change in changes:
@@ -445,8 +458,8 @@ def test_what_is_no_constraints_file_is_refused(doc):
 
 def test_methods_that_we_do_not_have_are_refused():
     place = "monitoring_config__distribution_constraints__"
-    with pytest.raises(InputError, match="ChiSquared"):
-        sagemaker.read_constraints(changed(CONSTRAINTS, **{place + "categorical_drift_method": "ChiSquared"}))
+    with pytest.raises(InputError, match="categorical_drift_method is 'psi'; expected LInfinity or ChiSquared"):
+        sagemaker.read_constraints(changed(CONSTRAINTS, **{place + "categorical_drift_method": "psi"}))
     with pytest.raises(InputError, match="comparison_method is 'psi'"):
         sagemaker.read_constraints(changed(CONSTRAINTS, **{place + "comparison_method": "psi"}))
 
@@ -483,6 +496,7 @@ def test_no_violation_is_no_file():
         (Constraint("ks", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
         (Constraint("linf", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
         (Constraint("mean_shift", "age", -0.1, 0.1), -2.0, "age", "baseline_drift_check", "distance: 2.0 exceeds threshold: 0.1"),
+        (Constraint("chi_squared_p", "colour", lower=0.1), 0.01, "colour", "baseline_drift_check", "our sentence"),
         (OWN[0], 1.0, "Missing columns", "missing_column_check", "Number of columns in current dataset: 3"),
         (OWN[1], 2.0, "Extra columns", "extra_column_check", "Number of columns in current dataset: 3"),
         (Constraint("accuracy", upper=1.0), 0.2, "", "accuracy", "our sentence"),

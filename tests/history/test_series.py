@@ -118,6 +118,15 @@ def test_what_is_remembered_of_the_last_windows(store: Store) -> None:
     assert past(store, "credit", []) == []
 
 
+def test_the_values_of_the_last_windows_are_remembered_when_asked_for(store: Store) -> None:
+    put(store, 5)
+    found = past(store, "credit", hour(5).before(3), values=True)
+    assert [one.values["mean", "age"] for one in found] == [42.0, 43.0, 44.0]
+    assert math.isnan(found[0].values["mean", "city"])
+    assert [one.values["rows", ""] for one in found] == [102, 103, 104]
+    assert ("mean", "age") not in past(store, "credit", [hour(2)])[0].values
+
+
 def test_a_window_without_metrics_is_remembered(store: Store) -> None:
     save_metrics(store, Report("credit", hour(0), 0, insufficient="no rows"), hour(0))
     assert [(one.rows, one.status) for one in past(store, "credit", [hour(0)])] == [(0, "insufficient")]

@@ -15,8 +15,9 @@ from mmon_ray.states import Moments
 
 __all__ = ["Learned", "read_constraints", "write_constraints"]
 
-DRIFT = ("baseline_drift", "ks", "linf", "mean_shift")  # ours that the file knows as distribution constraints
+DRIFT = ("baseline_drift", "chi_squared_p", "ks", "linf", "mean_shift")  # ours that the file knows as distribution constraints
 _METHODS = {"simple": "simple", "linf_simple": "simple", "robust": "robust", "linf_robust": "robust"}
+_CATEGORICAL = {"linfinity": "linf", "chisquared": "chi_squared"}
 _THRESHOLD = 0.1
 _SWITCH = {True: "Enabled", False: "Disabled"}
 
@@ -25,13 +26,15 @@ class Learned(NamedTuple):
     """What a constraints file says.
 
     schema           the columns with their types and domains
-    constraints      ours, for the analysis DataQuality(baseline_drift=...)
+    constraints      ours, for the analysis DataQuality(baseline_drift=..., categorical_drift=...)
     baseline_drift   the value of that setting: `robust`, `simple`, or `off` when distributions are not compared
+    categorical_drift   the value of that one: `linf` or `chi_squared`
     """
 
     schema: Schema
     constraints: tuple[Constraint, ...]
     baseline_drift: str
+    categorical_drift: str
 
 
 def write_constraints(schema: Schema, constraints: Iterable[Constraint], profile: Profile | None = None) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def read_constraints(doc: Mapping[str, Any]) -> Learned:
     whole = [Constraint(name, upper=0.0, enabled=enabled) for name in ("missing_columns", "extra_columns")]
     distribution = config["distribution_constraints"]
     drift = _METHODS[distribution["comparison_method"].lower()] if distribution["perform_comparison"] == "Enabled" else "off"
-    return Learned(Schema(columns), (*whole, *parts), drift)
+    return Learned(Schema(columns), (*whole, *parts), drift, _CATEGORICAL[distribution["categorical_drift_method"].lower()])
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ def _config(constraints: Sequence[Constraint], columns: Sequence[Column]) -> dic
     numeric = {column.name for column in columns if column.numeric}
     drift = [constraint for constraint in constraints if constraint.name in DRIFT]
     distances = [constraint for constraint in drift if constraint.name != "mean_shift"]  # a shift is in standard deviations
-    threshold = _usual([c.upper for c in distances if c.column in numeric], _THRESHOLD)
+    threshold = _usual([_bound(c) for c in distances if c.column in numeric], _THRESHOLD)
     return {
         "evaluate_constraints": _SWITCH[not constraints or any(constraint.enabled for constraint in constraints)],
         "emit_metrics": "Enabled",
@@ -82,8 +85,8 @@ def _config(constraints: Sequence[Constraint], columns: Sequence[Column]) -> dic
             "perform_comparison": _SWITCH[any(constraint.enabled for constraint in drift)],
             "comparison_threshold": threshold,
             "comparison_method": "Robust",
-            "categorical_comparison_threshold": _usual([c.upper for c in distances if c.column not in numeric], threshold),
-            "categorical_drift_method": "LInfinity",
+            "categorical_comparison_threshold": _usual([_bound(c) for c in distances if c.column not in numeric], threshold),
+            "categorical_drift_method": "ChiSquared" if any(c.name == "chi_squared_p" for c in drift) else "LInfinity",
         },
     }
 
@@ -118,14 +121,19 @@ def _override(column: Column, own: Sequence[Constraint], config: Mapping[str, An
         place = {"type_match": "datatype_check_threshold", "domain_match": "domain_content_threshold"}.get(constraint.name)
         if place and constraint.lower != config[place]:
             override[place] = constraint.lower
-        if constraint.name in ("baseline_drift", "ks", "linf"):
+        if constraint.name in DRIFT and constraint.name != "mean_shift":
             place = "comparison_threshold" if column.numeric else "categorical_comparison_threshold"
-            if constraint.upper != usual[place]:
-                override.setdefault("distribution_constraints", {})[place] = constraint.upper
+            if _bound(constraint) != usual[place]:
+                override.setdefault("distribution_constraints", {})[place] = _bound(constraint)
     drift = [constraint.enabled for constraint in own if constraint.name in DRIFT]
     if drift and not any(drift) and usual["perform_comparison"] == "Enabled" and "evaluate_constraints" not in override:
         override.setdefault("distribution_constraints", {})["perform_comparison"] = "Disabled"
     return override
+
+
+def _bound(constraint: Constraint) -> float:
+    """The file's threshold: the largest distance, or the smallest p-value, allowed."""
+    return constraint.lower if constraint.name == "chi_squared_p" else constraint.upper
 
 
 def _usual(values: Sequence[float], default: float) -> float:
@@ -148,8 +156,8 @@ def _normal(config: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -
     merged = defaults | dict(usual) | dict(config) | {"distribution_constraints": distribution}
     if str(distribution["comparison_method"]).lower() not in _METHODS:
         raise InputError(f"comparison_method is '{distribution['comparison_method']}'; expected one of {', '.join(_METHODS)}")
-    if distribution["categorical_drift_method"] != "LInfinity":
-        raise InputError(f"categorical_drift_method '{distribution['categorical_drift_method']}' is not supported; write 'LInfinity'")
+    if str(distribution["categorical_drift_method"]).lower() not in _CATEGORICAL:
+        raise InputError(f"categorical_drift_method is '{distribution['categorical_drift_method']}'; expected LInfinity or ChiSquared")
     return merged
 
 
@@ -177,4 +185,7 @@ def _read_feature(feature: Mapping[str, Any], usual: Mapping[str, Any]) -> Itera
         if not column.numeric:
             threshold = distribution.get("categorical_comparison_threshold", threshold)
         compared = enabled and distribution["perform_comparison"] == "Enabled"
-        yield Constraint("baseline_drift", column.name, upper=float(threshold), enabled=compared)
+        if column.categorical and _CATEGORICAL[usual["distribution_constraints"]["categorical_drift_method"].lower()] == "chi_squared":
+            yield Constraint("chi_squared_p", column.name, lower=float(threshold), enabled=compared)
+        else:
+            yield Constraint("baseline_drift", column.name, upper=float(threshold), enabled=compared)

@@ -24,6 +24,7 @@ _CHECKS = {
     "ks": "baseline_drift_check",
     "linf": "baseline_drift_check",
     "mean_shift": "baseline_drift_check",
+    "chi_squared_p": "baseline_drift_check",
 }
 _NAMES = {check: name for name, check in reversed(_CHECKS.items())}
 
@@ -89,7 +90,7 @@ def _description(violation: Violation, report: Report, schema: Schema | None) ->
             f"Data type match requirement is not met. Expected data type: {kind}, Expected match: {_percent(constraint.lower)}. "
             f"Observed: Only {_percent(metric.value)} of data is {kind}."
         )
-    if _CHECKS.get(name) == "baseline_drift_check":
+    if _CHECKS.get(name) == "baseline_drift_check" and name != "chi_squared_p":
         return f"Baseline drift distance: {abs(metric.value)} exceeds threshold: {constraint.upper}"
     if name in _WHOLE and schema is not None:
         return _columns(name, report, schema)

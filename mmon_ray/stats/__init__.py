@@ -1,0 +1,44 @@
+"""Distances between distributions and the tests that judge them with a margin; pure functions of states.
+
+The question every test answers: how likely is what was seen, if the window came from a distribution within the margin
+of the baseline? So a small p-value means "really further away than allowed", at any number of rows.
+"""
+
+from __future__ import annotations
+
+from mmon_ray.stats import service
+from mmon_ray.stats.association import association
+from mmon_ray.stats.bars import category_bars, number_bars
+from mmon_ray.stats.bootstrap import interval, resample
+from mmon_ray.stats.distance import Distance
+from mmon_ray.stats.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
+from mmon_ray.stats.ks import KolmogorovSmirnov, ks
+from mmon_ray.stats.means import MeanShift, mean_shift
+from mmon_ray.stats.shares import Frequencies, Share, linf
+from mmon_ray.stats.transport import Triangle, total_variation, wasserstein
+
+__all__ = [
+    "Distance",
+    "Divergence",
+    "Frequencies",
+    "KolmogorovSmirnov",
+    "MeanShift",
+    "Share",
+    "Triangle",
+    "association",
+    "category_bars",
+    "chi_squared",
+    "cramers_v",
+    "hellinger",
+    "interval",
+    "jensen_shannon",
+    "ks",
+    "linf",
+    "mean_shift",
+    "number_bars",
+    "psi",
+    "resample",
+    "service",
+    "total_variation",
+    "wasserstein",
+]
