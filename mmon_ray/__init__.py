@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.history.query import query
     from mmon_ray.monitor import Baseline, Monitor
+    from mmon_ray.policy import Policy
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -41,6 +42,7 @@ _HOMES = {
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
+    "mmon_ray.policy": ("Policy",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -68,6 +70,7 @@ __all__ = [
     "Monitor",
     "MonitorError",
     "Need",
+    "Policy",
     "Profile",
     "Reference",
     "Report",

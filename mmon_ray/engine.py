@@ -23,9 +23,10 @@ from mmon_ray.errors import InputError
 from mmon_ray.formats import sagemaker
 from mmon_ray.history.judged import judged_by
 from mmon_ray.history.rollup import roll_up
-from mmon_ray.history.series import METRICS, save_metrics
+from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.past import Past
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema
 from mmon_ray.sink import deliver
@@ -94,7 +95,8 @@ def run(
             profile = profile.merge(folded)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         progress("comparing with the baseline")
-        report = monitor.evaluate(profile, judged_by(store, monitor, baseline, window, moment) if baseline else None, window)
+        judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
+        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window))
         save_report(store, report, window, _service_files(report, baseline, profile))
         save_metrics(store, report, window)
         record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
@@ -206,6 +208,12 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _remembered(store: Store, monitor: Monitor, window: Window) -> list[Past | None]:
+    before = window.before(monitor.recalls)
+    known = {one.window: one for one in past(store, monitor.name, before)}
+    return [known.get(one) for one in before]
 
 
 def _service_files(report: Report, baseline: Baseline | None, profile: Profile) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.errors import InputError
+from mmon_ray.past import Past
+from mmon_ray.policy import Policy
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check
 from mmon_ray.schema import Schema
@@ -54,6 +56,7 @@ class Monitor(Coded, kind="monitor"):
     deployment   which deployment of the endpoint; "" when there is only one
     imports      modules with the user's own analyses, states and sinks, imported before they are needed
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
+    policy       when a violation is an alarm: Policy(hits=3, windows=5)
     """
 
     name: str
@@ -63,6 +66,7 @@ class Monitor(Coded, kind="monitor"):
     sinks: tuple[Sink, ...] = ()
     imports: tuple[str, ...] = ()
     reference: Reference = field(default_factory=Training)
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -73,6 +77,11 @@ class Monitor(Coded, kind="monitor"):
                 importlib.import_module(module)
             except ImportError as error:
                 raise InputError(f"cannot import '{module}', which monitor '{self.name}' needs ({error}); is it installed here?") from None
+
+    @property
+    def recalls(self) -> int:
+        """How many earlier windows are remembered while a window is judged."""
+        return self.policy.recalls
 
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""
@@ -108,8 +117,13 @@ class Monitor(Coded, kind="monitor"):
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
         return Baseline(self.name, version, source or opened.name, schema, profile, tuple(self._suggest(schema, profile)))
 
-    def evaluate(self, profile: Profile, baseline: Baseline | None, window: Window | None = None) -> Report:
-        """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged."""
+    def evaluate(
+        self, profile: Profile, baseline: Baseline | None, window: Window | None = None, *, past: Sequence[Past | None] = ()
+    ) -> Report:
+        """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged.
+
+        past   what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
+        """
         report = Report(self.name, window, profile.rows)
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
@@ -139,7 +153,7 @@ class Monitor(Coded, kind="monitor"):
         return replace(
             report,
             metrics=tuple(metrics),
-            violations=violations,
+            violations=self.policy.decide(violations, past),
             errors=errors,
             constraints=baseline.constraints,
             histograms=tuple(histograms),

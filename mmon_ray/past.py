@@ -13,8 +13,8 @@ __all__ = ["Past"]
 class Past(NamedTuple):
     """What is remembered of one earlier window.
 
-    status     as of its report: `ok`, `violations`, `insufficient` or `error`
-    violated   (metric, column) of the constraints that were not met
+    status     as of its report: `ok`, `watch`, `alarm`, `insufficient` or `error`
+    violated   (metric, column) of the constraints that were not met, whether they alarmed or were watched
     values     (metric, column) -> value; NaN where it could not be computed, absent where it was not asked for
     """
 

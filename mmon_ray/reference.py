@@ -36,7 +36,7 @@ class Earlier(Reference, ABC):
 
     min_windows    how many of them must have rows; half of them when 0
     min_rows       how many rows they must have together
-    skip_alarmed   True leaves out windows that had violations. A fault then never becomes the norm, but neither does a change that is
+    skip_alarmed   True leaves out windows that alarmed. A fault then never becomes the norm, but neither does a change that is
                    here to stay: it alarms until so many windows are left out that the training data take over, and a new baseline is due.
                    False lets both fade into the reference: a change alarms for as long as most of the reference is older than it
     """

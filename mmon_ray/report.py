@@ -1,4 +1,4 @@
-"""What comes out: metrics, the constraints they must meet, and `check`, the only judge."""
+"""What comes out: metrics, the constraints they must meet, and `check`, which alone compares them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from mmon_ray.codec import Coded
 from mmon_ray.window import Window
 
-__all__ = ["Constraint", "Histogram", "Metric", "Report", "Test", "Violation", "check", "readable"]
+__all__ = ["ALARM", "WATCH", "Constraint", "Histogram", "Metric", "Report", "Test", "Violation", "check", "readable"]
 
 OK, INSUFFICIENT, UNDEFINED = "ok", "insufficient", "undefined"
+ALARM, WATCH = "alarm", "watch"
 
 
 class Test(Coded, ABC):
@@ -86,19 +87,21 @@ class Violation(Coded, kind="violation"):
 
     metric    None when the constraint's metric is absent
     p_value   the adjusted p-value, for metrics with a test; else NaN
+    band      `alarm`, or `watch`: it may be chance, and nobody is told yet; the monitor's Policy says which
     """
 
     constraint: Constraint
     metric: Metric | None
     message: str
     p_value: float = math.nan
+    band: str = ALARM
 
 
 @dataclass(frozen=True)
 class Report(Coded, kind="report"):
     """All that is known about one window of one monitor.
 
-    status      `ok`, `violations`, `insufficient` (too few rows to judge) or `error` (an analysis failed)
+    status      `ok`, `watch`, `alarm`, `insufficient` (too few rows to judge) or `error` (an analysis failed)
     baseline    the version of the baseline it was compared with; "" for none
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
@@ -119,12 +122,24 @@ class Report(Coded, kind="report"):
 
     @property
     def status(self) -> str:
-        """One word for the window; violations come before errors, since they are what was seen."""
-        if self.violations:
-            return "violations"
+        """One word for the window; alarms come before errors, since they are what was seen."""
+        if self.alarms:
+            return ALARM
         if self.errors:
             return "error"
+        if self.watched:
+            return WATCH
         return INSUFFICIENT if self.insufficient else OK
+
+    @property
+    def alarms(self) -> tuple[Violation, ...]:
+        """The violations that somebody is told of."""
+        return tuple(one for one in self.violations if one.band == ALARM)
+
+    @property
+    def watched(self) -> tuple[Violation, ...]:
+        """The violations that may be chance."""
+        return tuple(one for one in self.violations if one.band != ALARM)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
         """The metric of a name and column, or None."""

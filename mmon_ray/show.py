@@ -10,13 +10,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmon_ray.report import Constraint, Histogram, Metric, Report, Violation
+from mmon_ray.report import ALARM, Constraint, Histogram, Metric, Report, Violation
 
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_COLOURS = {"ok": "green", "violated": "bold red", "insufficient": "yellow", "undefined": "yellow"}
-_ORDER = {"violated": 0, "insufficient": 1, "undefined": 1, "ok": 2}
+_COLOURS = {"ok": "green", "watch": "bold yellow", "alarm": "bold red", "insufficient": "yellow", "undefined": "yellow"}
+_ORDER = {"alarm": 0, "watch": 1, "insufficient": 2, "undefined": 2, "ok": 3}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Row:
 
 
 def rows(report: Report) -> list[Row]:
-    """One row a feature, those with violations first, then in the order of the report."""
+    """One row a feature, those with alarms first, then what is to be watched, then in the order of the report."""
     found = {(metric.name, metric.column): metric for metric in report.metrics}
     broken = {(violation.constraint.name, violation.constraint.column): violation for violation in report.violations}
     pictures = {histogram.column: histogram for histogram in report.histograms}
@@ -40,13 +40,14 @@ def rows(report: Report) -> list[Row]:
         metric = found.get((constraint.name, constraint.column))
         if metric is None or not constraint.column or not constraint.enabled:
             continue
-        status = "violated" if (constraint.name, constraint.column) in broken else metric.status
+        violation = broken.get((constraint.name, constraint.column))
+        status = violation.band if violation else metric.status
         # A picture explains a distance, so a violated distance is shown before other violations.
-        rank = (_ORDER[status], _ORDER.get(metric.status, 2), -_closeness(metric, constraint))
+        rank = (_ORDER[status], _ORDER.get(metric.status, 3), -_closeness(metric, constraint))
         row = Row(constraint.column, status, metric, constraint, pictures.get(constraint.column))
         if constraint.column not in best or rank < best[constraint.column][0]:
             best[constraint.column] = (rank, row)
-    return sorted((row for _, row in best.values()), key=lambda row: _ORDER[row.status] > 0)
+    return sorted((row for _, row in best.values()), key=lambda row: min(_ORDER[row.status], 2))
 
 
 def bars(shares: Sequence[float]) -> str:
@@ -70,7 +71,7 @@ def render(report: Report) -> RenderableType:
     for kind, reason in report.errors.items():
         parts.append(Text(f"The analysis '{kind}' failed: {reason}", style="bold red"))
     if report.violations:
-        parts.append(_sentences(report.violations))
+        parts.append(_sentences(report.alarms + report.watched))
     return Group(*parts)
 
 
@@ -80,10 +81,12 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _title(report: Report) -> Text:
-    count = len(report.violations)
+    alarms = f"{len(report.alarms)} alarm{'s' * (len(report.alarms) != 1)}"
+    watched = f"{len(report.watched)} to watch"
     words = {
-        "ok": ("no violations", "bold green"),
-        "violations": (f"{count} violation{'s' * (count != 1)}", "bold red"),
+        "ok": ("no alarms", "bold green"),
+        "watch": (f"no alarms, {watched}", "bold yellow"),
+        "alarm": (f"{alarms}, {watched}" if report.watched else alarms, "bold red"),
         "insufficient": ("not enough data to judge", "bold yellow"),
         "error": ("an analysis failed", "bold red"),
     }[report.status]
@@ -93,7 +96,8 @@ def _title(report: Report) -> Text:
 def _sentences(violations: Iterable[Violation]) -> Table:
     lines = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)  # a grid, so that long sentences hang below their own start
     for violation in violations:
-        lines.add_row(Text("✗", "bold red"), Text(violation.message))
+        mark = Text("✗", "bold red") if violation.band == ALARM else Text("?", "bold yellow")
+        lines.add_row(mark, Text(violation.message))
     return lines
 
 

@@ -20,7 +20,7 @@ __all__ = ["Sink", "alarm", "deliver", "headline"]
 
 @dataclass(frozen=True)
 class Sink(Coded, ABC):
-    """Somebody who is told when a window has violations or errors.
+    """Somebody who is told when a window has alarms or errors.
 
     Instances are frozen dataclasses in `sinks/`, or in a user's own module that `Monitor.imports` names.
 
@@ -39,7 +39,7 @@ def deliver(report: Report, sinks: Iterable[Sink], timeout_s: float = 20.0) -> d
 
     returns  kind of sink -> why it failed; a second sink of a kind is `kind-2`. {} when everybody was told
     """
-    told = [sink for sink in sinks if sink.always or report.violations or report.errors]
+    told = [sink for sink in sinks if sink.always or report.alarms or report.errors]
     outcomes: dict[int, str] = {}
 
     def send(number: int, sink: Sink) -> None:
@@ -69,13 +69,14 @@ def deliver(report: Report, sinks: Iterable[Sink], timeout_s: float = 20.0) -> d
 
 
 def headline(report: Report) -> str:
-    """A report in one line: `monitor shop, 2026-11-22T10, 500 rows: 2 violations`."""
+    """A report in one line: `monitor shop, 2026-11-22T10, 500 rows: 2 alarms`."""
     found = [
         f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
-        for items, word in ((report.violations, "violation"), (report.errors, "error"))
+        for items, word in ((report.alarms, "alarm"), (report.errors, "error"))
         if items
     ]
-    result = " and ".join(found) or (f"not judged, {report.insufficient}" if report.insufficient else "no violations")
+    found += [f"{len(report.watched)} to watch"] if report.watched else []
+    result = " and ".join(found) or (f"not judged, {report.insufficient}" if report.insufficient else "no alarms")
     window = f", {report.window}" if report.window else ""
     return f"monitor {report.monitor}{window}, {report.rows} row{'' if report.rows == 1 else 's'}: {result}"
 
@@ -93,11 +94,13 @@ def alarm(report: Report) -> dict[str, Any]:
             "lower": _number(violation.constraint.lower),
             "upper": _number(violation.constraint.upper),
             "p_value": _number(violation.p_value),
+            "band": violation.band,
             "message": violation.message,
         }
-        for violation in report.violations
+        for violation in report.alarms + report.watched
     ]
-    sentences = [violation.message for violation in report.violations] + [f"{kind} failed: {why}" for kind, why in report.errors.items()]
+    sentences = [violation.message for violation in report.alarms] + [f"{kind} failed: {why}" for kind, why in report.errors.items()]
+    sentences += [f"to watch: {violation.message}" for violation in report.watched]
     return {
         "text": "\n".join([headline(report), *(f"- {sentence}" for sentence in sentences)]),
         "monitor": report.monitor,

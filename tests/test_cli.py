@@ -57,7 +57,7 @@ def learned(tmp_path: Path) -> Path:
 def test_a_good_hour_exits_0_and_a_bad_one_1(learned: Path) -> None:
     good = mmon(learned, "run", "credit")
     assert good.exit_code == 0, good.output
-    assert "no violations" in good.stdout
+    assert "no alarms" in good.stdout
     bad = people(900, 3)
     bad["age"] *= 12
     put_hour(learned, bad, HOUR + timedelta(hours=1))
@@ -72,7 +72,7 @@ def test_json_is_one_document_with_the_sentences(learned: Path) -> None:
     put_hour(learned, bad, HOUR + timedelta(hours=1))
     result = mmon(learned, "--json", "run", "credit", "--window", "2026-11-22T11")
     doc = json.loads(result.stdout)
-    assert (result.exit_code, doc["status"], doc["rows"]) == (1, "violations", 900)
+    assert (result.exit_code, doc["status"], doc["rows"]) == (1, "alarm", 900)
     assert any("'Geneva'" in sentence for sentence in doc["sentences"])
 
 

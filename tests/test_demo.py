@@ -40,7 +40,7 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
             assert process.wait(60) == 0
         finally:
             process.kill()
-    assert "no violations" in (tmp_path / "err").read_text()
+    assert "no alarms" in (tmp_path / "err").read_text()
     sentences = "\n".join(doc["sentences"])
     assert "`age` is missing in" in sentences
     assert "`hours_per_week` has moved: its mean is 2," in sentences
@@ -49,7 +49,7 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     assert columns == {"age", "hours_per_week", "workclass", "prediction", "prediction.probability"}
     folder = Path(doc["store"])
     runs = [json.loads(path.read_text()) for path in sorted((folder / "runs" / "income").glob("*.json"))]
-    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [("ok", 600, "ray"), ("violations", 600, "ray")]
+    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [("ok", 600, "ray"), ("alarm", 600, "ray")]
     again = mmon("--store", str(folder), "report", "income")
     assert again.returncode == 1
     assert "Gig-platform" in again.stdout

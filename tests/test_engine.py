@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import zstandard
 
+from mmon_ray.analyses import Drift
 from mmon_ray.catalog import Run, latest_baseline, load_monitor, load_report, newest_window, overview, save_baseline, save_monitor
 from mmon_ray.codec import dump, dumps, loads
 from mmon_ray.engine import fold, run
@@ -88,7 +89,7 @@ def test_a_good_hour_leaves_state_report_statistics_and_a_run_record(store: Stor
 
 def test_a_bad_hour_writes_violations_and_a_mended_one_removes_them(store: Store, monitor: Monitor) -> None:
     put(store, people(800, 2).assign(city="Geneva"))
-    assert run(monitor, WINDOW, store).status == "violations"
+    assert run(monitor, WINDOW, store).status == "alarm"
     doc = json.loads(store.get(report_key("credit", WINDOW, "constraint_violations.json")))
     checks = {(entry["feature_name"], entry["constraint_check_type"]) for entry in doc["violations"]}
     assert ("city", "categorical_values_check") in checks
@@ -146,6 +147,24 @@ def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monit
     assert "states/credit/2026/11/22/day.parquet" in versions(store)
 
 
+def test_what_may_be_chance_alarms_when_it_stays(store: Store) -> None:
+    monitor = Monitor("credit", analyses=(Drift(),))
+    save_baseline(store, monitor.fit(people(3000, 1)))
+    bands = []
+    for number in range(4):
+        moment = HOUR + number * timedelta(hours=1)
+        shifted = people(800, 12 + number)
+        if number:
+            shifted["age"] += 6.0  # of 18: 0.33 standard deviations where 0.2 are allowed
+        put(store, shifted, hour=moment)
+        report = run(monitor, Window.hour(moment), store, at=moment + timedelta(hours=2))
+        bands.append((report.status, {one.band for one in report.violations if one.constraint.name == "mean_shift"}))
+    assert bands == [("ok", set()), ("watch", {"watch"}), ("watch", {"watch"}), ("alarm", {"alarm"})]
+    # A window that is analysed again does not count itself.
+    again = run(monitor, Window.hour(HOUR + timedelta(hours=2)), store, at=HOUR + timedelta(hours=9))
+    assert again.status == "watch"
+
+
 def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:
     rolling = replace(monitor, reference=Rolling(2))
     save_monitor(store, rolling)
@@ -153,11 +172,11 @@ def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None
     for number, moment in enumerate(moments):
         put(store, people(600, number).assign(income=1_000.0 + 500 * np.random.default_rng(number).normal(size=600)), hour=moment)
     first, _, third = (run(load_monitor(store, "credit"), Window.hour(moment), store) for moment in moments)
-    assert first.status == "violations"
+    assert first.status == "alarm"
     assert first.reference.startswith("the training data, for the last 2 windows before have too few windows")
     assert (third.status, third.reference) == ("ok", "the last 2 windows before (1,200 rows of 2 windows)")
     assert load_report(store, "credit", Window.hour(moments[2])).reference == third.reference
-    assert [one.status for one in past(store, "credit", Window.hour(moments[2]).before(2))] == ["violations", "ok"]
+    assert [one.status for one in past(store, "credit", Window.hour(moments[2]).before(2))] == ["alarm", "ok"]
 
 
 def test_a_longer_window_is_the_merge_of_its_hours(store: Store, monitor: Monitor) -> None:

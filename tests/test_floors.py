@@ -18,7 +18,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "codec"),
-    ("schema", "window", "report", "past", "state", "stretch", "sink", "columns/", "rows"),
+    ("schema", "window", "report", "past", "policy", "state", "stretch", "sink", "columns/", "rows"),
     ("analysis", "reference", "states/", "stats/", "measures"),
     ("analyses/", "monitor"),
     # ------ above: I/O and Ray. below: pure ------
@@ -34,7 +34,23 @@ SIBLINGS = ("analyses/",)  # rooms whose files do not know each other
 FORBIDDEN = {"ray", "boto3", "botocore", "shap"}  # below the line
 # Within a floor the order is that of the plan: errors < codec, window < report, keys < store.
 ORDER = (
-    *("errors", "arrays", "codec", "window", "schema", "report", "past", "state", "stretch", "sink", "keys", "store", "profiles", "source"),
+    *(
+        "errors",
+        "arrays",
+        "codec",
+        "window",
+        "schema",
+        "report",
+        "past",
+        "policy",
+        "state",
+        "stretch",
+        "sink",
+        "keys",
+        "store",
+        "profiles",
+        "source",
+    ),
     *("instances", "records", "catalog"),
     *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
 )

@@ -130,7 +130,7 @@ def test_a_report_has_one_status_and_finds_its_metrics() -> None:
     assert Report("m", None, 5).status == "ok"
     assert Report("m", None, 5, insufficient="few rows").status == "insufficient"
     assert Report("m", None, 5, errors={"drift": "ValueError"}, insufficient="few rows").status == "error"
-    assert Report("m", None, 5, violations=(violation,), errors={"drift": "ValueError"}).status == "violations"
+    assert Report("m", None, 5, violations=(violation,), errors={"drift": "ValueError"}).status == "alarm"
     report = Report("m", None, 5, metrics=(Metric("ks", 0.1, "age"), Metric("rows", 5.0)))
     assert report.metric("ks", "age") == Metric("ks", 0.1, "age")
     assert report.metric("rows") == Metric("rows", 5.0)

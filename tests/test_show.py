@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -29,7 +30,7 @@ def a_report(**changes: object) -> Report:
 
 def test_the_violated_feature_comes_first_with_the_metric_that_is_violated() -> None:
     shown = rows(a_report())
-    assert [(row.feature, row.status, row.metric.name) for row in shown] == [("age", "violated", "completeness"), ("x", "ok", "ks")]
+    assert [(row.feature, row.status, row.metric.name) for row in shown] == [("age", "alarm", "completeness"), ("x", "ok", "ks")]
 
 
 def test_without_violations_the_metric_nearest_to_its_limit_is_shown() -> None:
@@ -42,14 +43,20 @@ def test_without_violations_the_metric_nearest_to_its_limit_is_shown() -> None:
 def test_it_prints_histograms_limits_and_sentences() -> None:
     printed = text(a_report())
     assert "2026-11-22T10 UTC" in printed
-    assert "1 violation" in printed
+    assert "1 alarm" in printed
     assert "██" in printed
     assert "≥ 1" in printed
     assert "`age` is missing in 50 % of 9 rows; the baseline allows 0 %" in printed
 
 
 def test_every_status_has_its_words() -> None:
-    assert "no violations" in text(a_report(violations=()))
+    assert "no alarms" in text(a_report(violations=()))
+    (alarm,) = a_report().violations
+    watched = replace(alarm, band="watch", message="it may be chance")
+    assert "9 rows  no alarms, 1 to watch" in text(a_report(violations=(watched,)))
+    both = text(a_report(violations=(watched, alarm)))
+    assert "9 rows  1 alarm, 1 to watch" in both
+    assert both.index("✗ `age` is missing") < both.index("? it may be chance")
     assert "not enough data to judge" in text(a_report(violations=(), insufficient="57 values; 200 are needed to judge"))
     failed = text(a_report(violations=(), errors={"drift": "ValueError: no"}))
     assert "an analysis failed" in failed

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -111,6 +111,18 @@ def test_only_what_needs_telling_is_told():
     assert deliver(ALARMING, []) == {}
 
 
+def test_what_may_be_chance_wakes_nobody():
+    usual, always = Remembering(), Remembering(always=True)
+    watched = Report("shop", WINDOW, 500, violations=(replace(KS, band="watch"),))
+    assert deliver(watched, [usual, always]) == {}
+    assert (usual.told, always.told) == ([], [watched])
+    assert headline(watched) == "monitor shop, 2026-11-22T10, 500 rows: 1 to watch"
+    mixed = replace(ALARMING, violations=(replace(KS, band="watch"), AGE), errors={})
+    assert headline(mixed) == "monitor shop, 2026-11-22T10, 500 rows: 1 alarm and 1 to watch"
+    assert alarm(mixed)["text"].splitlines()[1:] == [f"- {AGE.message}", f"- to watch: {KS.message}"]
+    assert [one["band"] for one in alarm(mixed)["violations"]] == ["alarm", "watch"]
+
+
 def test_a_sink_that_fails_is_noted_and_the_others_are_told():
     last = Remembering()
     errors = deliver(ALARMING, [Failing(), Failing(MonitorError("a sentence")), Failing(SystemExit(3)), last])
@@ -137,14 +149,14 @@ def test_sinks_that_hang_cost_one_timeout_together():
 
 
 def test_the_headline():
-    assert headline(ALARMING) == "monitor shop, 2026-11-22T10, 500 rows: 3 violations and 1 error"
-    assert headline(CALM) == "monitor shop, 2026-11-22T10, 500 rows: no violations"
-    assert headline(Report("shop", None, 1, violations=(AGE,))) == "monitor shop, 1 row: 1 violation"
+    assert headline(ALARMING) == "monitor shop, 2026-11-22T10, 500 rows: 3 alarms and 1 error"
+    assert headline(CALM) == "monitor shop, 2026-11-22T10, 500 rows: no alarms"
+    assert headline(Report("shop", None, 1, violations=(AGE,))) == "monitor shop, 1 row: 1 alarm"
     assert headline(Report("shop", WINDOW, 0, insufficient="the window has no rows")).endswith("0 rows: not judged, the window has no rows")
 
 
 def test_the_alarm_is_plain_json():
-    keys = ("metric", "column", "value", "lower", "upper", "p_value", "message")
+    keys = ("metric", "column", "value", "lower", "upper", "p_value", "band", "message")
     said = json.loads(json.dumps(alarm(ALARMING), allow_nan=False))
     assert said.pop("text").splitlines() == [
         headline(ALARMING),
@@ -156,14 +168,14 @@ def test_the_alarm_is_plain_json():
     assert said == {
         "monitor": "shop",
         "window": {"start": "2026-11-22T10:00:00Z", "end": "2026-11-22T11:00:00Z"},
-        "status": "violations",
+        "status": "alarm",
         "rows": 500,
         "baseline": "v1",
         "errors": {"drift": "it broke"},
         "violations": [
-            dict(zip(keys, ("completeness", "age", 0.61, 0.99, None, None, AGE.message), strict=True)),
-            dict(zip(keys, ("ks", "hours", None, None, 0.1, 0.001, KS.message), strict=True)),
-            dict(zip(keys, ("missing_columns", None, None, None, 0.0, None, GONE.message), strict=True)),
+            dict(zip(keys, ("completeness", "age", 0.61, 0.99, None, None, "alarm", AGE.message), strict=True)),
+            dict(zip(keys, ("ks", "hours", None, None, 0.1, 0.001, "alarm", KS.message), strict=True)),
+            dict(zip(keys, ("missing_columns", None, None, None, 0.0, None, "alarm", GONE.message), strict=True)),
         ],
     }
 
@@ -178,6 +190,11 @@ def test_the_log_has_a_line_for_each_violation(caplog):
         f"monitor shop: {KS.message}",
         f"monitor shop: {GONE.message}",
         "monitor shop: drift failed: it broke",
+    ]
+    caplog.clear()
+    deliver(Report("shop", WINDOW, 500, violations=(replace(KS, band="watch"),)), [Log(always=True)])
+    assert [(record.levelno, record.getMessage()) for record in caplog.records][1:] == [
+        (logging.INFO, f"monitor shop: to watch: {KS.message}")
     ]
     caplog.clear()
     deliver(CALM, [Log(always=True)])

@@ -1,6 +1,6 @@
 """`mmon`: the command line.
 
-Exit codes: 0 ran without violations, 1 violations, 2 error.
+Exit codes: 0 no alarms, 1 alarms, 2 error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(ctx: click.Context, uri: str, as_json: bool) -> None:
                        2. mmon baseline credit training.csv --label default
                        3. mmon run credit
 
-    Exit code: 0 no violations, 1 violations, 2 error.
+    Exit code: 0 no alarms, 1 alarms, 2 error.
     """
     ctx.obj = Context(uri, as_json)
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from mmon_ray.errors import MonitorError
 
-__all__ = ["ERROR", "VIOLATIONS", "Context", "Explained", "exit_for", "report_doc", "with_context"]
+__all__ = ["ALARMS", "ERROR", "Context", "Explained", "exit_for", "report_doc", "with_context"]
 
-VIOLATIONS, ERROR = 1, 2
+ALARMS, ERROR = 1, 2
 
 
 class Explained(click.Group):
@@ -67,12 +67,12 @@ def report_doc(report: Any) -> dict[str, Any]:
     from mmon_ray.codec import dump
 
     doc: dict[str, Any] = dump(report)
-    return {"status": report.status, "sentences": [violation.message for violation in report.violations], **doc}
+    return {"status": report.status, "sentences": [violation.message for violation in report.alarms + report.watched], **doc}
 
 
 def exit_for(report: Any) -> None:
     """Ends the process with the exit code of a report, unless that is 0."""
     if report.status == "error":
         sys.exit(ERROR)
-    if report.violations:
-        sys.exit(VIOLATIONS)
+    if report.alarms:
+        sys.exit(ALARMS)

@@ -9,6 +9,7 @@ from mmon_ray.history.series import past
 from mmon_ray.history.states import stretches
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.reference import Earlier
+from mmon_ray.report import ALARM
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
@@ -28,7 +29,7 @@ def judged_by(store: Store, monitor: Monitor, baseline: Baseline, window: Window
     if not asked or not isinstance(reference, Earlier):
         return baseline
     if reference.skip_alarmed:
-        alarmed = {one.window for one in past(store, monitor.name, asked) if one.violated}
+        alarmed = {one.window for one in past(store, monitor.name, asked) if one.status == ALARM}
         asked = [one for one in asked if one not in alarmed]
     zero = monitor.zero(baseline.schema)
     found = (stretch.profile(zero.needs) for stretch in stretches(store, monitor.name, asked, at))

@@ -34,7 +34,7 @@ SERIES = pa.schema(
         "value": pa.float64(),
         "std": pa.float64(),
         "status": pa.string(),
-        "violated": pa.bool_(),
+        "band": pa.string(),
         "p_value": pa.float64(),
         "lower": pa.float64(),
         "upper": pa.float64(),
@@ -42,7 +42,7 @@ SERIES = pa.schema(
     }
 )
 _HEAD = b"mmon.made_of"
-_TOLD = pc.field("violated") | (pc.field("name") == ROWS)
+_TOLD = (pc.field("band") != "") | (pc.field("name") == ROWS)
 _THREADS = 8
 
 
@@ -99,8 +99,9 @@ def series(
     """The metrics of the windows that start from `start` on and before `end`, in the order of their starts; `SERIES` says the columns.
 
     Every window has a row called `rows` (value: its rows, status: its report's). A metric that a constraint bounds has its `lower` and
-    `upper` (else they are infinite) and whether it was `violated`, then with the adjusted `p_value` and the `message`; a violated
-    constraint whose metric is absent has a row of status `absent`. Windows of other lengths, if there are, are among them: `end` tells.
+    `upper` (else they are infinite) and its `band`, `watch` or `alarm`, when it was violated, then with the adjusted `p_value` and the
+    `message`; a violated constraint whose metric is absent has a row of status `absent`. Windows of other lengths, if there are, are
+    among them: `end` tells.
 
     names, columns   only these metrics, only of these columns (`""`: of the whole window); all when None
     at               the present moment, now when None: days that are over are read from their roll-ups, made where absent or stale
@@ -133,7 +134,7 @@ def _remembered(window: Window, rows: list[dict[str, Any]]) -> Past | None:
     head = next((row for row in rows if row["name"] == ROWS and not row["column"]), None)
     if head is None:
         return None
-    violated = tuple((row["name"], row["column"]) for row in rows if row["violated"])
+    violated = tuple((row["name"], row["column"]) for row in rows if row["band"])
     return Past(window, int(head["value"]), head["status"], violated, {(row["name"], row["column"]): row["value"] for row in rows})
 
 
@@ -155,7 +156,7 @@ def _row(metric: Metric, bound: Constraint | None, violation: Violation | None) 
         "value": metric.value,
         "std": metric.std,
         "status": metric.status,
-        "violated": violation is not None,
+        "band": violation.band if violation else "",
         "p_value": violation.p_value if violation else math.nan,
         "lower": bound.lower if bound else -math.inf,
         "upper": bound.upper if bound else math.inf,

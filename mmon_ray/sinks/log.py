@@ -13,7 +13,7 @@ __all__ = ["Log"]
 
 @dataclass(frozen=True)
 class Log(Sink, kind="log"):
-    """Writes violations and errors to Python's log as warnings; a window where all is well is an info.
+    """Writes alarms and errors to Python's log as warnings; what is to be watched, and that all is well, as infos.
 
     logger   the name of the logger
     """
@@ -23,8 +23,10 @@ class Log(Sink, kind="log"):
     def send(self, report: Report) -> None:
         """Log the report."""
         log = logging.getLogger(self.logger)
-        log.log(logging.WARNING if report.violations or report.errors else logging.INFO, "%s", headline(report))
-        for violation in report.violations:
+        log.log(logging.WARNING if report.alarms or report.errors else logging.INFO, "%s", headline(report))
+        for violation in report.alarms:
             log.warning("monitor %s: %s", report.monitor, violation.message)
+        for violation in report.watched:
+            log.info("monitor %s: to watch: %s", report.monitor, violation.message)
         for kind, error in report.errors.items():
             log.warning("monitor %s: %s failed: %s", report.monitor, kind, error)

@@ -54,20 +54,20 @@ def test_every_metric_of_every_window_is_a_row(store: Store) -> None:
     assert table.schema == SERIES
     assert len(rows(table, "rows")) == 30
     assert rows(table, "rows")["value"].tolist() == [100 + number for number in range(30)]
-    assert rows(table, "rows")["status"].tolist() == ["violations" if number % 7 == 3 else "ok" for number in range(30)]
+    assert rows(table, "rows")["status"].tolist() == ["alarm" if number % 7 == 3 else "ok" for number in range(30)]
     mean = rows(table, "mean", "age")
     assert mean["start"].tolist() == [hour(number).start for number in range(30)]
     assert mean["end"].tolist() == [hour(number).end for number in range(30)]
     assert (mean["value"].tolist(), set(mean["std"])) == ([40 + number for number in range(30)], {0.5})
     assert set(mean["lower"]) == {-math.inf}  # its constraint is switched off
     ks = rows(table, "ks", "age")
-    assert ks["violated"].tolist() == [number % 7 == 3 for number in range(30)]
+    assert ks["band"].tolist() == ["alarm" if number % 7 == 3 else "" for number in range(30)]
     assert (set(ks["lower"]), set(ks["upper"])) == ({-math.inf}, {0.1})
-    bad = ks[ks["violated"]]
+    bad = ks[ks["band"] == "alarm"]
     assert (set(bad["p_value"]), set(bad["message"])) == ({0.01}, {"`age` is far away"})
-    assert ks[~ks["violated"]]["p_value"].isna().all()
+    assert ks[ks["band"] == ""]["p_value"].isna().all()
     absent = rows(table, "gone", "city")
-    assert len(absent) == 4 and absent["violated"].all() and absent["value"].isna().all() and set(absent["status"]) == {"absent"}
+    assert len(absent) == 4 and (absent["band"] == "alarm").all() and absent["value"].isna().all() and set(absent["status"]) == {"absent"}
 
 
 def test_a_part_of_it_is_that_part(store: Store) -> None:
@@ -90,7 +90,7 @@ def test_a_run_again_replaces_its_rows_and_only_its_day(store: Store) -> None:
     save_metrics(store, report(50, hour(3)), hour(3))
     ks = rows(series(store, "credit", FIRST, FIRST + 30 * HOUR, at=AT), "ks", "age")
     assert ks["value"].tolist() == [number / 100 if number != 3 else 0.5 for number in range(30)]
-    assert not ks["violated"][3]
+    assert ks["band"][3] == ""
     after = {entry.key: entry.version for entry in store.list("metrics/")}
     assert {key for key in after if after[key] != before[key]} == {metrics_key("credit", hour(3)), "metrics/credit/2026/11/21/day.parquet"}
 
@@ -112,7 +112,7 @@ def test_what_is_remembered_of_the_last_windows(store: Store) -> None:
     assert [one.rows for one in last] == [125, 126, 127, 128, 129]
     assert [one.status for one in last] == ["ok"] * 5
     (bad,) = past(store, "credit", [hour(24)])
-    assert (bad.status, bad.violated) == ("violations", (("ks", "age"), ("gone", "city")))
+    assert (bad.status, bad.violated) == ("alarm", (("ks", "age"), ("gone", "city")))
     assert past(store, "credit", hour(0).before(3)) == []
     assert [one.window for one in past(store, "credit", hour(2).before(4))] == [hour(0), hour(1)]
     assert past(store, "credit", []) == []
