@@ -68,7 +68,8 @@ class Constraint(Coded, kind="constraint"):
     """A bound on a metric: `lower - slack * std <= value <= upper + slack * std`.
 
     level     for metrics with a test: the bounds are the margin, and the violation needs a p-value below `level`,
-              adjusted for the number of tested metrics (Benjamini-Hochberg), so at most this share of the alarms is false
+              adjusted for the number of tested metrics (Benjamini-Hochberg), so at most this share of the violations is false;
+              1: the bare bound, whatever chance does
     enabled   False switches the check off
     """
 
@@ -190,10 +191,14 @@ def _subject(constraint: Constraint) -> str:
 def _violated(metric: Metric, constraint: Constraint, p: float) -> bool:
     if not _judged(metric):
         return False
-    if metric.test is not None:
+    if _tested(metric, constraint):
         return p < constraint.level
-    slack = constraint.slack * metric.std
+    slack = constraint.slack * metric.std if metric.test is None else 0.0
     return not constraint.lower - slack <= metric.value <= constraint.upper + slack
+
+
+def _tested(metric: Metric, constraint: Constraint) -> bool:
+    return metric.test is not None and constraint.level < 1 and _judged(metric)
 
 
 def _judged(metric: Metric) -> bool:
@@ -203,7 +208,7 @@ def _judged(metric: Metric) -> bool:
 def _adjusted(active: Sequence[tuple[Constraint, Metric | None]]) -> list[float]:
     """For each pair its adjusted p-value, NaN where nothing is tested."""
     p_values = [
-        metric.test.p_value(constraint.lower, constraint.upper) if metric and metric.test and _judged(metric) else math.nan
+        metric.test.p_value(constraint.lower, constraint.upper) if metric and metric.test and _tested(metric, constraint) else math.nan
         for constraint, metric in active
     ]
     tested = [place for place, p in enumerate(p_values) if not math.isnan(p)]

@@ -87,11 +87,13 @@ class DataQuality(Analysis, kind="data_quality"):
                 continue
             types = now.get(Need(Types(), (column.name,)))
             assert isinstance(types, Types)
-            m = base.rows if base is not None else now.rows
-            yield _share("completeness", types.present, now.rows, m, column, "missing in", f"of {now.rows} rows")
-            yield _share("type_match", _matching(types, column), types.present, m, column, f"not {column.type} in", "of its values")
+            before = (base or now).get(Need(Types(), (column.name,)))
+            assert isinstance(before, Types)
+            rows, known = (base or now).rows, before.present
+            yield _share("completeness", types.present, now.rows, rows, column, "missing in", f"of {now.rows} rows")
+            yield _share("type_match", _matching(types, column), types.present, known, column, f"not {column.type} in", "of its values")
             if column.domain:
-                yield self._domain_match(column, now, m)
+                yield self._domain_match(column, now, base or now)
             yield from _described(column, now)
             if base is not None and self.baseline_drift != "off":
                 yield self._drift(column, now, base)
@@ -158,16 +160,17 @@ class DataQuality(Analysis, kind="data_quality"):
             return ()
         return tuple(sorted(values))
 
-    def _domain_match(self, column: Column, now: Profile, m: int) -> Metric:
-        counts = now.get(Need(Counts(), (column.name,)))
-        assert isinstance(counts, Counts)
+    def _domain_match(self, column: Column, now: Profile, base: Profile) -> Metric:
+        counts, before = (profile.get(Need(Counts(), (column.name,))) for profile in (now, base))
+        assert isinstance(counts, Counts) and isinstance(before, Counts)
         allowed = set(column.domain)
         known = sum(count for value, count in counts.table.items() if value[0] in allowed)
         strange = sorted((value for value in counts.table.items() if value[0][0] not in allowed), key=lambda item: -item[1])
         names = ", ".join(f"'{value[0]}'" for value, _ in strange[:3]) + (" ..." if len(strange) > 3 else "")
         # Values that the capped counts have let go may have been known ones: they count as known.
         known += counts.total - sum(counts.table.values())
-        return _share("domain_match", known, counts.total, m, column, "values not seen before in", f"of its rows: {names}")
+        once = sum(count == 1 for count in before.table.values())
+        return _share("domain_match", known, counts.total, before.total, column, "values not seen before in", f"of its rows: {names}", once)
 
     def _drift(self, column: Column, now: Profile, base: Profile) -> Metric:
         need = Need(Quantiles() if column.numeric else Counts(), (column.name,))
@@ -210,13 +213,14 @@ def _answer(name: str) -> bool:
     return name == PREDICTION or name.startswith(PREDICTION + ".")
 
 
-def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str) -> Metric:
+def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0) -> Metric:
     """The share part / whole, with its test and with words before and after the share that is lacking."""
     if not whole:
         return Metric(name, math.nan, column.name, status="undefined", detail=_EMPTY if name == "completeness" else "no values")
     value = part / whole
     std = math.sqrt(value * (1 - value) / whole)
-    return Metric(name, value, column.name, std, detail=f"{before} {100 * (1 - value):.3g} % {after}", test=Share(value, whole, max(m, 1)))
+    test = Share(value, whole, max(m, 1), unseen)
+    return Metric(name, value, column.name, std, detail=f"{before} {100 * (1 - value):.3g} % {after}", test=test)
 
 
 def _matching(types: Types, column: Column) -> int:

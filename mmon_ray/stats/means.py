@@ -28,7 +28,8 @@ def mean_shift(now: Moments, base: Moments) -> Distance:
         return nothing(now.n, base.n, "numbers")
     if now.n < 2 or not base.m2 > 0 or base.n < 2:
         return undefined("the window has one number only" if now.n < 2 else "the baseline is constant, or one value only")
-    if not 0 < base.std < math.inf or not now.std < math.inf:
+    shift = (now.mean - base.mean) / base.std if base.std else math.inf
+    if not 0 < base.std < math.inf or not now.std < math.inf or math.isinf(shift):
         return undefined("its numbers are too large or too small for their squares")
     # Squared standard errors of the means, in units of the baseline's standard deviation: so no square vanishes or overflows.
     ratio = min(now.std / base.std, _LARGE) ** 2
@@ -36,7 +37,7 @@ def mean_shift(now: Moments, base: Moments) -> Distance:
     welch = (math.sqrt(v + w), (v + w) ** 2 / (v * v / (now.n - 1) + w * w / (base.n - 1)))
     df = now.n + base.n - 2
     student = (math.sqrt((now.n * ratio + base.n) / df * (1 / now.n + 1 / base.n)), float(df))
-    test = MeanShift((now.mean - base.mean) / base.std, base.n, student, welch)
+    test = MeanShift(shift, base.n, student, welch)
     words = f"its mean is {readable(now.mean)}, {readable(base.mean)} in the baseline ({test.shift:+.3g} standard deviations)"
     return Distance(test.shift, max(student[0], welch[0]), 0.0, 0.0, test, words)
 

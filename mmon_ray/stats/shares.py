@@ -102,24 +102,26 @@ class Frequencies(Test, kind="frequency_test"):
 class Share(Test, kind="share_test"):
     """The test that a share of n rows is not below a bound that was itself measured on m rows.
 
-    A bound of 1 allows no exception: one is proof. Otherwise Fisher's exact test of the exceptions among n and among m rows: its level is
-    kept also where exceptions are rare, at every level.
+    Fisher's exact test of the exceptions among n and among m rows: its level is kept also where exceptions are rare, at every level. So m
+    rows without an exception do not prove that there are none: one in as many rows is no surprise. A constraint of level 1 has no mercy.
 
     value    the share of the n rows
-    source   Fisher 1935; the bound as a count of m is rounded up to whole exceptions
+    unseen   how many exceptions the m rows would have had if the bound had not been learned from themselves: for known values, those that
+             occurred once (each would have been new; the Good-Turing estimate of what was not seen yet)
+    source   Fisher 1935; Good 1953; the bound as a count of m is rounded up to whole exceptions
     """
 
     value: float
     n: int
     m: int
+    unseen: int = 0
 
     def p_value(self, lower: float, upper: float) -> float:
         """The p-value of "the true share is at least `lower`"."""
         if self.value >= lower:
             return 1.0
-        if lower >= 1:
-            return 0.0
-        exceptions, allowed = round((1 - self.value) * self.n), math.ceil((1 - max(lower, 0.0)) * self.m - 1e-6)
+        exceptions = round((1 - self.value) * self.n)
+        allowed = max(self.unseen, math.ceil((1 - min(max(lower, 0.0), 1.0)) * self.m - 1e-6))
         return hypergeometric_tail(exceptions, self.n, exceptions + allowed, self.n + self.m)
 
 

@@ -160,7 +160,16 @@ def test_a_value_that_is_ahead_in_precision_alone_is_kept() -> None:
 
 def test_a_share_is_tested_against_its_bound() -> None:
     assert Share(0.9, 1000, 1000).p_value(0.9, math.inf) == 1.0
-    assert Share(0.999, 1000, 10).p_value(1.0, math.inf) == 0.0  # the bound allows no exception, and there is one
+    assert Share(0.0, 1, 10).p_value(0.0, math.inf) == 1.0
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 20), st.data())
+def test_rows_without_an_exception_do_not_prove_that_there_are_none(n: int, m: int, unseen: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, n))
+    expected = scipy.stats.hypergeom.sf(k - 1, n + m, min(k + unseen, n + m), n)
+    assert Share(1 - k / n, n, m, unseen).p_value(1.0, math.inf) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    if k / n > unseen / m:  # the same bound, said by the baseline
+        assert Share(1 - k / n, n, m).p_value(1 - unseen / m, math.inf) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.data())
@@ -183,6 +192,5 @@ def test_a_share_at_its_bound_alarms_at_most_at_the_level(share: float) -> None:
     rng = np.random.default_rng(5)
     n, m = 500, 2000
     found = [Share(rng.binomial(n, share) / n, n, m).p_value(rng.binomial(m, share) / m, math.inf) for _ in range(RUNS)]
-    judged = [p for p in found if p > 0]  # a baseline without exceptions is a rule, not a measurement
-    assert sum(p < LEVEL for p in judged) <= ALLOWED
-    assert sum(p < 0.001 for p in judged) <= scipy.stats.binom.ppf(0.999, RUNS, 0.001)
+    assert sum(p < LEVEL for p in found) <= ALLOWED
+    assert sum(p < 0.001 for p in found) <= scipy.stats.binom.ppf(0.999, RUNS, 0.001)
