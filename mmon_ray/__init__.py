@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmon_ray.analyses import DataQuality, Drift
     from mmon_ray.analysis import Analysis
+    from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mmon_ray.analyses": ("DataQuality", "Drift"),
     "mmon_ray.analysis": ("Analysis",),
+    "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
@@ -86,12 +88,14 @@ __all__ = [
     "Violation",
     "Webhook",
     "Window",
+    "calibrate",
     "capture",
     "capture_batch",
     "check",
     "drain",
     "fold",
     "open_store",
+    "power",
     "query",
     "run",
 ]

@@ -112,10 +112,17 @@ class Monitor(Coded, kind="monitor"):
         profile = resolve("mmon_ray.engine:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
+        return self.learn(schema, profile, source=source or opened.name, created=created)
+
+    def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
+        """The baseline of rows that were folded already: what `fit` makes of them.
+
+        schema, profile   the columns with their roles, and the states that `zero(schema)` asks for
+        """
         for analysis in self.analyses:
             schema = analysis.learn(schema, profile)
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
-        return Baseline(self.name, version, source or opened.name, schema, profile, tuple(self._suggest(schema, profile)))
+        return Baseline(self.name, version, source, schema, profile, tuple(self._suggest(schema, profile)))
 
     def evaluate(
         self, profile: Profile, baseline: Baseline | None, window: Window | None = None, *, past: Sequence[Past | None] = ()

@@ -52,18 +52,19 @@ class Policy(Coded, kind="policy"):
 
     def bound(self, level: float) -> float:
         """The largest share of windows with a false alarm, for constraints of a level; see above for what it rests on."""
-        again = sum(
-            math.comb(self.recalls, count) * level**count * (1 - level) ** (self.recalls - count)
-            for count in range(self.hits - 1, self.recalls + 1)
-        )
-        return min(1.0, level * again + min(level, self.at_once))
+        return min(1.0, level * self.again(level) + min(level, self.at_once))
+
+    def again(self, share: float) -> float:
+        """How likely a constraint was violated often enough before for the next time to alarm, if it is in this share of windows."""
+        n = self.recalls
+        return sum(math.comb(n, count) * share**count * (1 - share) ** (n - count) for count in range(self.hits - 1, n + 1))
 
     def certain(self, violation: Violation) -> bool:
         """Whether chance cannot be the reason of a violation."""
         metric = violation.metric
-        if metric is None or metric.test is None:
-            return metric is None or metric.std == 0
-        return violation.p_value < self.at_once
+        if metric is None or violation.constraint.level >= 1:
+            return True
+        return metric.std == 0 if metric.test is None else violation.p_value < self.at_once
 
     def _band(self, violation: Violation, recent: Sequence[Sequence[tuple[str, str]]]) -> str:
         key = (violation.constraint.name, violation.constraint.column)

@@ -182,3 +182,29 @@ def test_help_is_quick_and_names_the_commands() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in ("demo", "baseline", "run", "report", "list", "doctor"))
+
+
+def test_calibrate_says_what_the_settings_cost_and_see(learned: Path, tmp_path: Path) -> None:
+    assert mmon(learned, "run", "credit").exit_code == 0
+    result = mmon(learned, "calibrate", "credit", str(tmp_path / "training.csv"), "--windows", "60", "--feature", "age")
+    assert result.exit_code == 0, result.output
+    assert "60 windows of 900 rows of" in result.stdout  # as many as the window that ran
+    assert "the budget is 1 a month: it holds" in result.stdout
+    assert "in `age` is seen within 2 h with probability 0.95" in result.stdout
+    doc = json.loads(mmon(learned, "--json", "calibrate", "credit", "--rows", "300", "--windows", "20", "--no-power").stdout)
+    assert (doc["rows"], doc["replayed"], doc["holds"], doc["seen"]) == (300, 20, True, [])
+    absent = mmon(learned, "calibrate", "nobody")
+    assert (absent.exit_code, "no monitor 'nobody'" in absent.stderr) == (2, True)
+
+
+def test_a_proposal_is_applied(learned: Path) -> None:
+    (checks,) = (learned / "baselines" / "credit").glob("*/checks.json")
+    doc = json.loads(checks.read_text())
+    for constraint in doc["constraints"]:
+        constraint["level"] = 0.3
+    checks.write_text(json.dumps(doc))
+    result = mmon(learned, "calibrate", "credit", "--windows", "30", "--rows", "500", "--no-power", "--apply")
+    assert "does not hold" in result.stdout and "the proposal is in force" in result.stdout
+    assert all(one["level"] < 0.1 for one in json.loads(checks.read_text())["constraints"])
+    again = mmon(learned, "calibrate", "credit", "--windows", "30", "--rows", "500", "--no-power")
+    assert "it holds" in again.stdout

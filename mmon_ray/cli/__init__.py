@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import history, overview, traffic, watch
+from mmon_ray.cli import calibrate, history, overview, traffic, watch
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]
@@ -45,6 +45,7 @@ for _command in (
     watch.baseline,
     watch.run,
     watch.report,
+    calibrate.calibrate,
     traffic.capture_group,
     traffic.status,
     history.query,
