@@ -12,12 +12,12 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmon_ray.calibration.changes import probability_of_alarm
 
 from mmon_ray import Constraint, Drift, InputError, Metric, Monitor, Policy, calibrate, fold, power
 from mmon_ray.analyses import DataQuality
 from mmon_ray.analysis import Analysis
 from mmon_ray.calibration import Likeness, Rows
+from mmon_ray.calibration.changes import probability_of_alarm
 from mmon_ray.calibration.replay import replayed
 from mmon_ray.state import Need
 from mmon_ray.states import Moments
