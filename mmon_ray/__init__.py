@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import DataQuality, Drift
+    from mmon_ray.analyses import Anomalies, DataQuality, Drift, RowAnomalies
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmon_ray.window import Window
 
 _HOMES = {
-    "mmon_ray.analyses": ("DataQuality", "Drift"),
+    "mmon_ray.analyses": ("Anomalies", "DataQuality", "Drift", "RowAnomalies"),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
@@ -58,6 +58,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Analysis",
+    "Anomalies",
     "Baseline",
     "CaptureError",
     "ChangedKey",
@@ -77,6 +78,7 @@ __all__ = [
     "Reference",
     "Report",
     "Rolling",
+    "RowAnomalies",
     "Schema",
     "Seasonal",
     "Sink",

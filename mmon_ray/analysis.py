@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.codec import Coded
+from mmon_ray.past import Past
 from mmon_ray.report import Constraint, Histogram, Metric, compare
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
@@ -33,6 +34,21 @@ class Analysis(Coded, ABC):
     @abstractmethod
     def suggest(self, metrics: Iterable[Metric]) -> Iterable[Constraint]:
         """The constraints that follow from the baseline's own metrics; people edit them afterwards."""
+
+    @property
+    def recalls(self) -> int:
+        """How many earlier windows `trend` looks back on; none by default."""
+        return 0
+
+    def trend(self, metrics: Sequence[Metric], past: Sequence[Past | None]) -> Iterable[Metric]:
+        """Metrics that compare this window's with those of earlier ones; none by default.
+
+        It makes the same metrics whatever is known of the past, `undefined` while too little is: a metric that is absent is a violation.
+
+        metrics   of this window, of all analyses, and `rows`
+        past      the windows right before, the oldest first, None for one that was not analysed, so that seasons keep their place
+        """
+        return ()
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The schema with what the baseline teaches about its columns; unchanged by default."""

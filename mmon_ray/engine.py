@@ -212,7 +212,7 @@ def _quiet(name: str) -> Iterator[None]:
 
 def _remembered(store: Store, monitor: Monitor, window: Window) -> list[Past | None]:
     before = window.before(monitor.recalls)
-    known = {one.window: one for one in past(store, monitor.name, before)}
+    known = {one.window: one for one in past(store, monitor.name, before, values=monitor.compares > 0)}
     return [known.get(one) for one in before]
 
 

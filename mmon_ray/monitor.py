@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.errors import InputError
-from mmon_ray.past import Past
+from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check
@@ -81,7 +82,12 @@ class Monitor(Coded, kind="monitor"):
     @property
     def recalls(self) -> int:
         """How many earlier windows are remembered while a window is judged."""
-        return self.policy.recalls
+        return max(self.policy.recalls, self.compares)
+
+    @property
+    def compares(self) -> int:
+        """How many of them its analyses compare the window's metrics with."""
+        return max((analysis.recalls for analysis in self.analyses), default=0)
 
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""
@@ -142,11 +148,9 @@ class Monitor(Coded, kind="monitor"):
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
         owner: dict[tuple[str, str], Analysis] = {}
-        for analysis in self.analyses:
-            try:
-                results = list(analysis.finalize(baseline.schema, profile, baseline.profile))
-            except Exception as error:  # an analysis may be a user's own: whatever it raises, the others must stand
-                errors[analysis.kind] = f"{type(error).__name__}: {error}"
+        for analysis, results in self._results(baseline.schema, profile, baseline.profile, past):
+            if isinstance(results, Exception):
+                errors[analysis.kind] = f"{type(results).__name__}: {results}"
                 continue
             metrics += [result for result in results if isinstance(result, Metric)]
             histograms += [result for result in results if isinstance(result, Histogram)]
@@ -168,6 +172,31 @@ class Monitor(Coded, kind="monitor"):
         )
 
     def _suggest(self, schema: Schema, profile: Profile) -> Iterator[Constraint]:
+        own: dict[int, list[Metric]] = {}
+        for analysis, results in self._results(schema, profile, profile, ()):
+            if isinstance(results, Exception):
+                raise results
+            own.setdefault(id(analysis), []).extend(result for result in results if isinstance(result, Metric))
         for analysis in self.analyses:
-            own = analysis.finalize(schema, profile, profile)
-            yield from analysis.suggest(metric for metric in own if isinstance(metric, Metric))
+            yield from analysis.suggest(own.get(id(analysis), ()))
+
+    def _results(
+        self, schema: Schema, profile: Profile, base: Profile, past: Sequence[Past | None]
+    ) -> Iterator[tuple[Analysis, list[Metric | Histogram] | Exception]]:
+        """What each analysis makes of a window, or what it raised; then what those that look back make of all that."""
+        metrics = [Metric(ROWS, float(profile.rows), std=math.sqrt(profile.rows))]
+        for analysis in self.analyses:
+            results = _tried(lambda analysis=analysis: analysis.finalize(schema, profile, base))
+            if not isinstance(results, Exception):
+                metrics += [result for result in results if isinstance(result, Metric)]
+            yield analysis, results
+        for analysis in self.analyses:
+            if analysis.recalls:
+                yield analysis, _tried(lambda analysis=analysis: analysis.trend(metrics, past))
+
+
+def _tried(make: Callable[..., Iterable[Metric | Histogram]]) -> list[Metric | Histogram] | Exception:
+    try:
+        return list(make())
+    except Exception as error:  # an analysis may be a user's own: whatever it raises, the others must stand
+        return error

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from mmon_ray.window import Window
 
-__all__ = ["Past"]
+__all__ = ["ROWS", "Past"]
+
+ROWS = "rows"  # the metric that each window has, whatever its analyses: how many rows it had
 
 
 class Past(NamedTuple):

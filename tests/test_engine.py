@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import zstandard
 
-from mmon_ray.analyses import Drift
+from mmon_ray.analyses import Anomalies, DataQuality, Drift
 from mmon_ray.catalog import Run, latest_baseline, load_monitor, load_report, newest_window, overview, save_baseline, save_monitor
 from mmon_ray.codec import dump, dumps, loads
 from mmon_ray.engine import fold, run
@@ -163,6 +163,26 @@ def test_what_may_be_chance_alarms_when_it_stays(store: Store) -> None:
     # A window that is analysed again does not count itself.
     again = run(monitor, Window.hour(HOUR + timedelta(hours=2)), store, at=HOUR + timedelta(hours=9))
     assert again.status == "watch"
+
+
+def test_a_series_that_leaves_its_course_alarms(store: Store) -> None:
+    """Sixty hours, the last three of six busier, read back from the store, one by one and by the day."""
+    monitor = Monitor("credit", analyses=(DataQuality(baseline_drift="off"), Anomalies(("rows", "mean"), windows=48, season=6)))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(people(2000, 1)))
+    for number in range(60):
+        moment = HOUR + number * timedelta(hours=1)
+        frame = people(100 + 80 * (moment.hour % 6 >= 3), number)
+        if number == 59:
+            frame = people(40, number)  # at 21 h, when 180 are usual
+        put(store, frame, hour=moment)
+        report = run(monitor, Window.hour(moment), store, at=moment + timedelta(hours=1))
+    found = report.metric("rows_anomaly")
+    assert found is not None and found.value < -5
+    (violation,) = report.alarms
+    assert violation.message.startswith("rows is 40; 180 ± ")
+    mean = report.metric("mean_anomaly", "age")
+    assert mean is not None and mean.status == "ok" and abs(mean.value) < 4
 
 
 def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mmon_ray.analyses.anomalies import Anomalies
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
+from mmon_ray.analyses.row_anomalies import RowAnomalies
 
-__all__ = ["DataQuality", "Drift"]
+__all__ = ["Anomalies", "DataQuality", "Drift", "RowAnomalies"]

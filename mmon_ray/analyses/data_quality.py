@@ -238,12 +238,13 @@ def _described(column: Column, now: Profile) -> Iterator[Metric]:
     yield Metric("distinct", distinct.estimate, column.name)
     moments, quantiles = now.get(Need(Moments(), (column.name,))), now.get(Need(Quantiles(), (column.name,)))
     if isinstance(moments, Moments) and moments.n and isinstance(quantiles, Quantiles):
-        yield from (_number(name, float(getattr(moments, name)), column) for name in DESCRIPTIVE)
+        errors = {"mean": moments.std / math.sqrt(moments.n)}
+        yield from (_number(name, float(getattr(moments, name)), column, errors.get(name, 0.0)) for name in DESCRIPTIVE)
         yield Metric("infinite", float(moments.infinite), column.name)
         yield Metric("p50", quantiles.quantile(0.5), column.name)
 
 
-def _number(name: str, value: float, column: Column) -> Metric:
+def _number(name: str, value: float, column: Column, std: float) -> Metric:
     if math.isfinite(value):
-        return Metric(name, value, column.name)
+        return Metric(name, value, column.name, std if math.isfinite(std) else 0.0)
     return Metric(name, math.nan, column.name, status="undefined", detail="its numbers are too large to be added up")

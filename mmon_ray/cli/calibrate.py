@@ -98,7 +98,8 @@ def _population(data: str) -> Population:
 def _median_rows(store: Any, name: str) -> int:
     """The median of the rows of the windows of the last week that had any; 0 when there were none."""
     from mmon_ray.catalog import newest_window
-    from mmon_ray.history.series import ROWS, series
+    from mmon_ray.history.series import series
+    from mmon_ray.past import ROWS
 
     try:
         end = newest_window(store, name).end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 from mmon_ray.errors import StateError, StoreError
 from mmon_ray.history.rollup import Ledger, find_days, read_day, read_part
 from mmon_ray.keys import metrics_key, metrics_prefix
-from mmon_ray.past import Past
+from mmon_ray.past import ROWS, Past
 from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.store import Store
 from mmon_ray.window import Window, now
 
-__all__ = ["METRICS", "ROWS", "SERIES", "Series", "past", "save_metrics", "series"]
+__all__ = ["METRICS", "SERIES", "Series", "past", "save_metrics", "series"]
 
-ROWS = "rows"  # the name of the row that each window has, whatever its analyses: how many rows it had, and its status
 ABSENT = "absent"  # the status of a constraint whose metric is not there
 
 SERIES = pa.schema(
@@ -44,6 +43,7 @@ SERIES = pa.schema(
 _HEAD = b"mmon.made_of"
 _TOLD = (pc.field("band") != "") | (pc.field("name") == ROWS)
 _THREADS = 8
+_FEW = 12  # windows that are read one by one; more are read by the day
 
 
 class Series(Ledger[pa.Table]):
@@ -124,13 +124,19 @@ def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool 
     returns  nothing of those that were not analysed
     """
     asked = list(windows)
+    if len(asked) > _FEW:
+        table = series(store, monitor, min(one.start for one in asked), max(one.end for one in asked))
+        rows: dict[Window, list[dict[str, Any]]] = {}
+        for row in (table if values else table.filter(_TOLD)).to_pylist():
+            rows.setdefault(Window(row["start"], row["end"]), []).append(row)
+        return [made for window in asked if (made := _remembered(window, rows.get(window, ())))]
     wanted = None if values else _TOLD
     with ThreadPoolExecutor(_THREADS) as pool:
         tables = list(pool.map(lambda window: read_part(store, METRICS, metrics_key(monitor, window), wanted), asked))
     return [made for window, table in zip(asked, tables, strict=True) if (made := _remembered(window, table.to_pylist()))]
 
 
-def _remembered(window: Window, rows: list[dict[str, Any]]) -> Past | None:
+def _remembered(window: Window, rows: Sequence[dict[str, Any]]) -> Past | None:
     head = next((row for row in rows if row["name"] == ROWS and not row["column"]), None)
     if head is None:
         return None

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import stats
+from mmon_ray.analyses.row_anomalies import UnusualRows
 from mmon_ray.codec import dumps, kinds, loads
 from mmon_ray.report import Test
 from mmon_ray.states import Counts, Moments, Quantiles
 from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, Share, Triangle
+from mmon_ray.stats.forecast import Surprise
 from mmon_ray.stats.tails import chi_squared_tail, hypergeometric_tail, normal_tail, student_tail
 
 Numbers = tuple[Quantiles, Moments]
@@ -192,7 +194,8 @@ def test_a_test_survives_json(test: Test, margin: float) -> None:
 
 def test_every_kind_of_test_is_among_these() -> None:
     own = {kind for kind, cls in kinds(Test).items() if cls.__module__.startswith("mmon_ray.")}
-    assert own == {cls.kind for cls in (KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, Share)}
+    elsewhere = {Surprise, UnusualRows}  # their laws are in test_forecast.py and test_row_anomalies.py
+    assert own == {cls.kind for cls in (KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, Share, *elsewhere)}
 
 
 @given(probabilities, st.integers(1, 10**6), st.integers(1, 10**6), probabilities, probabilities)
