@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from venvs import peer_python
 
 from mmon_ray.catalog import save_baseline, save_monitor
 from mmon_ray.history.query import query
@@ -204,22 +204,10 @@ print("seconds", *times[2:])
 """
 
 
-def peer_python(venvs: Path) -> Path:
-    home = venvs / "duckdb-history"
-    if not (home / "installed").exists():
-        python = next((found for name in ("python3.11", "python3.10") if (found := shutil.which(name))), sys.executable)
-        subprocess.run([python, "-m", "venv", str(home)], check=True, capture_output=True)
-        subprocess.run(
-            [home / "bin" / "python", "-m", "pip", "install", "-q", "duckdb", "pytz"], check=True, capture_output=True, timeout=600
-        )
-        (home / "installed").touch()
-    return home / "bin" / "python"
-
-
 def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     try:
-        python = peer_python(venvs)
+        python = peer_python(venvs / "duckdb-history", ["duckdb", "pytz"])
         for median in ("quantile_cont", "approx_quantile"):
             for by in CUTS:
                 command = [python, "-c", PEER, folder / "rows", rounds, by, ",".join(NUMBERS), ",".join(WORDS), median]

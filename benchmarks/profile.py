@@ -17,7 +17,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from venvs import peer_python
 
 from mmon_ray.state import Need, Profile, State
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
@@ -175,29 +175,14 @@ print("seconds", statistics.median(times[1:]))
 """
 
 
-def peer_python() -> str | None:
-    """The newest interpreter on this machine that all the peers still support."""
-    return next((found for name in ("python3.11", "python3.10") if (found := shutil.which(name))), None)
-
-
 def peer(name: str, path: Path, rows: int, venvs: Path, rounds: int) -> dict[str, Any]:
     """A peer's nanoseconds a value, or the reason why there are none."""
     requirements, setup = PEERS[name]
-    python = peer_python()
-    if python is None:
-        return {"reason": "needs python 3.10 or 3.11, neither is on this machine"}
-    home = venvs / name.split(maxsplit=1)[0].lower()
     try:
-        if not (home / "installed").exists():
-            subprocess.run([python, "-m", "venv", str(home)], check=True, capture_output=True, text=True)
-            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q"]
-            subprocess.run([*pip, "--upgrade", "pip"], check=True, capture_output=True, text=True, timeout=300)
-            install = [*pip, *requirements]
-            subprocess.run(install, check=True, capture_output=True, text=True, timeout=900)
-            (home / "installed").touch()
+        python = peer_python(venvs / name.split(maxsplit=1)[0].lower(), requirements)
         quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "WHYLOGS_NO_ANALYTICS": "True", "DO_NOT_TRACK": "1"}
         environment = {**os.environ, **quiet}
-        command = [str(home / "bin" / "python"), "-c", PEER_LOOP.format(setup=setup), str(path), str(rounds)]
+        command = [str(python), "-c", PEER_LOOP.format(setup=setup), str(path), str(rounds)]
         run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=environment)
     except subprocess.CalledProcessError as error:
         lines = re.findall(r"^(?:\w*Error\b|ERROR:).*", error.stderr or error.stdout or "", re.MULTILINE)
