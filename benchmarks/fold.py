@@ -3,7 +3,8 @@
     python benchmarks/fold.py [--rounds 5]
 
 Claims: in process at most 1.3 times a bare pool of threads that decodes and folds the same files; through Ray Data the
-same slope and a fixed part under 1 s (without ray.init), measured by folding one file of a hundred rows.
+same slope and a fixed part under 1 s (without ray.init), measured by folding one file of a hundred rows; ten times
+the rows take ten times the time, and no more memory of any worker.
 Rounds are interleaved; medians and the spread of the ratios. Writes benchmarks/results/fold.json.
 """
 
@@ -14,9 +15,11 @@ import json
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from profile import make_file, zero_profile  # type: ignore[attr-defined]  # benchmarks/profile.py: the same columns and states
 
@@ -56,6 +59,29 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def peak_worker_mb(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of a call, and the peak memory of any one worker of Ray while it runs (resident, less what is shared)."""
+    done = threading.Event()
+    most = [0.0]
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            for status in Path("/proc").glob("[0-9]*/statm"):
+                with suppress(OSError, ValueError, IndexError):
+                    if (status.parent / "cmdline").read_bytes().startswith(b"ray::"):
+                        _, resident, shared, *_ = map(int, status.read_text().split())
+                        most[0] = max(most[0], (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        taken = seconds(call)
+    finally:
+        done.set()
+        watcher.join()
+    return taken, most[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -82,6 +108,7 @@ def main() -> None:
         }
         for arm in arms.values():  # compiles kernels and starts workers, here and there
             arm()
+        tenfold = {times * FILES * ROWS: peak_worker_mb(lambda times=times: fold(files * times, zero, "ray")) for times in (1, 10)}
         runs = [{name: seconds(arm) for name, arm in arms.items()} for _ in range(rounds)]
     median = {name: statistics.median(run[name] for run in runs) for name in arms}
     ratios = [run["in process"] / run["bare pool"] for run in runs]
@@ -94,9 +121,11 @@ def main() -> None:
         table.add_row(name, f"{median[name]:.2f}", f"{values[0]:.2f} to {values[-1]:.2f}")
     table.add_row("in process / bare pool", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}")
     table.add_row("slope, Ray Data / in process", f"{statistics.median(slopes):.2f}", f"{min(slopes):.2f} to {max(slopes):.2f}")
+    for rows, (taken, memory) in tenfold.items():
+        table.add_row(f"Ray Data, {rows:,} rows", f"{taken:.1f}", f"{memory:.0f} MB a worker at most")
     Console().print(table)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"size_mb": round(size_mb), "runs": runs, "medians": median}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({"size_mb": round(size_mb), "runs": runs, "medians": median, "tenfold": tenfold}, indent=2) + "\n")
     ray.shutdown()
 
 

@@ -32,26 +32,29 @@ from rich.console import Console
 from rich.table import Table
 from venvs import peer_python
 
-from mmon_ray.state import Need, Profile, State
-from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
+from mmon_ray.monitor import Monitor
+from mmon_ray.schema import Schema
+from mmon_ray.state import Profile
 
 RESULTS = Path(__file__).parent / "results" / "profile.json"
 BATCH = 131_072
 TEXT_SIZES = (10, 50, 200, 1000)
 COLUMNS = 20
+WIDE, WIDE_ROWS = (10, 100, 1000), 100_000
 
 
-def make_file(path: Path, rows: int) -> None:
-    """12 float, 4 integer and 4 text columns, nulls 0-20 %, zstd."""
+def make_file(path: Path, rows: int, columns: int = COLUMNS) -> None:
+    """12 float, 4 integer and 4 text columns, nulls 0-20 %, zstd; more columns are these again."""
     rng = np.random.default_rng(7)
     writer = None
     for begin in range(0, rows, 2 * BATCH):
         n = min(2 * BATCH, rows - begin)
-        columns = {}
-        for i in range(COLUMNS):
+        made = {}
+        for number in range(columns):
+            i = number % COLUMNS
             mask = rng.random(n) < 0.2 * i / (COLUMNS - 1) if i else None
-            columns[f"c{i}"] = pa.array(make_column(rng, i, n), mask=mask)
-        table = pa.table(columns)
+            made[f"c{number}"] = pa.array(make_column(rng, i, n), mask=mask)
+        table = pa.table(made)
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
         writer.write_table(table)
     if writer:
@@ -68,12 +71,8 @@ def make_column(rng: np.random.Generator, i: int, n: int) -> np.ndarray:
 
 
 def zero_profile(schema: pa.Schema) -> Profile:
-    needs = [Need(Presence(), ())]
-    for field in schema:
-        text = pa.types.is_string(field.type)
-        states: tuple[State, ...] = (Moments(), Types(), Distinct(), Counts() if text else Quantiles())
-        needs += [Need(state, (field.name,)) for state in states]
-    return Profile.zero(needs)
+    """What the default monitor needs."""
+    return Monitor("default").zero(Schema.infer(schema))
 
 
 def read(path: Path, dictionaries: bool) -> Iterator[pa.Table]:
@@ -123,6 +122,20 @@ def measure(path: Path, rows: int, rounds: int) -> dict[str, object]:
             "ours_is_slower_by": [round(float(ratio), 2) for ratio in (np.median(ratios), ratios[0], ratios[-1])],
         }
     return result
+
+
+def measure_wide(folder: Path, rounds: int) -> dict[str, float]:
+    """Nanoseconds a value of 100,000 rows, by the number of columns, the decode included."""
+    times: dict[str, list[float]] = {}
+    paths = {}
+    for columns in WIDE:
+        paths[columns] = folder / f"wide-{columns}.parquet"
+        make_file(paths[columns], WIDE_ROWS, columns)
+        fold(paths[columns])
+    for _ in range(rounds):
+        for columns, path in paths.items():
+            times.setdefault(str(columns), []).append(seconds(lambda path=path: fold(path)) / WIDE_ROWS / columns * 1e9)
+    return {columns: round(float(np.median(values)), 1) for columns, values in times.items()}
 
 
 def peak_mb(path: Path) -> float:
@@ -211,8 +224,8 @@ def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, object]:
     return {"rows": rows, **result}
 
 
-def show(results: dict[str, dict[str, object]]) -> None:
-    table = Table(title="Moments, KLL k=2048, distinct, types, presence, categories; one thread")
+def show(results: dict[str, Any]) -> None:
+    table = Table(title="every state of the default monitor; one thread")
     for heading in ("what", "ns a value", "against ours"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for name, row in results["profile"].items():
@@ -226,6 +239,8 @@ def show(results: dict[str, dict[str, object]]) -> None:
                 table.add_row(name, "-", f"not measured: {row['reason']}")
             else:
                 table.add_row(name, f"{row['ns_a_value']:.0f}", f"{row['ours_is_faster_by']:.1f}x slower")
+    for columns, value in results["columns"].items():
+        table.add_row(f"{WIDE_ROWS} rows x {columns} columns", f"{value:.1f}", "")
     for rows, size in results["peak_memory_mb"].items():
         table.add_row(f"peak memory, {rows} rows", f"{size:.0f} MB", "")
     Console(width=120).print(table)
@@ -248,7 +263,8 @@ def main() -> None:
         folder = Path(name)
         one, two = folder / "one.parquet", folder / "two.parquet"
         make_file(one, options.rows)
-        results: dict[str, dict[str, object]] = {"profile": measure(one, options.rows, options.rounds)}
+        results: dict[str, Any] = {"profile": measure(one, options.rows, options.rounds)}
+        results["columns"] = measure_wide(folder, 3)
         make_file(two, 2 * options.rows)
         results["peak_memory_mb"] = {str(options.rows): peak_mb(one), str(2 * options.rows): peak_mb(two)}
         if options.peers:
