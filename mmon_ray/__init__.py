@@ -17,13 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import Anomalies, DataQuality, Drift, RowAnomalies
+    from mmon_ray.analyses import Anomalies, DataQuality, Drift, LabelCoverage, RowAnomalies
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.history.query import query
+    from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
     from mmon_ray.window import Window
 
 _HOMES = {
-    "mmon_ray.analyses": ("Anomalies", "DataQuality", "Drift", "RowAnomalies"),
+    "mmon_ray.analyses": ("Anomalies", "DataQuality", "Drift", "LabelCoverage", "RowAnomalies"),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.history.query": ("query",),
+    "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
@@ -67,6 +69,7 @@ __all__ = [
     "DataQuality",
     "Drift",
     "InputError",
+    "LabelCoverage",
     "Log",
     "Metric",
     "MissingKey",
@@ -98,6 +101,7 @@ __all__ = [
     "fold",
     "open_store",
     "power",
+    "put_labels",
     "query",
     "run",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import pyarrow as pa
 from typing_extensions import Self
@@ -21,7 +22,11 @@ class Analysis(Coded, ABC):
     """A question about a window of rows. Stateless: its fields are its settings, so it travels as JSON.
 
     Instances are frozen dataclasses in `analyses/`, or in a user's own module that `Monitor.imports` names.
+
+    labelled   True when its rows are to have their labels beside them: null where none is known yet
     """
+
+    labelled: ClassVar[bool] = False
 
     @abstractmethod
     def needs(self, schema: Schema) -> Iterable[Need]:

@@ -141,13 +141,22 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
-    """Write a window's report and the files beside it; a file of an earlier run that is not among them is removed."""
+    """Write a window's report and the files beside it; a file of an earlier run that is not among them is removed.
+
+    An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
+    `report-002.json` and so on.
+    """
     for name in ("statistics.json", "constraint_violations.json"):
         if name not in files:
             store.delete(report_key(report.monitor, window, name))
     for name, body in files.items():
         store.put(report_key(report.monitor, window, name), body)
-    store.put(report_key(report.monitor, window, "report.json"), dumps(report))
+    key, body = report_key(report.monitor, window, "report.json"), dumps(report)
+    earlier = store.get(key) if store.exists(key) else body
+    if earlier != body:
+        kept = sum(entry.key.rpartition("/")[2].startswith("report-") for entry in store.list(key.removesuffix("report.json")))
+        store.put(report_key(report.monitor, window, f"report-{kept + 1:03d}.json"), earlier)
+    store.put(key, body)
 
 
 def load_report(store: Store, monitor: str, window: Window) -> Report:

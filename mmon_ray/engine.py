@@ -25,6 +25,7 @@ from mmon_ray.history.judged import judged_by
 from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
+from mmon_ray.join import join_hour
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.report import Report
@@ -88,15 +89,17 @@ def run(
         baseline = latest_baseline(store, monitor.name)
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
+        notes: list[str] = []
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
         for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
-            folded, facts = step.fold(progress)
+            folded, facts = step.fold(progress, notes)
             profile = profile.merge(folded)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window))
+        report = replace(report, notes=tuple(dict.fromkeys(notes)))
         save_report(store, report, window, _service_files(report, baseline, profile))
         save_metrics(store, report, window)
         record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
@@ -122,12 +125,18 @@ class _Hour:
     engine: str
     ray_from_bytes: int
 
-    def fold(self, progress: Callable[[str], None]) -> tuple[Profile, records.Hour]:
+    def fold(self, progress: Callable[[str], None], notes: list[str]) -> tuple[Profile, records.Hour]:
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
         spread = _ray_map if self._on_ray(captured) else map
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
         hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread)
+        if self.monitor.labelled:
+            joined = join_hour(
+                self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
+            )
+            notes += joined.notes()
+            hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
         zero = self.monitor.zero(schema)
         digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
         known = load_hour(self.store, self.monitor.name, self.hour)

@@ -30,6 +30,9 @@ __all__ = [
     "day_prefix",
     "endpoint_prefix",
     "hour_of",
+    "joined_key",
+    "label_key",
+    "label_prefix",
     "metrics_key",
     "metrics_prefix",
     "monitor_key",
@@ -92,6 +95,22 @@ def records_prefix(endpoint: str, deployment: str, hour: datetime) -> str:
 def records_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
     """Where a file of an hour's records lies: `part-*.parquet`, `rejected-*.jsonl`, `manifest.json`."""
     return f"{records_prefix(endpoint, deployment, hour)}{checked_name(name, 'file')}"
+
+
+def label_prefix(endpoint: str, day: datetime) -> str:
+    """The folder of the labels of an endpoint that were collected on a day, below which lie the hours."""
+    return f"labels/{checked_name(endpoint, 'endpoint')}/{_hour_path(day)[:10]}/"
+
+
+def label_key(endpoint: str, moment: datetime, name: str) -> str:
+    """Where an object of labels lies, by the hour in which they were collected."""
+    return f"labels/{checked_name(endpoint, 'endpoint')}/{_hour_path(moment)}/{checked_name(name, 'file')}"
+
+
+def joined_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
+    """Where a file of an hour's records with their labels lies: `part-*.parquet`, `manifest.json`."""
+    folder = f"joined/{checked_name(endpoint, 'endpoint')}/{checked_name(deployment, 'deployment')}/{_hour_path(hour)}"
+    return f"{folder}/{checked_name(name, 'file')}"
 
 
 def monitor_key(monitor: str) -> str:

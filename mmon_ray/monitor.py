@@ -58,6 +58,7 @@ class Monitor(Coded, kind="monitor"):
     imports      modules with the user's own analyses, states and sinks, imported before they are needed
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
+    label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
     """
 
     name: str
@@ -68,6 +69,7 @@ class Monitor(Coded, kind="monitor"):
     imports: tuple[str, ...] = ()
     reference: Reference = field(default_factory=Training)
     policy: Policy = field(default_factory=Policy)
+    label_hours: int = 168
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -78,6 +80,11 @@ class Monitor(Coded, kind="monitor"):
                 importlib.import_module(module)
             except ImportError as error:
                 raise InputError(f"cannot import '{module}', which monitor '{self.name}' needs ({error}); is it installed here?") from None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any of its analyses looks at labels."""
+        return any(analysis.labelled for analysis in self.analyses)
 
     @property
     def recalls(self) -> int:

@@ -107,6 +107,7 @@ class Report(Coded, kind="report"):
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
     reference   what the distances are measured from, in words, where it is not simply the training data
+    notes       what else people should know, a sentence each
     """
 
     monitor: str
@@ -120,6 +121,7 @@ class Report(Coded, kind="report"):
     baseline: str = ""
     insufficient: str = ""
     reference: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:

@@ -68,6 +68,7 @@ def render(report: Report) -> RenderableType:
         parts.append(Text(f"Compared with {report.reference}.", style="dim"))
     if report.insufficient:
         parts.append(Text(f"Not judged: {report.insufficient}.", style="yellow"))
+    parts += [Text(f"{note}.", style="yellow") for note in report.notes]
     for kind, reason in report.errors.items():
         parts.append(Text(f"The analysis '{kind}' failed: {reason}", style="bold red"))
     if report.violations:

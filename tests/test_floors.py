@@ -25,10 +25,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source"),
     ("sinks/", "formats/"),
-    ("capture/", "instances", "records", "join", "catalog", "history/"),
+    ("capture/", "instances", "records", "labels", "join", "catalog", "history/"),
     ("engine",),
     ("scheduler", "jobs"),
-    ("show", "cli/", "doctor", "dashboard/", "demo/", "__init__", "__main__"),
+    ("show", "cli/", "doctor", "label_door", "dashboard/", "demo/", "__init__", "__main__"),
 )
 LINE = 4
 SIBLINGS = ("analyses/",)  # rooms whose files do not know each other
@@ -52,7 +52,7 @@ ORDER = (
         "profiles",
         "source",
     ),
-    *("instances", "records", "catalog"),
+    *("instances", "records", "labels", "join", "catalog"),
     *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
 )
 

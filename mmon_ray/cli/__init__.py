@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import calibrate, history, overview, traffic, watch
+from mmon_ray.cli import calibrate, history, labels, overview, traffic, watch
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]
@@ -46,6 +46,7 @@ for _command in (
     watch.run,
     watch.report,
     calibrate.calibrate,
+    labels.labels,
     traffic.capture_group,
     traffic.status,
     history.query,

@@ -1,0 +1,93 @@
+"""Label coverage: how many of the predictions have a label by now, and how long that took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.analysis import Analysis
+from mmon_ray.report import Constraint, Metric, compare
+from mmon_ray.schema import META, Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Quantiles, Types
+
+__all__ = ["LabelCoverage"]
+
+_DELAY = META + "label_delay_s"
+
+
+@dataclass(frozen=True)
+class LabelCoverage(Analysis, kind="label_coverage"):
+    """The share of rows that have a label, and quantiles of the delay from the prediction to its label, in seconds.
+
+    Nothing alarms while no label is there: they are always late. `least` is a bound on the share, once there are some.
+
+    least   smallest share of rows with a label; 0 for none
+    """
+
+    labelled: ClassVar[bool] = True
+
+    least: float = 0.0
+
+    def needs(self, schema: Schema) -> Iterator[Need]:
+        """What the label's column holds, and the delays."""
+        for name in _labels(schema):
+            yield Need(Types(), (name,))
+        yield Need(Quantiles(), (_DELAY,))
+
+    def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
+        """Coverage of each label, and the delay's median and 95th percentile."""
+        for name in _labels(schema):
+            types = now.get(Need(Types(), (name,)))
+            assert isinstance(types, Types)
+            if not types.present:
+                detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
+                yield Metric("label_coverage", 0.0 if now.rows else math.nan, name, status="insufficient", detail=detail)
+                continue
+            share = types.present / now.rows
+            std = math.sqrt(share * (1 - share) / now.rows)
+            yield Metric("label_coverage", share, name, std, detail=f"{types.present:,} of {now.rows:,} rows have a label")
+        delay = now.get(Need(Quantiles(), (_DELAY,)))
+        assert isinstance(delay, Quantiles)
+        for name, share in (("label_delay_p50", 0.5), ("label_delay_p95", 0.95)):
+            value = delay.quantile(share)
+            reason = "" if delay.n else "no label's time is known"
+            yield Metric(name, value, status="ok" if delay.n else "undefined", detail=reason)
+
+    def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
+        """The smallest share, where one is asked for."""
+        for metric in metrics:
+            if metric.name == "label_coverage" and self.least:
+                yield Constraint(metric.name, metric.column, lower=self.least)
+
+    def explain(self, metric: Metric, constraint: Constraint) -> str:
+        """How many have a label, and how many should."""
+        if metric.name != "label_coverage":
+            return compare(metric, constraint)
+        return f"labels of `{metric.column}` are missing: {metric.detail}; {100 * constraint.lower:.3g} % are expected"
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
+        """Some labels; none; no rows."""
+        rng = np.random.default_rng(2)
+        table = pa.table(
+            {
+                "x": rng.normal(size=250),
+                "label": pa.array(rng.integers(0, 2, 250), mask=rng.random(250) < 0.3),
+                _DELAY: pa.array(rng.exponential(3600, 250)),
+            }
+        )
+        schema = Schema.infer(table, label="label")
+        yield cls(), schema, table
+        yield cls(), schema, table.set_column(1, "label", pa.nulls(250, pa.int64()))
+        yield cls(), schema, table.slice(0, 0)
+
+
+def _labels(schema: Schema) -> list[str]:
+    return [column.name for column in schema if column.role == "label"]

@@ -1,0 +1,88 @@
+"""`mmon labels`: put true answers into the store, see how many predictions have theirs, take them over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mmon_ray.cli.context import Context, with_context
+from mmon_ray.errors import InputError
+from mmon_ray.window import Window, parse_time
+
+__all__ = ["labels"]
+
+
+@click.group()
+def labels() -> None:
+    """True answers: put them into the store, and see how many predictions have theirs."""
+
+
+@labels.command("put")
+@click.argument("data")
+@click.option("--endpoint", required=True, help="Whose predictions they are of.")
+@click.option("--id-column", default="id", show_default=True, help="The column of inference ids (X-Request-ID) or event ids.")
+@click.option("--label-column", help="The column of the label.  [default: all others]")
+@click.option("--time-column", default="time", show_default=True, help="When each was known, if there is such a column.")
+@click.option("--at", metavar="TIME", help="When they were collected, e.g. 2026-11-22T10.  [default: now]")
+@with_context
+def put(context: Context, data: str, endpoint: str, id_column: str, label_column: str | None, time_column: str, at: str | None) -> None:
+    """Put the labels of DATA (.csv, .jsonl, .parquet; local or s3://) into the store; a second time changes nothing."""
+    from mmon_ray.labels import put_labels
+
+    moment = parse_time(at) if at else None
+    count = put_labels(context.store, endpoint, data, id_column=id_column, label_column=label_column, time_column=time_column, at=moment)
+    context.answer({"labels": count}, lambda: context.console.print(f"[green]{count:,} labels[/] of {endpoint}"))
+
+
+@labels.command("status")
+@click.argument("name")
+@click.option("--window", "window_text", metavar="HOUR", required=True, help="An hour, a day, or START/END, in UTC.")
+@with_context
+def status(context: Context, name: str, window_text: str) -> None:
+    """How many records of the monitor NAME have labels by now, hour by hour; joins what is new."""
+    from mmon_ray.catalog import latest_baseline, load_monitor
+    from mmon_ray.join import join_hour
+    from mmon_ray.records import compile_hour, deployment_of
+
+    store = context.store
+    monitor = load_monitor(store, name)
+    baseline = latest_baseline(store, name)
+    if baseline is None:
+        raise InputError(f"'{name}' has no baseline yet; `mmon baseline {name} DATA` makes it")
+    deployment = deployment_of(store, monitor.endpoint, monitor.deployment)
+    found: list[dict[str, Any]] = []
+    for hour in Window.parse(window_text).hours():
+        records = compile_hour(store, monitor.endpoint, deployment, hour, baseline.schema)
+        joined = join_hour(store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours)
+        found.append(
+            {
+                "hour": str(Window.hour(hour)),
+                "rows": joined.rows,
+                "labelled": joined.labelled,
+                "replaced": joined.replaced,
+                "rejected": joined.rejected,
+                "notes": list(joined.notes()),
+            }
+        )
+
+    def show() -> None:
+        for one in found:
+            share = f" ({100 * one['labelled'] / one['rows']:.0f} %)" if one["rows"] else ""
+            context.console.print(f"{one['hour']}  {one['labelled']:,} of {one['rows']:,} rows have a label{share}", soft_wrap=True)
+            for note in one["notes"]:
+                context.console.print(f"  {note}", style="yellow", soft_wrap=True)
+
+    context.answer(found, show)
+
+
+@labels.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True)
+@with_context
+def serve_labels(context: Context, host: str, port: int) -> None:
+    """Take labels over HTTP: PUT /labels/ENDPOINT with JSON lines, CSV or Parquet."""
+    from mmon_ray.label_door import serve
+
+    context.console.print(f"PUT http://{host}:{port}/labels/ENDPOINT", soft_wrap=True)
+    serve(context.store, host, port)

@@ -1,0 +1,314 @@
+"""The join: an hour's records with the labels that are known by now; kept in the store, and done again only when labels for it come.
+
+A left join: every record stays, with nulls where no label is known yet. A label belongs to the record whose inference id, or else whose
+event id, is its own; the latest of several holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmon_ray.codec import Coded, dumps, loads
+from mmon_ray.errors import InputError
+from mmon_ray.keys import joined_key
+from mmon_ray.labels import ID, LABEL, find_labels, read_labels
+from mmon_ray.records import Hour
+from mmon_ray.rows import concat
+from mmon_ray.schema import META, Schema
+from mmon_ray.store import Entry, Store
+from mmon_ray.window import Window
+
+__all__ = ["DELAY", "TIME", "Joined", "attach", "join_hour"]
+
+TIME, DELAY = META + "label_time", META + "label_delay_s"
+_IDS = (META + "inference_id", META + "event_id")
+_INSTANCE, _EVENT_TIME = META + "instance", META + "event_time"
+_ROOM = 1 << 24  # more instances than a request has
+_MANIFEST = "manifest.json"
+_EXAMPLES = 3
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Joined(Coded, kind="joined_hour"):
+    """One hour of records and labels.
+
+    records      the digest of the records
+    digest       of what it was made from: it changes when a label of this hour's does, and with no other
+    keys         its objects
+    seen         the objects of labels that were looked at, with their versions
+    rows         records
+    labelled     of these, how many have a label
+    looked_at    labels that were looked at, of any hour
+    replaced     labels of this hour for which a later one came
+    rejected     rows of labels without an id or a label
+    unreadable   objects of labels that could not be read, and why
+    strange      a few ids of labels, where none of them is a record's; and a few ids of records
+    """
+
+    records: str = ""
+    digest: str = ""
+    keys: tuple[str, ...] = ()
+    size_bytes: int = 0
+    seen: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
+    rows: int = 0
+    labelled: int = 0
+    looked_at: int = 0
+    replaced: int = 0
+    rejected: int = 0
+    unreadable: tuple[str, ...] = ()
+    strange: tuple[tuple[str, ...], ...] = ()
+
+    def notes(self) -> Iterator[str]:
+        """What people should know, a sentence each."""
+        if self.strange:
+            labels, records = (", ".join(repr(one) for one in ids) for ids in self.strange)
+            yield (
+                f"none of {self.looked_at:,} labels belongs to a record of this hour: labels have ids like {labels}, "
+                f"records like {records}; send the id with the request as X-Request-ID, or label by the event id"
+            )
+        yield from self.unreadable
+
+
+def join_hour(
+    store: Store,
+    endpoint: str,
+    deployment: str,
+    hour: datetime,
+    records: Hour,
+    schema: Schema,
+    wait_hours: int,
+    spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
+) -> Joined:
+    """The join of an hour, made anew if its records have changed, or labels for it have come since.
+
+    wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at
+    spread       applies a function to parts of the hour: `map` here, or a way to do it on many workers
+    """
+    entries = find_labels(store, endpoint, Window.hour(hour).longer(wait_hours))
+    seen = tuple(f"{entry.key} {entry.version}" for entry in entries)
+    part = _Part(store, endpoint, deployment, hour, records.keys, schema, ())
+    known = part.known()
+    same = known is not None and known.records == records.digest
+    if known is not None and same and known.seen == seen:
+        return known
+    if known is not None and same and set(known.seen) <= set(seen):
+        fresh = [entry for entry, name in zip(entries, seen, strict=True) if name not in set(known.seen)]
+        found = part.matching(fresh)
+        if not found.names:  # labels of other hours
+            made = replace(known, seen=seen, looked_at=known.looked_at + found.looked_at, rejected=known.rejected + found.rejected)
+            made = replace(made, unreadable=known.unreadable + found.unreadable, strange=part.strange(found) if not known.labelled else ())
+            store.put(part.key(_MANIFEST), dumps(made))
+            return made
+    found = part.matching(entries)
+    part = replace(part, entries=tuple(entry for entry in entries if f"{entry.key} {entry.version}" in set(found.names)))
+    results = list(spread(part, list(range(len(records.keys)))))
+    digest = hashlib.sha256("\n".join([records.digest, *found.names]).encode()).hexdigest()[:32]
+    made = Joined(
+        records.digest,
+        digest,
+        tuple(key for key, *_ in results),
+        sum(size for _, size, *_ in results),
+        seen,
+        found.names,
+        sum(rows for _, _, rows, _ in results),
+        sum(labelled for *_, labelled in results),
+        found.looked_at,
+        part.replaced if found.names else 0,
+        found.rejected,
+        found.unreadable,
+        part.strange(found) if not found.names else (),
+    )
+    written = {*made.keys, part.key(_MANIFEST)}
+    for entry in store.list(part.key("")):
+        if entry.key not in written:
+            store.delete(entry.key)
+    store.put(part.key(_MANIFEST), dumps(made))  # last: whoever sees it sees all of its parts
+    return made
+
+
+def attach(records: pa.Table, labels: pa.Table, names: Sequence[str] = ()) -> pa.Table:
+    """The records with their labels beside them, `mmon.label_time`, and `mmon.label_delay_s`: how long after the event it was known.
+
+    labels   in the form of `labels.read_labels`: of two for one id and instance the later one holds, of two of one time the later row
+    names    the columns of role `label`: a single label takes the name of a single one
+    """
+    known = _Latest.of(labels)
+    places = known.places(records)
+    mask = places < 0
+    taken = pa.array(np.where(mask, 0, places), mask=mask)
+    own = [name for name in labels.column_names if name not in (ID, "instance", "time")]
+    called = {own[0]: names[0]} if len(own) == len(names) == 1 else {}
+    made = records.drop_columns([name for name in (*(called.get(one, one) for one in own), TIME, DELAY) if name in records.column_names])
+    for name in own:
+        made = made.append_column(called.get(name, name), labels[name].take(taken))
+    when = labels["time"].take(taken)
+    made = made.append_column(TIME, when)
+    if _EVENT_TIME in records.column_names:
+        event = pc.cast(records[_EVENT_TIME], when.type, safe=False)
+        delay = pc.divide(pc.cast(pc.subtract(when, event), pa.int64()), 1e6)
+    else:
+        delay = pa.chunked_array([pa.nulls(records.num_rows, pa.float64())])
+    return made.append_column(DELAY, delay)
+
+
+@dataclass(frozen=True, eq=False)
+class _Latest:
+    """The latest label of each id and instance: sorted numbers for them, and where in the table it is."""
+
+    ids: pa.Array
+    keys: Ints
+    rows: Ints
+
+    @classmethod
+    def of(cls, labels: pa.Table) -> _Latest:
+        encoded = pc.dictionary_encode(labels[ID].combine_chunks())
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        instance = pc.fill_null(labels["instance"], -1).to_numpy().astype(np.int64)
+        keys = encoded.indices.to_numpy().astype(np.int64) * _ROOM + instance + 1
+        order = np.lexsort((np.arange(len(keys)), labels["time"].cast(pa.int64()).to_numpy(), keys))
+        last = order[np.r_[keys[order][1:] != keys[order][:-1], True]] if len(order) else order
+        return cls(encoded.dictionary, keys[last], last)
+
+    def places(self, records: pa.Table) -> Ints:
+        """For each record the row of its label; -1 for none."""
+        found: Ints = np.full(records.num_rows, -1, np.int64)
+        if not len(self.keys):
+            return found
+        instance = np.zeros(records.num_rows, np.int64)
+        if _INSTANCE in records.column_names:
+            instance = pc.fill_null(pc.cast(records[_INSTANCE], pa.int64()), 0).to_numpy().astype(np.int64)
+        for name in _IDS:
+            if name not in records.column_names or not (open_ := found < 0).any():
+                continue
+            code = pc.fill_null(pc.index_in(pc.cast(records[name], pa.string()), value_set=self.ids), -1).to_numpy().astype(np.int64)
+            for key in (code * _ROOM + instance + 1, code * _ROOM):  # the instance's own, else the whole request's
+                at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
+                hit = (found < 0) & open_ & (code >= 0) & (self.keys[at] == key)
+                found[hit] = self.rows[at[hit]]
+        return found
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Which objects of labels are of this hour, and what was seen on the way."""
+
+    names: tuple[str, ...] = ()
+    looked_at: int = 0
+    rejected: int = 0
+    unreadable: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Joins one part of the records; a class, so that it can be sent to workers.
+
+    entries   the objects of labels that have any of this hour's
+    """
+
+    store: Store
+    endpoint: str
+    deployment: str
+    hour: datetime
+    records: tuple[str, ...]
+    schema: Schema
+    entries: tuple[Entry, ...]
+
+    def __call__(self, number: int) -> tuple[str, int, int, int]:
+        table = attach(self._read(self.records[number]), self.labels, self._names)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        body = sink.getvalue().to_pybytes()
+        key = self.key(f"part-{number:05d}.parquet")
+        self.store.put(key, body)
+        return key, len(body), table.num_rows, table.num_rows - table[TIME].null_count
+
+    @cached_property
+    def labels(self) -> pa.Table:
+        """The labels of this hour, object by object, so that only these are in memory at once."""
+        parts = [self._own(read_labels(self.store, entry)[0]) for entry in self.entries]
+        return (
+            concat(parts) if parts else pa.table({ID: pa.array([], pa.string()), "instance": pa.array([], pa.int32()), "time": _NO_TIMES})
+        )
+
+    @property
+    def replaced(self) -> int:
+        """How many of them have a later one."""
+        return int(self.labels.num_rows - len(_Latest.of(self.labels).keys))
+
+    def matching(self, entries: Sequence[Entry]) -> _Found:
+        """Which objects hold labels of this hour."""
+        names: list[str] = []
+        unreadable: list[str] = []
+        examples: list[str] = []
+        looked_at, rejected = 0, 0
+        for entry in entries:
+            try:
+                table, bad = read_labels(self.store, entry)
+            except InputError as error:
+                unreadable.append(str(error))
+                continue
+            looked_at += table.num_rows
+            rejected += bad
+            if self._own(table).num_rows:
+                names.append(f"{entry.key} {entry.version}")
+            elif len(examples) < _EXAMPLES:
+                examples += table[ID].slice(0, _EXAMPLES).to_pylist()
+        return _Found(tuple(names), looked_at, rejected, tuple(unreadable), tuple(examples[:_EXAMPLES]))
+
+    def strange(self, found: _Found) -> tuple[tuple[str, ...], ...]:
+        """Ids of both sides, where labels came and none of them fits."""
+        own = tuple(str(one) for one in self._ids.slice(0, _EXAMPLES).to_pylist())
+        return (found.examples, own) if found.examples and own else ()
+
+    def key(self, name: str) -> str:
+        return joined_key(self.endpoint, self.deployment, self.hour, f"{self._reading}-{name}")
+
+    def known(self) -> Joined | None:
+        key = self.key(_MANIFEST)
+        known = loads(self.store.get(key)) if self.store.exists(key) else None
+        return known if isinstance(known, Joined) else None
+
+    def _own(self, labels: pa.Table) -> pa.Table:
+        return labels.filter(pc.is_in(labels[ID], value_set=self._ids)) if len(self._ids) else labels.slice(0, 0)
+
+    @cached_property
+    def _ids(self) -> pa.Array:
+        """All ids of this hour's records."""
+        columns: list[pa.Array] = []
+        for key in self.records:
+            table = self._read(key, _IDS)
+            for name in _IDS:
+                columns += pc.cast(table[name], pa.string()).drop_null().chunks if name in table.column_names else []
+        return pa.chunked_array(columns, pa.string()).combine_chunks()
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.schema if column.role == LABEL)
+
+    @cached_property
+    def _reading(self) -> str:
+        return self.records[0].rpartition("/")[2].partition("-")[0] if self.records else "none"
+
+    def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+        with pq.ParquetFile(pa.BufferReader(self.store.get(key))) as file:
+            names = file.schema_arrow.names
+            return file.read(columns=[name for name in names if columns is None or name in columns])
+
+
+_NO_TIMES = pa.array([], pa.timestamp("us", "UTC"))

@@ -1,0 +1,391 @@
+"""Labels and the join: pandas' merge, any order and split of files, what comes late, what never fits, and the doors."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import httpx
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels, run
+from mmon_ray.catalog import load_report, save_baseline, save_monitor
+from mmon_ray.cli import main
+from mmon_ray.join import DELAY, TIME, Joined, attach, join_hour
+from mmon_ray.keys import capture_key, label_key, report_key
+from mmon_ray.labels import canonical, find_labels, read_labels
+from mmon_ray.records import compile_hour
+from mmon_ray.schema import Schema
+from mmon_ray.store import Store, open_store
+from mmon_ray.window import Window
+from tests.conftest import free_port
+
+HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
+MONITOR = Monitor("credit", analyses=(DataQuality(baseline_drift="off"), LabelCoverage()))
+SCHEMA = Schema.infer(pa.table({"age": [1], "paid": [1]}), label="paid")
+
+
+def capture(store: Store, count: int, hour: datetime = HOUR, name: str = "a", rows_each: int = 1) -> None:
+    """An hour of requests: the even ones have an inference id."""
+    lines = []
+    for number in range(count):
+        ages = [20 + (number + at) % 50 for at in range(rows_each)]
+        body = orjson.dumps([{"age": age} for age in ages] if rows_each > 1 else {"age": ages[0]}).decode()
+        answer = orjson.dumps([0.5] * rows_each if rows_each > 1 else {"prediction": 0.5}).decode()
+        lines.append(
+            orjson.dumps(
+                {
+                    "event_id": f"{name}{number}",
+                    "inference_id": f"order-{name}{number}" if number % 2 == 0 else None,
+                    "time": (hour + timedelta(seconds=number % 3600)).isoformat(),
+                    "status": "200",
+                    "input": {"content_type": "application/json", "encoding": "json", "data": body},
+                    "output": {"content_type": "application/json", "encoding": "json", "data": answer},
+                }
+            )
+        )
+    store.put(capture_key("credit", "Credit", hour, f"{name}.jsonl.zst"), zstandard.compress(b"\n".join(lines)))
+
+
+def joined(store: Store, hour: datetime = HOUR, wait: int = 168) -> Joined:
+    records = compile_hour(store, "credit", "Credit", hour, SCHEMA)
+    return join_hour(store, "credit", "Credit", hour, records, SCHEMA, wait)
+
+
+def rows_of(store: Store, made: Joined) -> pd.DataFrame:
+    return pd.concat([pq.read_table(pa.BufferReader(store.get(key))).to_pandas() for key in made.keys])
+
+
+# --- the join itself ------------------------------------------------------------------------------------------------
+
+
+def records(ids: list[tuple[str | None, str]]) -> pa.Table:
+    return pa.table(
+        {
+            "x": list(range(len(ids))),
+            "mmon.inference_id": pa.array([one for one, _ in ids], pa.string()),
+            "mmon.event_id": [two for _, two in ids],
+            "mmon.event_time": pa.array([HOUR] * len(ids), pa.timestamp("us", "UTC")),
+            "mmon.instance": [0] * len(ids),
+        }
+    )
+
+
+def labels(rows: list[dict]) -> pa.Table:
+    return canonical(pa.Table.from_pylist(rows), HOUR)[0]
+
+
+names = st.sampled_from([f"id{number}" for number in range(6)])
+label_rows = st.lists(
+    st.fixed_dictionaries({"id": names, "label": st.integers(0, 9), "time": st.integers(0, 5).map(lambda at: HOUR + timedelta(hours=at))}),
+    max_size=12,
+)
+
+
+@given(st.lists(st.tuples(st.none() | names, names), max_size=8), label_rows)
+def test_it_is_pandas_left_join_with_the_latest_label(ids: list[tuple[str | None, str]], rows: list[dict]) -> None:
+    made = attach(records(ids), labels(rows) if rows else labels([{"id": "none of them", "label": 1}]))
+    latest = {}
+    for row in rows:  # of one time, the later row
+        if row["id"] not in latest or row["time"] >= latest[row["id"]]["time"]:
+            latest[row["id"]] = row
+    expected = [latest.get(one) or latest.get(two) if one else latest.get(two) for one, two in ids]
+    assert made["label"].to_pylist() == [row and row["label"] for row in expected]
+    assert made[TIME].to_pylist() == [row and row["time"] for row in expected]
+    assert made[DELAY].to_pylist() == [row and (row["time"] - HOUR).total_seconds() for row in expected]
+    assert made["x"].to_pylist() == list(range(len(ids)))
+
+
+@settings(max_examples=30)
+@given(label_rows.filter(bool), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter_but_within_one_moment(rows: list[dict], random) -> None:
+    told = {(row["id"], row["time"]): row for row in rows}  # one label for each id and moment
+    one, other = list(told.values()), list(told.values())
+    random.shuffle(other)
+    base = records([(None, f"id{number}") for number in range(6)])
+    assert attach(base, labels(one)).equals(attach(base, labels(other)))
+
+
+def test_many_rows_are_joined_like_pandas() -> None:
+    rng = np.random.default_rng(1)
+    ids = [f"e{number}" for number in rng.permutation(50_000)]
+    answers = pd.DataFrame({"id": rng.choice([f"e{number}" for number in range(70_000)], 40_000), "label": rng.normal(size=40_000)})
+    made = attach(records([(None, one) for one in ids]), canonical(pa.Table.from_pandas(answers), HOUR)[0])
+    expected = pd.DataFrame({"id": ids}).merge(answers.groupby("id").last(), how="left", left_on="id", right_index=True)["label"]
+    assert np.array_equal(made["label"].to_numpy(), expected.to_numpy(), equal_nan=True)
+
+
+def test_instances_have_labels_of_their_own_or_that_of_their_request() -> None:
+    base = records([(None, "a"), (None, "a"), (None, "b"), (None, "b")]).set_column(4, "mmon.instance", pa.array([0, 1, 0, 1]))
+    made = attach(base, labels([{"id": "a", "instance": 1, "label": 5}, {"id": "b", "instance": None, "label": 7}]))
+    assert made["label"].to_pylist() == [None, 5, 7, 7]
+    listed = canonical(pa.table({"id": ["a", "b"], "label": [[1, 2], [3]]}), HOUR)[0]
+    assert attach(base, listed)["label"].to_pylist() == [1, 2, 3, 3]
+
+
+def test_a_single_label_takes_the_name_of_the_baselines() -> None:
+    base = records([(None, "a")])
+    assert attach(base, labels([{"id": "a", "label": 1}]), ("paid",))["paid"].to_pylist() == [1]
+    several = labels([{"id": "a", "late": 1, "cost": 2.5}])
+    assert attach(base, several, ("late",)).select(["late", "cost"]).to_pylist() == [{"late": 1, "cost": 2.5}]
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_forms_are_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    truth = {"groundTruthData": {"data": "1", "encoding": "CSV"}, "eventMetadata": {"eventId": "a"}, "eventVersion": "0"}
+    many = {"groundTruthData": {"data": "[0, 1]", "encoding": "JSON"}, "eventMetadata": {"eventId": "b"}, "eventVersion": "0"}
+    bodies = {
+        "l.jsonl": b'{"id": "a", "label": 1}\n{"id": "b", "label": 2}\n{"id": null, "label": 3}\n{"id": "c", "label": null}\n',
+        "c.csv": b"id,label\n17,0.5\n18,1.5\n",
+        "truth.jsonl": orjson.dumps(truth) + b"\n" + orjson.dumps(many) + b"\n",
+        "fields.jsonl": b'{"id": "a", "label": {"late": true, "cost": 3}}\n',
+        "time.csv": b"id,label,time\na,1,2026-11-23T01:02:03Z\nb,2,never\n",
+    }
+    for name, body in bodies.items():
+        store.put(label_key("credit", HOUR, name), body)
+    found = {entry.key.rpartition("/")[2]: read_labels(store, entry) for entry in find_labels(store, "credit", Window.hour(HOUR))}
+    assert found["l.jsonl"][0].select(["id", "label"]).to_pylist() == [{"id": "a", "label": 1}, {"id": "b", "label": 2}]
+    assert found["l.jsonl"][1] == 2
+    assert found["c.csv"][0]["id"].to_pylist() == ["17", "18"]
+    assert found["truth.jsonl"][0].select(["id", "instance", "label"]).to_pylist() == [
+        {"id": "a", "instance": None, "label": 1},
+        {"id": "b", "instance": 0, "label": 0},
+        {"id": "b", "instance": 1, "label": 1},
+    ]
+    assert found["fields.jsonl"][0].select(["label.late", "label.cost"]).to_pylist() == [{"label.late": True, "label.cost": 3}]
+    assert found["time.csv"][0]["time"].to_pylist() == [datetime(2026, 11, 23, 1, 2, 3, tzinfo=timezone.utc), HOUR]
+
+
+def test_labels_are_put_once_however_often(store: Store) -> None:
+    frame = pd.DataFrame({"order": ["a0", "a1"], "paid": [1, 0], "clerk": ["x", "y"]})
+    for _ in range(2):
+        assert put_labels(store, "credit", frame, id_column="order", label_column="paid", at=HOUR) == 2
+    (entry,) = find_labels(store, "credit", Window.hour(HOUR))
+    assert read_labels(store, entry)[0].column_names == ["id", "instance", "time", "label"]
+    with pytest.raises(InputError, match="no column 'id' in a table of 2 rows, which has order, paid, clerk; name it with --id-column"):
+        put_labels(store, "credit", frame)
+    with pytest.raises(InputError, match="has no labels: 1 rows without an id or a label"):
+        put_labels(store, "credit", [{"id": None, "label": 1}])
+    with pytest.raises(InputError, match="labels need a column such as 'label' beside 'id'"):
+        put_labels(store, "credit", [{"id": "a"}])
+
+
+# --- hours ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_hours_of_new_labels_are_joined_again(store: Store) -> None:
+    hours = [HOUR + number * timedelta(hours=1) for number in range(3)]
+    for number, hour in enumerate(hours):
+        capture(store, 40, hour, f"h{number}-")
+    first = [joined(store, hour) for hour in hours]
+    assert [(one.rows, one.labelled) for one in first] == [(40, 0)] * 3
+    put_labels(store, "credit", [{"id": f"h1-{number}", "label": 1} for number in range(0, 40)], at=HOUR + timedelta(hours=30))
+    second = [joined(store, hour) for hour in hours]
+    # An event id and an inference id: the even ones are known by the latter too, and found by the former.
+    assert [one.labelled for one in second] == [0, 40, 0]
+    assert [one.digest == two.digest for one, two in zip(first, second, strict=True)] == [True, False, True]
+    assert second[0].looked_at == 40 and second[0].seen != first[0].seen
+    assert [joined(store, hour) for hour in hours] == second
+    late = joined(store, hours[1], wait=24)  # what came after thirty hours is not waited for
+    assert late.labelled == 0
+
+
+def test_the_latest_label_wins_and_those_before_are_counted(store: Store) -> None:
+    capture(store, 10)
+    put_labels(store, "credit", [{"id": f"a{number}", "label": 1} for number in range(10)], at=HOUR + timedelta(hours=1))
+    put_labels(store, "credit", [{"id": f"order-a{number}", "label": 0} for number in (0, 2)], at=HOUR + timedelta(hours=2))
+    put_labels(store, "credit", [{"id": "a3", "label": 5}], at=HOUR + timedelta(hours=3))
+    made = joined(store)
+    assert (made.rows, made.labelled, made.replaced) == (10, 10, 1)
+    frame = rows_of(store, made).sort_values("mmon.event_id")
+    assert frame["paid"].tolist() == [0, 1, 0, 5, 1, 1, 1, 1, 1, 1]
+    assert frame[DELAY].tolist()[1] == 3600 - 1
+
+
+def test_new_records_are_joined_with_labels_that_are_there(store: Store) -> None:
+    capture(store, 5)
+    put_labels(store, "credit", [{"id": f"b{number}", "label": 1} for number in range(5)], at=HOUR)
+    assert joined(store).labelled == 0
+    capture(store, 5, name="b")
+    again = joined(store)
+    assert (again.rows, again.labelled) == (10, 5)
+
+
+def test_ids_that_never_match_are_told_with_both_sides(store: Store) -> None:
+    capture(store, 5)
+    put_labels(store, "credit", [{"id": f"customer {number}", "label": 1} for number in range(9)], at=HOUR + timedelta(hours=1))
+    (note,) = joined(store).notes()
+    assert note.startswith(
+        "none of 9 labels belongs to a record of this hour: labels have ids like 'customer 0', 'customer 1', 'customer 2'"
+    )
+    assert "records like 'order-a0', 'order-a2', 'order-a4'" in note
+
+
+def test_an_object_that_is_no_labels_is_told_and_the_others_stand(store: Store) -> None:
+    capture(store, 5)
+    store.put(label_key("credit", HOUR, "bad.parquet"), b"no parquet")
+    store.put(label_key("credit", HOUR, "bad.csv"), b"name,label\nx,1\n")
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
+    made = joined(store)
+    assert made.labelled == 1
+    assert len(made.unreadable) == 2
+    assert any("labels need a column 'id'; there are name, label" in note for note in made.notes())
+    assert joined(store) == made
+
+
+# --- through the engine ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learned(store: Store) -> Store:
+    base = pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5, "paid": np.arange(500) % 2})
+    save_monitor(store, MONITOR)
+    save_baseline(store, MONITOR.fit(base, label="paid"))
+    return store
+
+
+def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Store) -> None:
+    capture(learned, 300)
+    first = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
+    coverage = first.metric("label_coverage", "paid")
+    assert coverage is not None
+    assert (first.status, coverage.detail) == ("insufficient", "waiting for labels: 0 of 300 rows have one")
+    put_labels(learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150)], at=HOUR + timedelta(hours=40))
+    second = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=41))
+    coverage, delay = second.metric("label_coverage", "paid"), second.metric("label_delay_p50")
+    assert coverage is not None and delay is not None
+    assert (second.status, coverage.value, second.rows) == ("ok", 0.5, 300)
+    assert delay.value == pytest.approx(40 * 3600, abs=300)
+    folder = report_key("credit", Window.hour(HOUR), "report.json").removesuffix("report.json")
+    assert learned.exists(f"{folder}report-001.json")  # what was said before the labels came
+    run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=42))
+    assert not learned.exists(f"{folder}report-002.json")
+
+
+def test_a_coverage_that_is_asked_for_alarms(learned: Store) -> None:
+    monitor = Monitor("credit", analyses=(LabelCoverage(least=0.9),))
+    base = pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5, "paid": np.arange(500) % 2})
+    save_baseline(learned, monitor.fit(base, label="paid", created=HOUR))
+    capture(learned, 300)
+    put_labels(learned, "credit", [{"id": "a7", "label": 1}], at=HOUR)
+    from mmon_ray.catalog import load_baseline
+    from mmon_ray.engine import fold
+
+    baseline = load_baseline(learned, "credit", "20261122T100000Z")
+    made = joined(learned)
+    report = monitor.evaluate(fold([f"{learned.uri}/{key}" for key in made.keys], monitor.zero(baseline.schema)), baseline)
+    (found,) = report.violations
+    assert found.message == "labels of `paid` are missing: 1 of 300 rows have a label; 90 % are expected"
+
+
+# --- doors ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_puts_and_tells(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    save_monitor(store, MONITOR)
+    base = pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5, "paid": np.arange(500) % 2})
+    save_baseline(store, MONITOR.fit(base, label="paid"))
+    capture(store, 20)
+    pd.DataFrame({"order": [f"order-a{number}" for number in range(0, 20, 2)], "paid": 1}).to_csv(tmp_path / "l.csv", index=False)
+
+    def mmon(*words: str):
+        return CliRunner().invoke(main, ["--store", store.uri, *words])
+
+    put = mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--id-column", "order", "--at", "2026-11-22T12")
+    assert put.exit_code == 0 and "10 labels of credit" in put.stdout
+    told = mmon("labels", "status", "credit", "--window", "2026-11-22T10")
+    assert told.stdout.strip() == "2026-11-22T10  10 of 20 rows have a label (50 %)"
+    wrong = mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit")
+    assert wrong.exit_code == 2 and "no column 'id'" in wrong.stderr and "--id-column" in wrong.stderr
+
+
+def test_labels_come_over_http(tmp_path: Path) -> None:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-c",
+        "from mmon_ray.cli import main; main()",
+        "--store",
+        str(tmp_path / "store"),
+        "labels",
+        "serve",
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(command, env={**os.environ}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}/labels"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.put(f"{url}/credit", content=b'{"id": "a", "label": 1}\n{"id": "b", "label": 0}\n')
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline and process.poll() is None, process.stderr.read() if process.stderr else ""
+                time.sleep(0.1)
+        assert (answer.status_code, answer.json()) == (200, {"labels": 2})
+        csv = httpx.put(
+            f"{url}/credit?id_column=order&label_column=paid",
+            content=b"order,paid\nc,1\n",
+            headers={"content-type": "text/csv; charset=utf-8"},
+        )
+        assert csv.json() == {"labels": 1}
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"id": ["d"], "label": [0.5]}), sink)
+        kind = {"content-type": "application/vnd.apache.parquet"}
+        assert httpx.post(f"{url}/credit", content=sink.getvalue().to_pybytes(), headers=kind).json() == {"labels": 1}
+        for content, words in ((b'{"name": 1}\n', "no column 'id'"), (b"\xff\xfe", "labels"), (b"", "")):
+            bad = httpx.put(f"{url}/credit", content=content)
+            assert bad.status_code == 400 and words in bad.json()["error"], bad.text
+        assert httpx.put(f"{url}/..%2Fup", content=b'{"id": "a", "label": 1}').status_code in (400, 404)
+        assert httpx.get(f"{url}/credit").status_code == 405
+    finally:
+        process.kill()
+        process.wait()
+    store = open_store(tmp_path / "store")
+    found = [read_labels(store, entry)[0] for entry in store.list("labels/credit/")]
+    assert sorted(one for table in found for one in table["id"].to_pylist()) == ["a", "b", "c", "d"]
+
+
+def test_the_door_refuses_what_is_too_large_and_says_when_the_store_is_away() -> None:
+    from starlette.testclient import TestClient
+
+    from mmon_ray.errors import StoreError
+    from mmon_ray.label_door import application
+
+    class Away:
+        uri = "nowhere"
+
+        def put(self, key: str, body: bytes) -> None:
+            raise StoreError("the store cannot be reached")
+
+    client = TestClient(application(Away(), max_bytes=100))  # type: ignore[arg-type]
+    assert client.put("/labels/credit", content=b"x" * 101).status_code == 413
+    away = client.put("/labels/credit", content=b'{"id": "a", "label": 1}\n')
+    assert (away.status_code, away.json()) == (503, {"error": "the store cannot be reached"})
+
+
+def test_a_report_of_a_window_without_labels_is_read_again(learned: Store) -> None:
+    capture(learned, 300)
+    put_labels(learned, "credit", [{"id": "somebody else", "label": 1}], at=HOUR)
+    report = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
+    assert report.notes and load_report(learned, "credit", Window.hour(HOUR)).notes == report.notes
+    assert math.isnan(report.metric("label_delay_p50").value)  # type: ignore[union-attr]
