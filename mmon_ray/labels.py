@@ -116,7 +116,7 @@ def canonical(table: pa.Table, moment: datetime) -> tuple[pa.Table, int]:
     made = {
         ID: ids,
         INSTANCE: pc.cast(table[INSTANCE], pa.int32()) if INSTANCE in table.column_names else pa.nulls(len(ids), pa.int32()),
-        TIME: _times(table[TIME], moment) if TIME in table.column_names else pa.array([moment] * len(ids), _TIME),
+        TIME: _times(table[TIME], moment) if TIME in table.column_names else pa.repeat(pa.scalar(moment, _TIME), len(ids)),
     }
     whole = pa.table({**made, **{name: table[name] for name in names}})
     if len(names) == 1 and pa.types.is_list(whole[names[0]].type):
@@ -176,7 +176,8 @@ def _exploded(table: pa.Table, name: str) -> pa.Table:
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids as text: 17 and 17.0 are '17'."""
-    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
         return pc.cast(column, pa.string())
     return pa.chunked_array([pa.array([text_of(value) for value in column.to_pylist()], pa.string())])
 
