@@ -24,6 +24,8 @@ COLUMNS = {
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
+    "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],
+    "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
     "profile": [("real", "word", "whole")],
 }
 KINDS = {kind: cls for kind, cls in codec.kinds(State).items() if cls.__module__.startswith("mmon_ray")}
@@ -72,6 +74,10 @@ def close_counts(a, b) -> bool:
     return (a.total, a.missing) == (b.total, b.missing) and all(-a.error <= each <= b.error for each in off)
 
 
+def close_residuals(a, b) -> bool:
+    return close_covariance(a.parts, b.parts) and close_quantiles(a.absolute, b.absolute)
+
+
 def close_covariance(a, b) -> bool:
     # As for moments: sums round relative to the size of the numbers.
     n, mean, squares = (np.diag(np.array(part).reshape(2 * (len(a.columns),))) for part in (a.counts, a.means, a.squares))
@@ -107,6 +113,7 @@ CLOSE = {
     "lengths": close_lengths,
     "missing_together": close_missing_together,
     "profile": close_profile,
+    "residuals": close_residuals,
 }
 
 

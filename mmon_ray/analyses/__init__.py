@@ -6,6 +6,7 @@ from mmon_ray.analyses.anomalies import Anomalies
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
 from mmon_ray.analyses.label_coverage import LabelCoverage
+from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 
-__all__ = ["Anomalies", "DataQuality", "Drift", "LabelCoverage", "RowAnomalies"]
+__all__ = ["Anomalies", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies"]

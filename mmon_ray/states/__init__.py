@@ -10,8 +10,24 @@ from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.residuals import Residuals
 from mmon_ray.states.sample import Sample
+from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
 
-__all__ = ["Counts", "Covariance", "Distinct", "Lengths", "MissingTogether", "Moments", "Presence", "Quantiles", "Sample", "Tails", "Types"]
+__all__ = [
+    "Counts",
+    "Covariance",
+    "Distinct",
+    "Lengths",
+    "MissingTogether",
+    "Moments",
+    "Presence",
+    "Quantiles",
+    "Residuals",
+    "Sample",
+    "Scores",
+    "Tails",
+    "Types",
+]

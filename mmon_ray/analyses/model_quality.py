@@ -1,0 +1,331 @@
+"""Model quality: are the predictions still right, now that the labels have come?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.analysis import Analysis
+from mmon_ray.errors import InputError
+from mmon_ray.report import Constraint, Metric, Test, compare, readable
+from mmon_ray.schema import PREDICTION, Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Counts, Residuals, Scores
+from mmon_ray.stats.bootstrap import resample
+from mmon_ray.stats.curves import score_metrics
+from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
+from mmon_ray.stats.spread import resampled_means, service_std
+from mmon_ray.stats.tails import normal_tail
+
+__all__ = ["PROBLEMS", "Drop", "ModelQuality", "Setup"]
+
+Floats = npt.NDArray[np.float64]
+
+PROBLEMS = ("binary", "multiclass", "regression")
+RULES = ("test", "service")
+BETTER: Mapping[str, str] = {one.name: one.better for problem in PROBLEMS for one in metrics(problem)}
+BETTER = {**BETTER, "auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
+WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
+_ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
+_POSITIVE = ("1", "true", "yes", "positive", "y", "t")
+_BOOLEAN = {"true": "1", "false": "0"}
+_BOOTSTRAP_BINS = 200  # of the scores, for the spread of what follows from them
+
+
+@dataclass(frozen=True)
+class Drop(Test, kind="quality_test"):
+    """The normal test that a metric is beyond its bound, its own error and the baseline's taken together.
+
+    value   of the window
+    std     the root of both squared standard errors
+    """
+
+    value: float
+    std: float
+
+    def p_value(self, lower: float, upper: float) -> float:
+        """How likely a value as far beyond the bounds is, if the true one were at them."""
+        beyond = max(lower - self.value, self.value - upper)
+        if beyond <= 0:
+            return 1.0
+        return normal_tail(beyond / self.std) if self.std > 0 else 0.0
+
+
+class Setup(NamedTuple):
+    """What is compared with what.
+
+    problem      one of PROBLEMS; "" while the baseline has not been learned
+    prediction   the column of the answer; "" when there is only a score
+    score        the column of the probability of the positive answer; "" for none
+    positive     which label is the positive one, as text
+    """
+
+    problem: str
+    label: str
+    prediction: str
+    score: str
+    positive: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelQuality(Analysis, kind="model_quality"):
+    """Every metric of the closed service for regression, binary and multiclass models, and calibration; from counts, so of any interval.
+
+    problem      `binary`, `multiclass` or `regression`; by default as the labels of the baseline are: two values, up to `max_classes`, more
+    label, prediction, score   their columns; by default the column of role label, `prediction` (or the only prediction), and for a binary
+                 model the first other prediction that is a fraction
+    positive     the label that is the positive one; by default 1, true, yes, else the last in order
+    threshold    a score above it is a positive prediction, where there is no other
+    rule         `test`: a metric is a violation when it is beyond the baseline's by more than the margin, surely; `service`: when it is
+                 beyond the baseline's by more than its own standard deviation (five samples of 80 %)
+    margin       how much worse a share may become
+    error_margin how much worse an error may become, as a share of the baseline's
+    level        the share of violations that may be false, over all that is tested in a window
+    draws        bootstrap resamples behind each standard error
+    min_rows     with fewer labels metrics are computed but not judged
+    source       the service's model quality monitor; Model Monitor paper, section 4.3 and appendix B
+    """
+
+    labelled: ClassVar[bool] = True
+
+    problem: str = ""
+    label: str = ""
+    prediction: str = ""
+    score: str = ""
+    positive: str = ""
+    threshold: float = 0.5
+    rule: str = "test"
+    margin: float = 0.02
+    error_margin: float = 0.1
+    level: float = 0.05
+    draws: int = 200
+    min_rows: int = 200
+    max_classes: int = 20
+
+    def __post_init__(self) -> None:
+        for name, known in (("problem", ("", *PROBLEMS)), ("rule", RULES)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(filter(None, known))}")
+
+    def setup(self, schema: Schema) -> Setup | None:
+        """What is compared with what, as far as the schema says; None without a label or a prediction.
+
+        errors   InputError for a column that does not exist, or several labels of which none is named
+        """
+        labels = [column.name for column in schema if column.role == "label"]
+        if self.label:
+            labels = [schema[self.label].name]
+        if len(labels) > 1:
+            raise InputError(f"there are several labels, {', '.join(labels)}; name one: ModelQuality(label='{labels[0]}')")
+        answers = [column for column in schema if column.role == "prediction"]
+        if not labels or not (answers or self.prediction or self.score):
+            return None
+        label = schema[labels[0]]
+        problem = self.problem or ("regression" if label.type == "fractional" else "")
+        if not problem and (label.domain or label.type in ("string", "boolean")):
+            problem = "binary" if len(label.domain) <= 2 else "multiclass"
+        named = [column.name for column in answers]
+        prediction = self.prediction or (PREDICTION if PREDICTION in named else named[0] if len(named) == 1 else "")
+        fractions = [column.name for column in answers if column.type == "fractional" and column.name != prediction]
+        score = self.score or (fractions[0] if fractions else "")
+        if problem == "binary" and prediction in schema and schema[prediction].type == "fractional" and not self.prediction:
+            score, prediction = score or prediction, ""
+        classes = label.domain or (("true", "false") if label.type == "boolean" else ())
+        positive = self.positive or next((one for one in _POSITIVE if one in classes), max(classes, default="1"))
+        return Setup(problem, label.name, prediction, score if problem != "regression" else "", positive, classes)
+
+    def needs(self, schema: Schema) -> Iterator[Need]:
+        """Joint counts of label and prediction, scores by label, or residuals; before the baseline is learned, all of them."""
+        found = self.setup(schema)
+        if found is None:
+            return
+        yield Need(Counts(), (found.label,))
+        if found.problem in ("", "binary", "multiclass"):
+            if found.prediction:
+                yield Need(Counts(), (found.label, found.prediction))
+            if found.score and found.problem != "multiclass":
+                yield Need(Scores(), (found.label, found.score))
+        if found.problem in ("", "regression") and found.prediction:
+            yield Need(Residuals(), (found.label, found.prediction))
+        if not found.problem and not found.score and found.prediction:
+            yield Need(Scores(), (found.label, found.prediction))
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """The classes of the label, when they are few."""
+        found = self.setup(schema)
+        counts = base.get(Need(Counts(), (found.label,))) if found else None
+        if not found or not isinstance(counts, Counts) or schema[found.label].type == "fractional":
+            return schema
+        classes = tuple(sorted(value[0] for value in counts.table))
+        few = not counts.error and 1 < len(classes) <= self.max_classes
+        return schema.replace({found.label: replace(schema[found.label], domain=classes if few else ())})
+
+    def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
+        """All metrics of the problem, each with its standard error."""
+        found = self.setup(schema)
+        if found is None:
+            return
+        found = found._replace(problem=found.problem or "regression")
+        mine, theirs = self._measured(found, now), self._measured(found, base) if base is not None else {}
+        labelled = now.get(Need(Counts(), (found.label,)))
+        count = labelled.total if isinstance(labelled, Counts) else 0
+        for name, (value, std, reason) in mine.items():
+            if not count:
+                detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
+                yield Metric(name, math.nan, found.label, status="insufficient", detail=detail)
+            elif math.isnan(value):
+                yield Metric(name, value, found.label, status="undefined", detail=reason or "it is a share of nothing")
+            elif count < self.min_rows and self.rule == "test":
+                detail = f"{count} labels; {self.min_rows} are needed to judge"
+                yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
+            else:
+                before, error, _ = theirs.get(name, (math.nan, math.nan, ""))
+                told = f"{readable(before)} in the baseline" if not math.isnan(before) else ""
+                whole = math.hypot(std, 0.0 if math.isnan(error) else error)
+                test = Drop(value, whole) if self.rule == "test" and not math.isnan(std) and whole else None
+                yield Metric(name, value, found.label, 0.0 if math.isnan(std) else std, detail=told, test=test)
+
+    def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
+        """The baseline's value, less the margin; by the service's rule, of all metrics that have a better and a worse."""
+        for metric in metrics:
+            better = BETTER.get(metric.name, "")
+            if math.isnan(metric.value) or not better or (self.rule == "test" and metric.name not in WATCHED):
+                continue
+            room = 0.0
+            if self.rule == "test":
+                room = self.error_margin * abs(metric.value) if metric.name in _ERRORS else self.margin
+            high = better == "high"
+            lower, upper = (metric.value - room if high else -math.inf), (math.inf if high else metric.value + room)
+            yield Constraint(metric.name, metric.column, lower, upper, level=self.level)
+
+    def explain(self, metric: Metric, constraint: Constraint) -> str:
+        """What has become worse, and by how much."""
+        if not metric.detail:
+            return compare(metric, constraint)
+        fallen = metric.value < constraint.lower
+        bound = f"at least {readable(constraint.lower)}" if fallen else f"at most {readable(constraint.upper)}"
+        value = f"{readable(metric.value)} ± {readable(metric.std)}"
+        moved = f"{metric.name} of the predictions of `{metric.column}` has {'fallen' if fallen else 'risen'}"
+        return f"{moved} to {value}, {metric.detail}; {bound} is required"
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
+        """Binary with scores, multiclass, regression; without labels."""
+        rng = np.random.default_rng(5)
+        n = 250
+        truth = rng.integers(0, 2, n)
+        score = np.clip(0.3 + 0.4 * truth + 0.2 * rng.normal(size=n), 0, 1)
+        binary = pa.table({"y": truth, "prediction": (score > 0.5).astype(int), "prediction.probability": score})
+        yield cls(), Schema.infer(binary, label="y"), binary
+        yield cls(problem="binary"), Schema.infer(binary, label="y"), binary.set_column(0, "y", pa.nulls(n, pa.int64()))
+        words = rng.choice(["a", "b", "c"], n)
+        multi = pa.table({"y": words, "prediction": np.where(rng.random(n) < 0.8, words, "a")})
+        yield cls(rule="service"), Schema.infer(multi, label="y"), multi
+        price = rng.lognormal(size=n)
+        regression = pa.table({"y": price, "prediction": price + rng.normal(size=n)})
+        yield cls(), Schema.infer(regression, label="y"), regression
+        yield cls(), Schema.infer(regression, label="y"), regression.slice(0, 0)
+
+    def _measured(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+        """Each metric's value, standard error and, where there is none, the reason."""
+        if found.problem == "regression":
+            return self._regression(found, profile)
+        made: dict[str, tuple[float, float, str]] = {}
+        if found.problem == "binary":
+            table = confusion(found, profile, self.threshold)
+            made |= self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary")
+            return made | self._of_scores(found, profile)
+        matrix, _ = confusion_matrix(found, profile)
+        return self._of_tables(matrix, Multi, "multiclass")
+
+    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str) -> dict[str, tuple[float, float, str]]:
+        drawn = form(resample(table, self.draws)) if self.rule == "test" and table.sum() else None
+        made = {}
+        for metric in metrics(problem):
+            value = float(metric.ask(form(table))) if table.sum() else math.nan
+            made[metric.name] = (value, _std(metric.ask(drawn)) if drawn is not None else _service(table, metric.ask, form), "")
+        return made
+
+    def _of_scores(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+        scores = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
+        if not isinstance(scores, Scores):
+            return {}
+        table = scores.table(found.positive)
+        reason = f"{scores.outside:,} scores are outside 0 to 1" if scores.outside else "the labels are all of one class"
+        values = score_metrics(table)
+        step = max(1, table.shape[1] // _BOOTSTRAP_BINS)
+        coarse = np.add.reduceat(table, np.arange(0, table.shape[1], step), axis=1)
+        spread: dict[str, float] = {}
+        if table.sum():
+            drawn = score_metrics(resample(coarse, self.draws))
+            spread = {name: _std(each) for name, each in drawn.items()}
+            if self.rule == "service":
+                spread = {name: _service(coarse, lambda made, name=name: made[name], score_metrics) for name in values}
+        wrong = scores.outside > 0
+        return {name: (math.nan if wrong else float(value), spread.get(name, math.nan), reason) for name, value in values.items()}
+
+    def _regression(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+        state = profile.get(Need(Residuals(), (found.label, found.prediction)))
+        if not isinstance(state, Residuals):
+            return {}
+        drawn = resampled_means(state, self.draws) if state.n > 1 else None
+        made = {}
+        for metric in metrics("regression"):
+            value = float(metric.ask(Regression(state.means, state.n)))
+            std = _std(metric.ask(drawn)) if drawn is not None else math.nan
+            if self.rule == "service":  # of five samples of 80 % of the rows, without replacement
+                std = std * math.sqrt(0.2 / 0.8) if state.n >= 200 else math.nan
+            made[metric.name] = (value, std, "too few labels" if state.n < 2 else "the labels do not vary")
+        made["median_absolute_error"] = (state.absolute.quantile(0.5), math.nan, "no labels")
+        return made
+
+
+def confusion_matrix(found: Setup, profile: Profile) -> tuple[Floats, tuple[str, ...]]:
+    """Counts (true, predicted) over all classes that occur, and these, in order."""
+    counts = profile.get(Need(Counts(), (found.label, found.prediction)))
+    table = counts.table if isinstance(counts, Counts) else {}
+    pairs = {(truth, _same(said, found.classes)): count for (truth, said), count in table.items()}
+    classes = tuple(sorted({*found.classes, *(one for pair in pairs for one in pair)}))
+    place = {name: at for at, name in enumerate(classes)}
+    matrix = np.zeros((len(classes), len(classes)))
+    for (truth, said), count in pairs.items():
+        matrix[place[truth], place[said]] += count
+    return matrix, classes
+
+
+def confusion(found: Setup, profile: Profile, threshold: float) -> Floats:
+    """True positives, false positives, false negatives, true negatives; by the score where there is no other prediction."""
+    if found.prediction:
+        matrix, classes = confusion_matrix(found, profile)
+        hit = np.array([name == found.positive for name in classes], bool)
+        return np.array([matrix[np.ix_(truth, said)].sum() for truth, said in ((hit, hit), (~hit, hit), (hit, ~hit), (~hit, ~hit))])
+    scores = profile.get(Need(Scores(), (found.label, found.score)))
+    if not isinstance(scores, Scores):
+        return np.zeros(4)
+    table = scores.table(found.positive)
+    cut = round(threshold * scores.bins)
+    negative, positive = table[:, cut:].sum(axis=1)
+    rest, missed = table[:, :cut].sum(axis=1)
+    return np.array([positive, negative, missed, rest], np.float64)
+
+
+def _same(said: str, classes: tuple[str, ...]) -> str:
+    """A prediction in the words of the labels: a model that says true where labels are 1."""
+    return _BOOLEAN.get(said, said) if set(classes) == {"0", "1"} else said
+
+
+def _service(table: Floats, ask: Callable[..., Floats], form: Callable[[Floats], Any]) -> float:
+    return service_std(table, lambda drawn: ask(form(drawn)))
+
+
+def _std(values: Floats) -> float:
+    known = np.asarray(values)[~np.isnan(values)]
+    return float(known.std(ddof=1)) if known.size > 1 else math.nan
