@@ -146,7 +146,7 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
     `report-002.json` and so on.
     """
-    for name in ("statistics.json", "constraint_violations.json"):
+    for name in ("statistics.json", "constraint_violations.json", "model_quality_statistics.json", "model_quality_violations.json"):
         if name not in files:
             store.delete(report_key(report.monitor, window, name))
     for name, body in files.items():

@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 
 from mmon_ray import records
+from mmon_ray.analyses import ModelQuality
 from mmon_ray.catalog import Run, latest_baseline, save_report, save_run
 from mmon_ray.errors import InputError
 from mmon_ray.formats import sagemaker
@@ -100,7 +101,7 @@ def run(
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window))
         report = replace(report, notes=tuple(dict.fromkeys(notes)))
-        save_report(store, report, window, _service_files(report, baseline, profile))
+        save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
         save_metrics(store, report, window)
         record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
         for ledger in (STATES, METRICS):
@@ -225,12 +226,17 @@ def _remembered(store: Store, monitor: Monitor, window: Window) -> list[Past | N
     return [known.get(one) for one in before]
 
 
-def _service_files(report: Report, baseline: Baseline | None, profile: Profile) -> dict[str, bytes]:
-    """The closed service's files; violations only when there are some, as there."""
+def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, profile: Profile, at: datetime) -> dict[str, bytes]:
+    """The closed service's files; violations only when there are some, as there. Model quality has files of its own, as there."""
     if baseline is None or not report.rows:
         return {}
-    docs = {"statistics.json": sagemaker.write_statistics(baseline.schema, profile)}
-    violations = sagemaker.write_violations(report, baseline.schema)
-    if violations is not None:
-        docs["constraint_violations.json"] = violations
-    return {name: orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE) for name, doc in docs.items()}
+    docs: dict[str, Any] = {
+        "statistics.json": sagemaker.write_statistics(baseline.schema, profile),
+        "constraint_violations.json": sagemaker.write_violations(report, baseline.schema),
+    }
+    for quality in monitor.analyses:
+        if isinstance(quality, ModelQuality):
+            made = sagemaker.write_quality_statistics(quality, baseline.schema, profile, report.metrics, report, at)
+            docs |= {"model_quality_statistics.json": made, "model_quality_violations.json": sagemaker.write_quality_violations(report)}
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return {name: orjson.dumps(doc, option=options) for name, doc in docs.items() if doc is not None}

@@ -6,6 +6,12 @@ What a file has no word for is left out, and what is not understood is ignored; 
 from __future__ import annotations
 
 from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
+from mmon_ray.formats.sagemaker.quality import (
+    read_quality_constraints,
+    write_quality_constraints,
+    write_quality_statistics,
+    write_quality_violations,
+)
 from mmon_ray.formats.sagemaker.records import capture_from_service, capture_to_service
 from mmon_ray.formats.sagemaker.statistics import read_statistics, write_statistics
 from mmon_ray.formats.sagemaker.violations import VIOLATION_FILES, read_violations, write_violations
@@ -16,9 +22,13 @@ __all__ = [
     "capture_from_service",
     "capture_to_service",
     "read_constraints",
+    "read_quality_constraints",
     "read_statistics",
     "read_violations",
     "write_constraints",
+    "write_quality_constraints",
+    "write_quality_statistics",
+    "write_quality_violations",
     "write_statistics",
     "write_violations",
 ]

@@ -1,0 +1,139 @@
+"""The files of a model quality monitor: statistics.json with metrics and curves, its constraints, and its violations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from mmon_ray.analyses.model_quality import BETTER, ModelQuality, confusion_matrix
+from mmon_ray.errors import InputError
+from mmon_ray.report import Constraint, Metric, Report, Violation
+from mmon_ray.schema import Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Scores
+from mmon_ray.stats.curves import curves
+from mmon_ray.window import iso
+
+__all__ = ["read_quality_constraints", "write_quality_constraints", "write_quality_statistics", "write_quality_violations"]
+
+_NAMES = {"binary": "binary_classification", "multiclass": "multiclass_classification", "regression": "regression"}
+_GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"  # bad when greater, bad when less
+_CAMEL = {
+    "true_positive_rate": "truePositiveRate",
+    "true_negative_rate": "trueNegativeRate",
+    "false_positive_rate": "falsePositiveRate",
+    "false_negative_rate": "falseNegativeRate",
+}
+
+
+def write_quality_statistics(
+    quality: ModelQuality,
+    schema: Schema,
+    profile: Profile,
+    metrics: Iterable[Metric],
+    report: Report | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any] | None:
+    """The statistics file of a model quality analysis; None when it has no label.
+
+    metrics  those of the analysis
+    report   names the window; `at` when it was evaluated
+    """
+    setup = quality.setup(schema)
+    if setup is None:
+        return None
+    problem = setup.problem or "regression"
+    own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in BETTER or "_best_" in metric.name)}
+    values: dict[str, Any] = {
+        name: {"value": _number(_zero(metric, problem)), "standard_deviation": _number(metric.std or math.nan)}
+        for name, metric in own.items()
+    }
+    if problem != "regression" and setup.prediction:
+        matrix, classes = confusion_matrix(setup._replace(problem=problem), profile)
+        values["confusion_matrix"] = {truth: {said: int(matrix[i, j]) for j, said in enumerate(classes)} for i, truth in enumerate(classes)}
+    scores = profile.get(Need(Scores(), (setup.label, setup.score))) if problem == "binary" and setup.score else None
+    if isinstance(scores, Scores) and scores.total:
+        drawn = curves(scores.table(setup.positive))
+        values["receiver_operating_characteristic_curve"] = {
+            "false_positive_rates": _list(drawn["roc"].x),
+            "true_positive_rates": _list(drawn["roc"].y),
+        }
+        values["precision_recall_curve"] = {"precisions": _list(drawn["pr"].y), "recalls": _list(drawn["pr"].x)}
+    dataset: dict[str, Any] = {"item_count": profile.rows}
+    if report is not None and report.window is not None:
+        dataset |= {"start_time": iso(report.window.start), "end_time": iso(report.window.end)}
+    if at is not None:
+        dataset["evaluation_time"] = iso(at)
+    return {"version": 0.0, "dataset": dataset, f"{_NAMES[problem]}_metrics": values}
+
+
+def write_quality_constraints(quality: ModelQuality, schema: Schema, constraints: Iterable[Constraint]) -> dict[str, Any] | None:
+    """The constraints file: for each metric a threshold, and which side of it is bad. None when there is no label."""
+    setup = quality.setup(schema)
+    if setup is None:
+        return None
+    found = {}
+    for one in constraints:
+        if one.column == setup.label and one.name in BETTER and one.enabled:
+            less = math.isinf(one.upper)
+            found[one.name] = {"threshold": one.lower if less else one.upper, "comparison_operator": _LESS if less else _GREATER}
+    return {"version": 0.0, f"{_NAMES[setup.problem or 'regression']}_constraints": found}
+
+
+def read_quality_constraints(doc: Mapping[str, Any], label: str) -> tuple[str, tuple[Constraint, ...]]:
+    """The problem and the constraints of a file, for the label of a name.
+
+    errors   InputError when the document is not a model quality constraints file
+    """
+    for problem, name in _NAMES.items():
+        found = doc.get(f"{name}_constraints")
+        if isinstance(found, Mapping):
+            try:
+                return problem, tuple(_constraint(metric, entry, label) for metric, entry in found.items())
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"not a constraints file of model quality ({type(error).__name__}: {error})") from None
+    expected = ", ".join(f"{name}_constraints" for name in _NAMES.values())
+    raise InputError(f"not a constraints file of model quality; expected one of {expected}")
+
+
+def write_quality_violations(report: Report) -> dict[str, Any] | None:
+    """The violations file of a report's model quality; None when there are none."""
+    entries = [_entry(one) for one in report.violations if one.constraint.name in BETTER and one.metric is not None]
+    return {"violations": entries} if entries else None
+
+
+def _entry(violation: Violation) -> dict[str, str]:
+    metric, one = violation.metric, violation.constraint
+    assert metric is not None
+    less = metric.value < one.lower
+    operator, threshold = (_LESS, one.lower) if less else (_GREATER, one.upper)
+    return {
+        "constraint_check_type": operator,
+        "metric_name": _CAMEL.get(one.name, one.name),
+        "description": f"Metric {one.name} with {metric.value} +/- {metric.std} was {operator} '{threshold}'",
+    }
+
+
+def _constraint(name: str, entry: Mapping[str, Any], label: str) -> Constraint:
+    threshold, operator = float(entry["threshold"]), entry["comparison_operator"]
+    if operator not in (_LESS, _GREATER):
+        raise ValueError(f"operator {operator!r}")
+    return Constraint(name, label, lower=threshold) if operator == _LESS else Constraint(name, label, upper=threshold)
+
+
+def _zero(metric: Metric, problem: str) -> float:
+    """The service calls a share of nothing 0."""
+    shares = problem != "regression" and metric.name not in ("auc", "au_prc", "brier", "ece")
+    return 0.0 if shares and metric.status == "undefined" else metric.value
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _list(values: np.ndarray) -> list[float | str]:
+    return [_number(float(value)) for value in values]
