@@ -16,6 +16,7 @@ from mmon_ray.formats import sagemaker
 from mmon_ray.keys import (
     CAPTURE,
     MONITORS,
+    SCHEDULES,
     baseline_key,
     baseline_prefix,
     endpoint_prefix,
@@ -23,11 +24,13 @@ from mmon_ray.keys import (
     report_key,
     run_key,
     run_prefix,
+    schedule_key,
 )
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import Tally, newest_hour
 from mmon_ray.report import Report
+from mmon_ray.schedule import Schedule
 from mmon_ray.schema import Schema
 from mmon_ray.store import Store
 from mmon_ray.window import Window
@@ -38,6 +41,9 @@ __all__ = [
     "load_baseline",
     "load_monitor",
     "load_report",
+    "load_run",
+    "load_runs",
+    "load_schedule",
     "monitors",
     "newest_window",
     "overview",
@@ -45,6 +51,8 @@ __all__ = [
     "save_monitor",
     "save_report",
     "save_run",
+    "save_schedule",
+    "schedules",
 ]
 
 T = TypeVar("T", bound=Coded)
@@ -63,6 +71,7 @@ class Run(Coded, kind="run"):
     files    objects of records that were folded
     tally    what became of the captured lines
     engine   `local` or `ray`
+    digest   of the records, and labels, that it was made from: another one when late data have come since
     error    why it failed
     sinks    sink -> why it could not be told
     """
@@ -77,6 +86,7 @@ class Run(Coded, kind="run"):
     tally: Tally = field(default_factory=Tally)
     engine: str = "local"
     baseline: str = ""
+    digest: str = ""
     error: str = ""
     sinks: Mapping[str, str] = field(default_factory=dict)
 
@@ -210,6 +220,40 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
 def save_run(store: Store, run: Run) -> None:
     """Write what happened when a monitor ran over a window, over any older record of it."""
     store.put(run_key(run.monitor, run.window), dumps(run))
+
+
+def load_run(store: Store, monitor: str, window: Window) -> Run | None:
+    """What happened when a monitor last ran over a window; None when it has not."""
+    key = run_key(monitor, window)
+    try:
+        return _read(store.get(key), Run, key)
+    except MissingKey:
+        return None
+
+
+def load_runs(store: Store, monitor: str, last: int) -> list[Run]:
+    """The records of the last windows that ran, the newest first."""
+    keys = sorted((entry.key for entry in store.list(run_prefix(monitor))), reverse=True)[:last]
+    return [_read(store.get(key), Run, key) for key in keys]
+
+
+def save_schedule(store: Store, schedule: Schedule) -> None:
+    """Write a monitor's schedule, over any older one."""
+    store.put(schedule_key(schedule.monitor), dumps(schedule))
+
+
+def load_schedule(store: Store, monitor: str) -> Schedule | None:
+    """A monitor's schedule; None when it has none."""
+    key = schedule_key(monitor)
+    try:
+        return _read(store.get(key), Schedule, key)
+    except MissingKey:
+        return None
+
+
+def schedules(store: Store) -> list[str]:
+    """The names of the monitors that have a schedule, sorted."""
+    return [entry.key[len(SCHEDULES) : -len(".json")] for entry in store.list(SCHEDULES) if entry.key.endswith(".json")]
 
 
 def _read(body: bytes, form: type[T], key: str) -> T:

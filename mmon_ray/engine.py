@@ -37,7 +37,7 @@ from mmon_ray.state import Profile
 from mmon_ray.store import Store
 from mmon_ray.window import Window, now
 
-__all__ = ["ENGINES", "RAY_FROM_BYTES", "fold", "run"]
+__all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "fold", "run"]
 
 ENGINES = ("auto", "local", "ray")
 RAY_FROM_BYTES = 256_000_000  # below, one process is done before Ray Data has started its workers
@@ -91,11 +91,13 @@ def run(
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
         notes: list[str] = []
+        digests: list[str] = []
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
         for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
             folded, facts = step.fold(progress, notes)
             profile = profile.merge(folded)
+            digests.append(facts.digest)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
@@ -103,6 +105,7 @@ def run(
         report = replace(report, notes=tuple(dict.fromkeys(notes)))
         save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
         save_metrics(store, report, window)
+        record = replace(record, digest=_digest(digests))
         record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
         for ledger in (STATES, METRICS):
             roll_up(store, ledger, monitor.name, window, moment)
@@ -126,7 +129,8 @@ class _Hour:
     engine: str
     ray_from_bytes: int
 
-    def fold(self, progress: Callable[[str], None], notes: list[str]) -> tuple[Profile, records.Hour]:
+    def facts(self, progress: Callable[[str], None], notes: list[str]) -> records.Hour:
+        """The hour's records, with their labels where the monitor looks at them, made if they are not there."""
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
         spread = _ray_map if self._on_ray(captured) else map
@@ -138,6 +142,11 @@ class _Hour:
             )
             notes += joined.notes()
             hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
+        return hour
+
+    def fold(self, progress: Callable[[str], None], notes: list[str]) -> tuple[Profile, records.Hour]:
+        schema = self.baseline.schema if self.baseline else Schema()
+        hour = self.facts(progress, notes)
         zero = self.monitor.zero(schema)
         digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
         known = load_hour(self.store, self.monitor.name, self.hour)
@@ -218,6 +227,18 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
+    """The digest that a run of a window would have now: of its records, and labels, which are made where they are not there."""
+    baseline = latest_baseline(store, monitor.name)
+    deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
+    hours = (_Hour(monitor, deployment, hour, baseline, store, "local", RAY_FROM_BYTES) for hour in window.hours())
+    return _digest([hour.facts(lambda step: None, []).digest for hour in hours])
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _remembered(store: Store, monitor: Monitor, window: Window) -> list[Past | None]:

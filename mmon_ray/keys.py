@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CAPTURE",
     "MONITORS",
+    "SCHEDULES",
     "baseline_key",
     "baseline_prefix",
     "capture_folder",
@@ -43,12 +44,14 @@ __all__ = [
     "report_prefix",
     "run_key",
     "run_prefix",
+    "schedule_key",
     "state_key",
     "state_prefix",
 ]
 
 CAPTURE = "capture/"
 MONITORS = "monitors/"
+SCHEDULES = "schedules/"
 
 
 def capture_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
@@ -175,6 +178,11 @@ def report_key(monitor: str, window: Window, name: str) -> str:
     """Where a file of a window's report lies: an hour's by its date, any other window's by its name."""
     folder = _hour_path(window.start) if window == window.hour(window.start) else window.name
     return f"{report_prefix(monitor)}{folder}/{checked_name(name, 'file')}"
+
+
+def schedule_key(monitor: str) -> str:
+    """Where a monitor's schedule lies; `SCHEDULES` is the folder of all."""
+    return f"{SCHEDULES}{checked_name(monitor, 'monitor')}.json"
 
 
 def run_prefix(monitor: str) -> str:

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta, timezone
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["CUTS", "Window", "hour_path", "iso", "now", "parse_moment", "parse_time", "utc"]
+__all__ = ["CUTS", "EPOCH", "Window", "hour_path", "iso", "later", "now", "parse_moment", "parse_offset", "parse_time", "utc"]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 CUTS = ("hour", "day", "week", "month", "all")
 
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
@@ -185,6 +186,24 @@ def iso(moment: datetime) -> str:
 def hour_path(moment: datetime) -> str:
     """`yyyy/mm/dd/hh` of a moment's UTC hour."""
     return re.sub("[-T]", "/", utc(moment).isoformat()[:13])
+
+
+def later(moment: datetime, by: str | float) -> datetime:
+    """A moment moved by an ISO 8601 duration with a sign, or by seconds."""
+    return utc(moment) + (parse_offset(by) if isinstance(by, str) else timedelta(seconds=by))
+
+
+def parse_offset(text: str) -> timedelta:
+    """An ISO 8601 duration that may have a sign: `-P8D`, `PT0H`, `-PT1H30M`.
+
+    errors   InputError for anything else
+    """
+    found = re.fullmatch(r"([+-]?)P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", text.strip())
+    if not found or not any(found.groups()[1:]):
+        raise InputError(f"'{text}' is no offset; write an ISO 8601 duration such as -PT1H or -P8D")
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
+    length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return -length if found[1] == "-" else length
 
 
 def _duration(text: str) -> timedelta:

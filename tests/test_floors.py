@@ -18,7 +18,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "codec"),
-    ("schema", "window", "report", "past", "policy", "state", "stretch", "sink", "columns/", "rows"),
+    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
     ("analysis", "reference", "states/", "stats/", "measures"),
     ("analyses/", "monitor"),
     ("calibration/",),
@@ -44,6 +44,7 @@ ORDER = (
         "report",
         "past",
         "policy",
+        "schedule",
         "state",
         "stretch",
         "sink",

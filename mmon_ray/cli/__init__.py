@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import calibrate, history, labels, overview, traffic, watch
+from mmon_ray.cli import calibrate, history, labels, overview, schedule, traffic, watch
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]
@@ -47,6 +47,10 @@ for _command in (
     watch.report,
     calibrate.calibrate,
     labels.labels,
+    schedule.schedule,
+    schedule.scheduler,
+    schedule.backfill,
+    schedule.runs,
     traffic.capture_group,
     traffic.status,
     history.query,

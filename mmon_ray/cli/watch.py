@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mmon_ray.cli.context import Context, exit_for, report_doc, with_context
@@ -88,19 +90,22 @@ def baseline(
     metavar="HOUR",
     help="An hour (2026-11-22T10), a day (2026-11-22), or START/END, in UTC.  [default: the newest captured hour that has ended]",
 )
+@click.option("--now", "at_once", is_flag=True, help="The last whole hour, whether or not anything was captured.")
 @click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True, help="Where the rows are folded.")
 @click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto: hours with more megabytes go through Ray Data.")
 @with_context
-def run(context: Context, name: str, window_text: str | None, engine: str, ray_from_mb: float) -> None:
+def run(context: Context, name: str, window_text: str | None, at_once: bool, engine: str, ray_from_mb: float) -> None:
     """Analyse a window of captured traffic and tell the sinks of violations."""
     from mmon_ray.catalog import load_monitor
     from mmon_ray.engine import run as analyse
-    from mmon_ray.records import newest_hour
     from mmon_ray.show import print_report
 
     store = context.store
     monitor = load_monitor(store, name)
-    window = Window.parse(window_text) if window_text else newest_hour(store, monitor.endpoint, monitor.deployment, now())
+    if at_once and window_text:
+        raise InputError("give either --now or --window, and not both")
+    (last,) = Window.hour(now()).before(1)
+    window = Window.parse(window_text) if window_text else last if at_once else _newest(store, monitor)
     if window is None:
         raise InputError(
             f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. {Window.hour(now())}"
@@ -109,6 +114,12 @@ def run(context: Context, name: str, window_text: str | None, engine: str, ray_f
         report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
     context.answer(report_doc(report), lambda: print_report(report, context.console))
     exit_for(report)
+
+
+def _newest(store: Any, monitor: Any) -> Window | None:
+    from mmon_ray.records import newest_hour
+
+    return newest_hour(store, monitor.endpoint, monitor.deployment, now())
 
 
 @click.command(short_help="Show a report that was made before.")

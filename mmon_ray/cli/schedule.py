@@ -1,0 +1,231 @@
+"""`mmon schedule`, `scheduler`, `backfill` and `runs`: have monitors run by themselves, make up for the past, see what ran."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from mmon_ray.cli.context import ERROR, Context, with_context
+from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.window import Window, iso, now, parse_moment
+
+__all__ = ["backfill", "runs", "schedule", "scheduler"]
+
+
+@click.group()
+def schedule() -> None:
+    """When monitors run."""
+
+
+@schedule.command("add")
+@click.argument("name")
+@click.argument("when", default="hourly")
+@click.option("--start", default="-PT1H", show_default=True, help="Of the window, from the scheduled time: an ISO 8601 duration.")
+@click.option("--end", default="PT0H", show_default=True, help="Likewise.")
+@click.option("--jitter", "jitter_s", default=1200.0, show_default=True, help="Seconds over which the monitors are spread.")
+@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds after which a run is stopped.")
+@click.option("--retries", default=2, show_default=True, help="How often a run that failed is tried again.")
+@click.option("--cpus", default=0.0, help="CPUs that a run asks for.")
+@click.option("--memory-mb", default=0.0, help="Memory that a run asks for.")
+@click.option("--no-start", is_flag=True, help="Do not start the scheduler.")
+@with_context
+def add(context: Context, /, name: str, when: str, no_start: bool, **settings: Any) -> None:
+    """Run the monitor NAME by itself: WHEN is hourly, daily, five fields of cron, or the closed service's cron(...).
+
+    Starts the cluster's scheduler when there is a cluster and it is not there.
+    """
+    from mmon_ray.catalog import load_monitor, save_schedule
+    from mmon_ray.schedule import Schedule
+
+    store = context.store
+    load_monitor(store, name)
+    made = Schedule(name, when, created=Window.hour(now()).start, **settings)
+    save_schedule(store, made)
+    state = "left to `mmon scheduler start`" if no_start else _start(store.uri)
+    doc = {"monitor": name, "cron": made.cron, "next": iso(made.next(now())), "scheduler": state}
+    words = f"{name}: {made.cron} UTC, next {doc['next'][:19]}Z; scheduler {state}"
+    context.answer(doc, lambda: context.console.print(words, soft_wrap=True))
+
+
+@schedule.command("list")
+@with_context
+def list_schedules(context: Context) -> None:
+    """All schedules, and when each runs next."""
+    from mmon_ray.catalog import load_schedule, schedules
+
+    found = [one for name in schedules(context.store) if (one := load_schedule(context.store, name))]
+    docs = [{"monitor": one.monitor, "cron": one.cron, "start": one.start, "end": one.end, "next": iso(one.next(now()))} for one in found]
+
+    def show() -> None:
+        for doc in docs:
+            context.console.print(f"{doc['monitor']}  {doc['cron']}  window {doc['start']} to {doc['end']}  next {doc['next'][:19]}Z")
+        if not docs:
+            context.console.print("no schedules; `mmon schedule add NAME hourly` makes one")
+
+    context.answer(docs, show)
+
+
+@schedule.command("remove")
+@click.argument("name")
+@with_context
+def remove(context: Context, name: str) -> None:
+    """Run the monitor NAME no more by itself; what it found stays."""
+    from mmon_ray.catalog import load_schedule
+    from mmon_ray.keys import schedule_key
+
+    if load_schedule(context.store, name) is None:
+        raise InputError(f"'{name}' has no schedule; `mmon schedule list` shows those that there are")
+    context.store.delete(schedule_key(name))
+    context.answer({"removed": name}, lambda: context.console.print(f"{name} runs no more by itself"))
+
+
+@click.group()
+def scheduler() -> None:
+    """The actor that has scheduled monitors run."""
+
+
+@scheduler.command("start")
+@with_context
+def start(context: Context) -> None:
+    """Start the cluster's scheduler for this store, if there is none."""
+    state = _start(context.store.uri)
+    if not state.startswith("runs"):
+        raise InputError(f"the scheduler needs a Ray cluster: {state}")
+    context.answer({"scheduler": state}, lambda: context.console.print(f"the scheduler {state}", soft_wrap=True))
+
+
+@scheduler.command("stop")
+@with_context
+def stop(context: Context) -> None:
+    """End the cluster's scheduler; schedules stay, jobs that run go on."""
+    import ray
+
+    actor = _found()
+    if actor is not None:
+        ray.kill(actor)
+    state = "ended" if actor is not None else "was not running"
+    context.answer({"scheduler": state}, lambda: context.console.print(f"the scheduler {state}"))
+
+
+@scheduler.command("status")
+@with_context
+def status(context: Context) -> None:
+    """What the scheduler did at its last look, and what goes wrong."""
+    import ray
+
+    actor = _found()
+    if actor is None:
+        raise InputError("no scheduler runs in this cluster; `mmon scheduler start` starts it")
+    found = ray.get(actor.status.remote(), timeout=30)
+
+    def show() -> None:
+        context.console.print(f"looks at {found['store']}, last at {found['at']} ({found['ticks']} times)", soft_wrap=True)
+        for one in found["actions"]:
+            context.console.print(f"  {one['what']} {one['monitor']} {one['window']} {one['words']}", soft_wrap=True)
+        if found["error"]:
+            context.console.print(f"  {found['error']}", style="red", soft_wrap=True)
+
+    context.answer(found, show)
+
+
+@click.command(short_help="Run a monitor over windows of the past.")
+@click.argument("name")
+@click.option("--from", "start_text", required=True, metavar="TIME", help="2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.")
+@click.option("--to", "end_text", metavar="TIME", help="Likewise, not included.  [default: the current hour]")
+@click.option("--by", default="hour", show_default=True, metavar="CUT", help="hour, day, or whole hours: PT6H.")
+@with_context
+def backfill(context: Context, name: str, start_text: str, end_text: str | None, by: str) -> None:
+    """Run the monitor NAME over the windows of an interval, the oldest first; what is done and has not changed since is left as it is."""
+    from mmon_ray.catalog import load_monitor, load_run
+    from mmon_ray.engine import digest_of, run
+
+    store, moment = context.store, now()
+    monitor = load_monitor(store, name)
+    end = parse_moment(end_text, moment) if end_text else Window.hour(moment).start
+    found: list[dict[str, str]] = []
+    for window in Window(parse_moment(start_text, moment), end).cut(by):
+        known = load_run(store, name, window)
+        try:
+            if known is not None and known.status != "failed" and known.digest == digest_of(store, monitor, window):
+                outcome = f"{known.status}, done before"
+            else:
+                with context.console.status(f"{name} {window}"):
+                    outcome = run(monitor, window, store, at=moment).status
+        except MonitorError as error:  # one window that cannot be run must not hold up the others
+            outcome = f"failed: {error}"
+        found.append({"window": str(window), "status": outcome})
+
+    def show() -> None:
+        for one in found:
+            context.console.print(f"{one['window']}  {one['status']}", soft_wrap=True)
+
+    context.answer(found, show)
+    if any(one["status"].startswith("failed") for one in found):
+        raise SystemExit(ERROR)
+
+
+@click.command(short_help="What ran, and how it ended.")
+@click.argument("name")
+@click.option("--last", default=24, show_default=True, type=click.IntRange(1), help="How many windows.")
+@with_context
+def runs(context: Context, name: str, last: int) -> None:
+    """The last runs of the monitor NAME: window, status, rows, seconds, and why one failed."""
+    from mmon_ray.catalog import load_monitor, load_runs
+
+    load_monitor(context.store, name)
+    found = [
+        {
+            "window": str(one.window),
+            "status": one.status,
+            "rows": one.rows,
+            "seconds": round((one.ended - one.started).total_seconds(), 1),
+            "error": one.error,
+            "sinks": dict(one.sinks),
+        }
+        for one in load_runs(context.store, name, last)
+    ]
+
+    def show() -> None:
+        for one in found:
+            why = re.sub(r"\s+", " ", str(one["error"]))
+            context.console.print(
+                f"{one['window']}  {one['status']}  {one['rows']:,} rows  {one['seconds']} s  {why}".rstrip(), soft_wrap=True
+            )
+        if not found:
+            context.console.print(f"{name} has never run; `mmon run {name}` does it")
+
+    context.answer(found, show)
+
+
+def _start(uri: str) -> str:
+    """Start the scheduler where there is a cluster; says in words how it stands."""
+    import ray
+
+    from mmon_ray.scheduler import ensure_scheduler
+
+    if not _connected():
+        return "is not running: no Ray cluster can be reached from here"
+    found = ray.get(ensure_scheduler(uri).status.remote(), timeout=60)
+    if found["store"] != uri:
+        return f"runs for another store, {found['store']}; `mmon scheduler stop` ends it"
+    return f"runs for {uri}"
+
+
+def _found() -> Any:
+    from mmon_ray.scheduler import find_scheduler
+
+    return find_scheduler() if _connected() else None
+
+
+def _connected() -> bool:
+    import ray
+
+    if ray.is_initialized():
+        return True
+    try:
+        ray.init(address="auto", log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError):
+        return False
+    return True
