@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
     from mmon_ray.sink import Sink
-    from mmon_ray.sinks import Log, Webhook
+    from mmon_ray.sinks import CloudWatch, Log, Sns, Webhook
     from mmon_ray.state import Need, Profile, State
     from mmon_ray.store import Store, open_store
     from mmon_ray.window import Window
@@ -51,7 +51,7 @@ _HOMES = {
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
     "mmon_ray.sink": ("Sink",),
-    "mmon_ray.sinks": ("Log", "Webhook"),
+    "mmon_ray.sinks": ("CloudWatch", "Log", "Sns", "Webhook"),
     "mmon_ray.state": ("Need", "Profile", "State"),
     "mmon_ray.store": ("Store", "open_store"),
     "mmon_ray.window": ("Window",),
@@ -64,6 +64,7 @@ __all__ = [
     "Baseline",
     "CaptureError",
     "ChangedKey",
+    "CloudWatch",
     "Column",
     "Constraint",
     "DataQuality",
@@ -86,6 +87,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "Sns",
     "State",
     "StateError",
     "Store",

@@ -27,11 +27,12 @@ from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.join import join_hour
+from mmon_ray.keys import letter_key
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema
-from mmon_ray.sink import deliver
+from mmon_ray.sink import alarm, deliver
 from mmon_ray.source import file_batches, open_source
 from mmon_ray.state import Profile
 from mmon_ray.store import Store
@@ -106,7 +107,11 @@ def run(
         save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
         save_metrics(store, report, window)
         record = replace(record, digest=_digest(digests))
-        record = replace(record, status=report.status, rows=report.rows, sinks=deliver(report, monitor.sinks, _SINK_TIMEOUT_S))
+        failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
+        for sink, why in failed.items():
+            letter = orjson.dumps({"sink": sink, "error": why, "alarm": alarm(report)}, option=orjson.OPT_INDENT_2)
+            store.put(letter_key(monitor.name, window, sink), letter)
+        record = replace(record, status=report.status, rows=report.rows, sinks=failed)
         for ledger in (STATES, METRICS):
             roll_up(store, ledger, monitor.name, window, moment)
         return report

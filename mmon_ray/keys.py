@@ -34,6 +34,7 @@ __all__ = [
     "joined_key",
     "label_key",
     "label_prefix",
+    "letter_key",
     "metrics_key",
     "metrics_prefix",
     "monitor_key",
@@ -178,6 +179,11 @@ def report_key(monitor: str, window: Window, name: str) -> str:
     """Where a file of a window's report lies: an hour's by its date, any other window's by its name."""
     folder = _hour_path(window.start) if window == window.hour(window.start) else window.name
     return f"{report_prefix(monitor)}{folder}/{checked_name(name, 'file')}"
+
+
+def letter_key(monitor: str, window: Window, sink: str) -> str:
+    """Where an alarm lies that a sink could not be told."""
+    return f"deadletters/{checked_name(monitor, 'monitor')}/{window.name}-{checked_name(sink, 'sink')}.json"
 
 
 def schedule_key(monitor: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from mmon_ray.sinks.aws import CloudWatch, Sns
 from mmon_ray.sinks.log import Log
 from mmon_ray.sinks.webhook import Webhook
 
-__all__ = ["Log", "Webhook"]
+__all__ = ["CloudWatch", "Log", "Sns", "Webhook"]
