@@ -122,7 +122,7 @@ def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
 
 
 def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> None:
-    console.print(f"{seconds:.0f} seconds from nothing to an explained violation. Everything lies in [bold]{store.uri}[/]:", soft_wrap=True)
+    console.print(f"{seconds:.0f} seconds from nothing to an explained alarm. Everything lies in [bold]{store.uri}[/]:", soft_wrap=True)
     console.print("  capture/ records/ states/ metrics/ reports/ baselines/ runs/", style="dim")
     console.print(f"  the report: {report_key(ENDPOINT, bad, 'report.json')}", style="dim", soft_wrap=True)
     console.print("\nTry next:")
