@@ -317,6 +317,28 @@ def test_the_command_line_puts_and_tells(tmp_path: Path) -> None:
     assert wrong.exit_code == 2 and "no column 'id'" in wrong.stderr and "--id-column" in wrong.stderr
 
 
+def test_a_quality_monitor_from_the_command_line_alone(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+
+    def mmon(*words: str):
+        return CliRunner().invoke(main, ["--store", store.uri, *words])
+
+    base = pd.DataFrame({"age": 20 + np.arange(800) % 50, "prediction": np.full(800, 0.5), "paid": 0.5 + 0.1 * (np.arange(800) % 3)})
+    base.to_parquet(tmp_path / "validation.parquet")
+    learned = mmon("baseline", "credit", str(tmp_path / "validation.parquet"), "--label", "paid", "--quality")
+    assert learned.exit_code == 0, learned.output
+    capture(store, 300)
+    waiting = mmon("run", "credit", "--window", "2026-11-22T10")
+    assert waiting.exit_code == 0 and "waiting for labels: 0 of 300 rows have one" in " ".join(waiting.stdout.split())
+    pd.DataFrame({"id": [f"a{number}" for number in range(300)], "paid": 3.0}).to_csv(tmp_path / "l.csv", index=False)
+    assert mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--at", "2026-11-22T15").exit_code == 0
+    bad = mmon("run", "credit", "--window", "2026-11-22T10")
+    assert bad.exit_code == 1 and "mae of the predictions of `paid` has risen to 2.5" in " ".join(bad.stdout.split()), bad.output
+    base.drop(columns="prediction").to_parquet(tmp_path / "bare.parquet")
+    wrong = mmon("baseline", "other", str(tmp_path / "bare.parquet"), "--label", "paid", "--quality")
+    assert wrong.exit_code == 2 and "--quality needs the label and the model's answers" in wrong.stderr
+
+
 def test_labels_come_over_http(tmp_path: Path) -> None:
     port = free_port()
     command = [

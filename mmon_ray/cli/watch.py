@@ -22,7 +22,8 @@ __all__ = ["baseline", "report", "run"]
 @click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
 @click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
-@click.option("--webhook", multiple=True, metavar="URL", help="POST violations there. Repeatable.")
+@click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
+@click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
 @click.option(
     "--reference",
     "reference_text",
@@ -42,6 +43,7 @@ def baseline(
     label: tuple[str, ...],
     prediction: tuple[str, ...],
     ignored: tuple[str, ...],
+    quality: bool,
     webhook: tuple[str, ...],
     reference_text: str,
 ) -> None:
@@ -49,8 +51,9 @@ def baseline(
 
     Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
     """
+    from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
-    from mmon_ray.monitor import Monitor
+    from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
     from mmon_ray.sinks import Log, Webhook
@@ -58,11 +61,15 @@ def baseline(
     if (data is None) == (window_text is None):
         raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
     sinks = (Log(), *(Webhook(url) for url in webhook))
-    monitor = Monitor(name, endpoint, deployment, sinks=sinks, reference=parse_reference(reference_text))
+    judge = ModelQuality()
+    analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
+    monitor = Monitor(name, endpoint, deployment, analyses, sinks, reference=parse_reference(reference_text))
     store = context.store
     rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""))
     with context.console.status(f"learning from {data or window_text} ..."):
         learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
+    if quality and judge.setup(learned.schema) is None:
+        raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
     save_monitor(store, monitor)
     key = save_baseline(store, learned)
     doc = {
