@@ -8,5 +8,6 @@ from mmon_ray.analyses.drift import Drift
 from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.row_anomalies import RowAnomalies
+from mmon_ray.analyses.slices import Slices
 
-__all__ = ["Anomalies", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies"]
+__all__ = ["Anomalies", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
+from mmon_ray.answers import PROBLEMS, Answers, answers
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, Test, compare, readable
-from mmon_ray.schema import PREDICTION, Schema
+from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
@@ -24,18 +25,15 @@ from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
 from mmon_ray.stats.spread import resampled_means, service_std
 from mmon_ray.stats.tails import normal_tail
 
-__all__ = ["PROBLEMS", "Drop", "ModelQuality", "Setup"]
+__all__ = ["BETTER", "Drop", "ModelQuality", "confusion_matrix"]
 
 Floats = npt.NDArray[np.float64]
 
-PROBLEMS = ("binary", "multiclass", "regression")
 RULES = ("test", "service")
 BETTER: Mapping[str, str] = {one.name: one.better for problem in PROBLEMS for one in metrics(problem)}
 BETTER = {**BETTER, "auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
 WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
 _ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
-_POSITIVE = ("1", "true", "yes", "positive", "y", "t")
-_BOOLEAN = {"true": "1", "false": "0"}
 _BOOTSTRAP_BINS = 200  # of the scores, for the spread of what follows from them
 
 
@@ -56,23 +54,6 @@ class Drop(Test, kind="quality_test"):
         if beyond <= 0:
             return 1.0
         return normal_tail(beyond / self.std) if self.std > 0 else 0.0
-
-
-class Setup(NamedTuple):
-    """What is compared with what.
-
-    problem      one of PROBLEMS; "" while the baseline has not been learned
-    prediction   the column of the answer; "" when there is only a score
-    score        the column of the probability of the positive answer; "" for none
-    positive     which label is the positive one, as text
-    """
-
-    problem: str
-    label: str
-    prediction: str
-    score: str
-    positive: str
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -115,32 +96,13 @@ class ModelQuality(Analysis, kind="model_quality"):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(filter(None, known))}")
 
-    def setup(self, schema: Schema) -> Setup | None:
-        """What is compared with what, as far as the schema says; None without a label or a prediction.
+    def setup(self, schema: Schema) -> Answers | None:
+        """What is compared with what; None without a label or a prediction.
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
-        labels = [column.name for column in schema if column.role == "label"]
-        if self.label:
-            labels = [schema[self.label].name]
-        if len(labels) > 1:
-            raise InputError(f"there are several labels, {', '.join(labels)}; name one: ModelQuality(label='{labels[0]}')")
-        answers = [column for column in schema if column.role == "prediction"]
-        if not labels or not (answers or self.prediction or self.score):
-            return None
-        label = schema[labels[0]]
-        problem = self.problem or ("regression" if label.type == "fractional" else "")
-        if not problem and (label.domain or label.type in ("string", "boolean")):
-            problem = "binary" if len(label.domain) <= 2 else "multiclass"
-        named = [column.name for column in answers]
-        prediction = self.prediction or (PREDICTION if PREDICTION in named else named[0] if len(named) == 1 else "")
-        fractions = [column.name for column in answers if column.type == "fractional" and column.name != prediction]
-        score = self.score or (fractions[0] if fractions else "")
-        if problem == "binary" and prediction in schema and schema[prediction].type == "fractional" and not self.prediction:
-            score, prediction = score or prediction, ""
-        classes = label.domain or (("true", "false") if label.type == "boolean" else ())
-        positive = self.positive or next((one for one in _POSITIVE if one in classes), max(classes, default="1"))
-        return Setup(problem, label.name, prediction, score if problem != "regression" else "", positive, classes)
+        named = {name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive")}
+        return answers(schema, **named)
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Joint counts of label and prediction, scores by label, or residuals; before the baseline is learned, all of them."""
@@ -234,7 +196,7 @@ class ModelQuality(Analysis, kind="model_quality"):
         yield cls(), Schema.infer(regression, label="y"), regression
         yield cls(), Schema.infer(regression, label="y"), regression.slice(0, 0)
 
-    def _measured(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+    def _measured(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
         """Each metric's value, standard error and, where there is none, the reason."""
         if found.problem == "regression":
             return self._regression(found, profile)
@@ -254,7 +216,7 @@ class ModelQuality(Analysis, kind="model_quality"):
             made[metric.name] = (value, _std(metric.ask(drawn)) if drawn is not None else _service(table, metric.ask, form), "")
         return made
 
-    def _of_scores(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+    def _of_scores(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
         scores = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
         if not isinstance(scores, Scores):
             return {}
@@ -272,7 +234,7 @@ class ModelQuality(Analysis, kind="model_quality"):
         wrong = scores.outside > 0
         return {name: (math.nan if wrong else float(value), spread.get(name, math.nan), reason) for name, value in values.items()}
 
-    def _regression(self, found: Setup, profile: Profile) -> dict[str, tuple[float, float, str]]:
+    def _regression(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
         state = profile.get(Need(Residuals(), (found.label, found.prediction)))
         if not isinstance(state, Residuals):
             return {}
@@ -288,11 +250,11 @@ class ModelQuality(Analysis, kind="model_quality"):
         return made
 
 
-def confusion_matrix(found: Setup, profile: Profile) -> tuple[Floats, tuple[str, ...]]:
+def confusion_matrix(found: Answers, profile: Profile) -> tuple[Floats, tuple[str, ...]]:
     """Counts (true, predicted) over all classes that occur, and these, in order."""
     counts = profile.get(Need(Counts(), (found.label, found.prediction)))
     table = counts.table if isinstance(counts, Counts) else {}
-    pairs = {(truth, _same(said, found.classes)): count for (truth, said), count in table.items()}
+    pairs = {(truth, found.said(said)): count for (truth, said), count in table.items()}
     classes = tuple(sorted({*found.classes, *(one for pair in pairs for one in pair)}))
     place = {name: at for at, name in enumerate(classes)}
     matrix = np.zeros((len(classes), len(classes)))
@@ -301,7 +263,7 @@ def confusion_matrix(found: Setup, profile: Profile) -> tuple[Floats, tuple[str,
     return matrix, classes
 
 
-def confusion(found: Setup, profile: Profile, threshold: float) -> Floats:
+def confusion(found: Answers, profile: Profile, threshold: float) -> Floats:
     """True positives, false positives, false negatives, true negatives; by the score where there is no other prediction."""
     if found.prediction:
         matrix, classes = confusion_matrix(found, profile)
@@ -315,11 +277,6 @@ def confusion(found: Setup, profile: Profile, threshold: float) -> Floats:
     negative, positive = table[:, cut:].sum(axis=1)
     rest, missed = table[:, :cut].sum(axis=1)
     return np.array([positive, negative, missed, rest], np.float64)
-
-
-def _same(said: str, classes: tuple[str, ...]) -> str:
-    """A prediction in the words of the labels: a model that says true where labels are 1."""
-    return _BOOLEAN.get(said, said) if set(classes) == {"0", "1"} else said
 
 
 def _service(table: Floats, ask: Callable[..., Floats], form: Callable[[Floats], Any]) -> float:

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import stats
+from mmon_ray.analyses.model_quality import Drop
 from mmon_ray.analyses.row_anomalies import UnusualRows
+from mmon_ray.analyses.slices import WorstSlice
 from mmon_ray.codec import dumps, kinds, loads
 from mmon_ray.report import Test
 from mmon_ray.states import Counts, Moments, Quantiles
@@ -194,7 +196,7 @@ def test_a_test_survives_json(test: Test, margin: float) -> None:
 
 def test_every_kind_of_test_is_among_these() -> None:
     own = {kind for kind, cls in kinds(Test).items() if cls.__module__.startswith("mmon_ray.")}
-    elsewhere = {Surprise, UnusualRows}  # their laws are in test_forecast.py and test_row_anomalies.py
+    elsewhere = {Drop, Surprise, UnusualRows, WorstSlice}  # whose laws are with the analyses and forecasts that make them
     assert own == {cls.kind for cls in (KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, Share, *elsewhere)}
 
 
