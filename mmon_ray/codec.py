@@ -277,21 +277,10 @@ def _dump_foreign(value: Any) -> JSON:
     if isinstance(value, (np.integer, np.floating, np.bool_)):
         return dump(value.item())
     if isinstance(value, pa.Table):
-        return _dump_table(value)
+        from mmon_ray.tables import table_doc
+
+        return {"$table": table_doc(value, dump)}
     raise StateError(f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes")
-
-
-def _dump_table(table: pa.Table) -> JSON:
-    doc = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if name in doc:
-            raise StateError(f"a table with the column '{name}' twice has no JSON form; rename one")
-        try:
-            _arrow_type(str(column.type))
-        except ValueError:
-            raise StateError(f"a table has no JSON form with column '{name}' of type {column.type}; use numbers, text, times") from None
-        doc[name] = [str(column.type), dump(column.to_pylist())]
-    return {"$table": doc}
 
 
 def _load_time(body: str) -> datetime:
@@ -299,18 +288,9 @@ def _load_time(body: str) -> datetime:
 
 
 def _load_table(body: dict[str, JSON]) -> pa.Table:
-    import pyarrow as pa
+    from mmon_ray.tables import read_table
 
-    return pa.table({name: pa.array(load(values), _arrow_type(type_name)) for name, (type_name, values) in body.items()})
-
-
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name.startswith("timestamp["):
-        unit, _, zone = name[len("timestamp[") : -1].partition(", tz=")
-        return pa.timestamp(unit, zone or None)
-    return pa.type_for_alias(name)
+    return read_table(body, load)
 
 
 _TAGS: dict[str, Callable[[Any], Any]] = {

@@ -14,32 +14,24 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmon_ray.attach import IDS, NONE, TIME, Hashes, Latest, attached, ids_of, own_labels
 from mmon_ray.codec import Coded, dumps, loads
-from mmon_ray.columns.hashing import hash_values
 from mmon_ray.errors import InputError
 from mmon_ray.keys import joined_key
 from mmon_ray.labels import ID, LABEL, find_labels, read_labels
 from mmon_ray.records import Hour
 from mmon_ray.rows import concat
-from mmon_ray.schema import META, Schema
+from mmon_ray.schema import Schema
 from mmon_ray.store import Entry, Store
 from mmon_ray.window import Window
 
-__all__ = ["DELAY", "TIME", "Joined", "attach", "join_hour"]
+__all__ = ["Joined", "join_hour"]
 
-TIME, DELAY = META + "label_time", META + "label_delay_s"
-_IDS = (META + "inference_id", META + "event_id")
-_INSTANCE, _EVENT_TIME = META + "instance", META + "event_time"
 _MANIFEST = "manifest.json"
 _EXAMPLES = 3
-
-Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,7 @@ class Joined(Coded, kind="joined_hour"):
     digest       of what it was made from: it changes when a label of this hour's does, and with no other
     keys         its objects
     seen         the objects of labels that were looked at, with their versions
+    matched      those of them that have any of this hour
     rows         records
     labelled     of these, how many have a label
     looked_at    labels that were looked at, of any hour
@@ -143,101 +136,6 @@ def join_hour(
     return made
 
 
-def attach(records: pa.Table, labels: pa.Table, names: Sequence[str] = ()) -> pa.Table:
-    """The records with their labels beside them, `mmon.label_time`, and `mmon.label_delay_s`: how long after the event it was known.
-
-    labels   in the form of `labels.read_labels`: of two for one id and instance the later one holds, of two of one time the later row
-    names    the columns of role `label`: a single label takes the name of a single one
-    """
-    return _attached(records, _Latest.of(labels), names)
-
-
-def _attached(records: pa.Table, latest: _Latest, names: Sequence[str]) -> pa.Table:
-    labels, places = latest.labels, latest.places(records)
-    mask = places < 0
-    taken = pa.array(np.where(mask, 0, places), mask=mask)
-    own = [name for name in labels.column_names if name not in (ID, "instance", "time")]
-    called = {own[0]: names[0]} if len(own) == len(names) == 1 else {}
-    made = records.drop_columns([name for name in (*(called.get(one, one) for one in own), TIME, DELAY) if name in records.column_names])
-    for name in own:
-        made = made.append_column(called.get(name, name), labels[name].take(taken))
-    when = labels["time"].take(taken)
-    made = made.append_column(TIME, when)
-    if _EVENT_TIME in records.column_names:
-        event = pc.cast(records[_EVENT_TIME], when.type, safe=False)
-        delay = pc.divide(pc.cast(pc.subtract(when, event), pa.int64()), 1e6)
-    else:
-        delay = pa.chunked_array([pa.nulls(records.num_rows, pa.float64())])
-    return made.append_column(DELAY, delay)
-
-
-@dataclass(frozen=True, eq=False)
-class _Latest:
-    """The latest label of each id and instance, by a hash of both: joining numbers takes a third of the time that joining texts does.
-
-    keys     sorted hashes
-    rows     for each, where in the table of labels it is
-    single   whether any label is for a single instance
-    """
-
-    labels: pa.Table
-    keys: Hashes
-    rows: Ints
-    single: bool
-
-    @classmethod
-    def of(cls, labels: pa.Table) -> _Latest:
-        instance = pc.fill_null(pc.cast(labels["instance"], pa.int64()), -1).to_numpy()
-        keys = _hashed(labels[ID]) ^ _salt(instance)
-        times = labels["time"].cast(pa.int64()).to_numpy()
-        # Stable: of two labels of one time the later row comes last.
-        order = np.argsort(keys, kind="stable") if not len(times) or times.min() == times.max() else np.lexsort((times, keys))
-        keys = keys[order]
-        last = np.r_[keys[1:] != keys[:-1], True] if len(keys) else np.zeros(0, bool)
-        return cls(labels, keys[last], order[last], bool((instance >= 0).any()))
-
-    def places(self, records: pa.Table) -> Ints:
-        """For each record the row of its label; -1 for none."""
-        found: Ints = np.full(records.num_rows, -1, np.int64)
-        for name in _IDS:
-            if not len(self.keys) or name not in records.column_names or records[name].null_count == records.num_rows:
-                continue
-            ids = pc.cast(records[name], pa.string())
-            hashes = _hashed(ids)
-            if self.single:
-                inside = records[_INSTANCE] if _INSTANCE in records.column_names else pa.array(np.zeros(records.num_rows, np.int64))
-                self._look_up(hashes ^ _salt(pc.fill_null(pc.cast(inside, pa.int64()), 0).to_numpy()), ids, found)
-            self._look_up(hashes, ids, found)
-        return found
-
-    def _look_up(self, keys: Hashes, ids: pa.ChunkedArray, found: Ints) -> None:
-        """Enters the rows of those keys for which none has been found."""
-        at = _search(self.keys, keys)
-        open_ = np.flatnonzero((found < 0) & (self.keys[at] == keys))
-        rows = self.rows[at[open_]]
-        # Two texts may share a hash: 1 in 10**7 for a million ids. A missing id is equal to none.
-        same = pc.fill_null(pc.equal(ids.take(pa.array(open_)), self.labels[ID].take(pa.array(rows))), False).to_numpy()
-        found[open_[same]] = rows[same]
-
-
-def _search(keys: Hashes, asked: Hashes) -> Ints:
-    """Where each asked number would be among sorted ones; in order, so that memory is read in order: half the time."""
-    order = np.argsort(asked)
-    places = np.empty(len(asked), np.int64)
-    places[order] = np.searchsorted(keys, asked[order])
-    return np.minimum(places, len(keys) - 1)
-
-
-def _hashed(ids: pa.ChunkedArray) -> Hashes:
-    return hash_values(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).copy() if len(ids) else np.zeros(0, np.uint64)
-
-
-def _salt(instance: Ints) -> Hashes:
-    """A number for each instance; 0 for that of the whole request, -1."""
-    salts: Hashes = (instance + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return salts
-
-
 @dataclass(frozen=True)
 class _Found:
     """Which objects of labels are of this hour, and what was seen on the way."""
@@ -268,11 +166,11 @@ class _Part:
 
     def __call__(self, number: int) -> tuple[str, int, int, int, int]:
         records = self._read(self.records[number])
-        latest = _Latest.of(self._labels(_ids_of(records)))
-        table = _attached(records, latest, self._names)
+        latest = Latest.of(self._labels(ids_of(records)))
+        table = attached(records, latest, self._names)
         sink = pa.BufferOutputStream()
         # Where almost every value is another, a dictionary is begun and given up: a third of the time of writing.
-        few = [field.name for field in table.schema if not pa.types.is_floating(field.type) and field.name not in _IDS]
+        few = [field.name for field in table.schema if not pa.types.is_floating(field.type) and field.name not in IDS]
         pq.write_table(table, sink, compression="zstd", use_dictionary=few)
         body = sink.getvalue().to_pybytes()
         key = self.key(f"part-{number:05d}.parquet")
@@ -283,9 +181,9 @@ class _Part:
     def _labels(self, ids: Hashes) -> pa.Table:
         """The labels of some records, taken object by object, so that only these are in memory together."""
         if self.given is not None:
-            return self.given if len(self.records) == 1 else _own(self.given, ids)
-        parts = [_own(read_labels(self.store, entry)[0], ids) for entry in self.entries]
-        return concat(parts) if parts else _NONE
+            return self.given if len(self.records) == 1 else own_labels(self.given, ids)
+        parts = [own_labels(read_labels(self.store, entry)[0], ids) for entry in self.entries]
+        return concat(parts) if parts else NONE
 
     def matching(self, entries: Sequence[Entry]) -> _Found:
         """Which objects hold labels of this hour."""
@@ -302,19 +200,19 @@ class _Part:
                 continue
             looked_at += table.num_rows
             rejected += bad
-            own = _own(table, self._ids)
+            own = own_labels(table, self._ids)
             if own.num_rows:
                 names.append(f"{entry.key} {entry.version}")
                 tables.append(own)
             elif len(examples) < _EXAMPLES:
                 examples += table[ID].slice(0, _EXAMPLES).to_pylist()
-        labels = concat(tables) if tables else _NONE
+        labels = concat(tables) if tables else NONE
         return _Found(tuple(names), looked_at, rejected, tuple(unreadable), tuple(examples[:_EXAMPLES]), labels)
 
     def strange(self, found: _Found) -> tuple[tuple[str, ...], ...]:
         """Ids of both sides, where labels came and none of them fits."""
-        table = self._read(self.records[0], _IDS).slice(0, _EXAMPLES) if self.records else pa.table({})
-        own = tuple(str(ids.get(_IDS[0]) or ids.get(_IDS[1])) for ids in table.to_pylist())
+        table = self._read(self.records[0], IDS).slice(0, _EXAMPLES) if self.records else pa.table({})
+        own = tuple(str(ids.get(IDS[0]) or ids.get(IDS[1])) for ids in table.to_pylist())
         return (found.examples, own) if found.examples and own else ()
 
     def key(self, name: str) -> str:
@@ -328,7 +226,7 @@ class _Part:
     @cached_property
     def _ids(self) -> Hashes:
         """The hashes of all ids of this hour's records, sorted."""
-        return np.sort(np.concatenate([np.zeros(0, np.uint64), *(_ids_of(self._read(key, _IDS)) for key in self.records)]))
+        return np.sort(np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)]))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -342,21 +240,3 @@ class _Part:
         with pq.ParquetFile(pa.BufferReader(self.store.get(key))) as file:
             names = file.schema_arrow.names
             return file.read(columns=[name for name in names if columns is None or name in columns])
-
-
-def _ids_of(records: pa.Table) -> Hashes:
-    """The hashes of a part's ids, sorted."""
-    known = [pc.cast(records[name], pa.string()).drop_null() for name in _IDS if name in records.column_names]
-    return np.sort(np.concatenate([np.zeros(0, np.uint64), *(_hashed(ids) for ids in known)]))
-
-
-def _own(labels: pa.Table, ids: Hashes) -> pa.Table:
-    """The labels whose ids are among some."""
-    if not len(ids) or not labels.num_rows:
-        return labels.slice(0, 0)
-    hashes = _hashed(labels[ID])
-    mask = ids[_search(ids, hashes)] == hashes
-    return labels if mask.all() else labels.filter(pa.array(mask))
-
-
-_NONE = pa.schema({ID: pa.string(), "instance": pa.int32(), "time": pa.timestamp("us", "UTC")}).empty_table()

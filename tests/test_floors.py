@@ -17,7 +17,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "codec"),
+    ("errors", "arrays", "tables", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
     ("analysis", "answers", "reference", "states/", "stats/", "measures"),
     ("analyses/", "monitor"),
@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source"),
     ("sinks/", "formats/"),
-    ("capture/", "instances", "records", "labels", "join", "catalog", "history/"),
+    ("capture/", "instances", "records", "labels", "attach", "join", "catalog", "history/"),
     ("engine",),
     ("scheduler", "jobs"),
     ("show", "cli/", "doctor", "label_door", "dashboard/", "demo/", "__init__", "__main__"),
@@ -38,6 +38,7 @@ ORDER = (
     *(
         "errors",
         "arrays",
+        "tables",
         "codec",
         "window",
         "schema",
@@ -53,7 +54,7 @@ ORDER = (
         "profiles",
         "source",
     ),
-    *("instances", "records", "labels", "join", "catalog"),
+    *("instances", "records", "labels", "attach", "join", "catalog"),
     *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
 )
 

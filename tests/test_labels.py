@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels, run
+from mmon_ray.attach import DELAY, TIME, attach
 from mmon_ray.catalog import load_report, save_baseline, save_monitor
 from mmon_ray.cli import main
-from mmon_ray.join import DELAY, TIME, Joined, attach, join_hour
+from mmon_ray.join import Joined, join_hour
 from mmon_ray.keys import capture_key, label_key, report_key
 from mmon_ray.labels import canonical, find_labels, read_labels
 from mmon_ray.records import compile_hour

@@ -1,0 +1,137 @@
+"""Attaching labels: each record's latest label, found by a hash of its id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmon_ray.columns.hashing import hash_values
+from mmon_ray.labels import ID
+from mmon_ray.schema import META
+
+__all__ = ["DELAY", "IDS", "NONE", "TIME", "Hashes", "Latest", "attach", "attached", "ids_of", "own_labels"]
+
+TIME, DELAY = META + "label_time", META + "label_delay_s"
+IDS = (META + "inference_id", META + "event_id")
+NONE = pa.schema({ID: pa.string(), "instance": pa.int32(), "time": pa.timestamp("us", "UTC")}).empty_table()
+_INSTANCE, _EVENT_TIME = META + "instance", META + "event_time"
+
+Ints = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+
+def attach(records: pa.Table, labels: pa.Table, names: Sequence[str] = ()) -> pa.Table:
+    """The records with their labels beside them, `mmon.label_time`, and `mmon.label_delay_s`: how long after the event it was known.
+
+    labels   in the form of `labels.read_labels`: of two for one id and instance the later one holds, of two of one time the later row
+    names    the columns of role `label`: a single label takes the name of a single one
+    """
+    return attached(records, Latest.of(labels), names)
+
+
+def attached(records: pa.Table, latest: Latest, names: Sequence[str]) -> pa.Table:
+    """The same, of labels that were put in order already."""
+    labels, places = latest.labels, latest.places(records)
+    mask = places < 0
+    taken = pa.array(np.where(mask, 0, places), mask=mask)
+    own = [name for name in labels.column_names if name not in (ID, "instance", "time")]
+    called = {own[0]: names[0]} if len(own) == len(names) == 1 else {}
+    made = records.drop_columns([name for name in (*(called.get(one, one) for one in own), TIME, DELAY) if name in records.column_names])
+    for name in own:
+        made = made.append_column(called.get(name, name), labels[name].take(taken))
+    when = labels["time"].take(taken)
+    made = made.append_column(TIME, when)
+    if _EVENT_TIME in records.column_names:
+        event = pc.cast(records[_EVENT_TIME], when.type, safe=False)
+        delay = pc.divide(pc.cast(pc.subtract(when, event), pa.int64()), 1e6)
+    else:
+        delay = pa.chunked_array([pa.nulls(records.num_rows, pa.float64())])
+    return made.append_column(DELAY, delay)
+
+
+@dataclass(frozen=True, eq=False)
+class Latest:
+    """The latest label of each id and instance, by a hash of both: joining numbers takes a third of the time that joining texts does.
+
+    keys     sorted hashes
+    rows     for each, where in the table of labels it is
+    single   whether any label is for a single instance
+    """
+
+    labels: pa.Table
+    keys: Hashes
+    rows: Ints
+    single: bool
+
+    @classmethod
+    def of(cls, labels: pa.Table) -> Latest:
+        """The latest of some labels, in the form of `labels.read_labels`."""
+        instance = pc.fill_null(pc.cast(labels["instance"], pa.int64()), -1).to_numpy()
+        keys = hashed(labels[ID]) ^ _salt(instance)
+        times = labels["time"].cast(pa.int64()).to_numpy()
+        # Stable: of two labels of one time the later row comes last.
+        order = np.argsort(keys, kind="stable") if not len(times) or times.min() == times.max() else np.lexsort((times, keys))
+        keys = keys[order]
+        last = np.r_[keys[1:] != keys[:-1], True] if len(keys) else np.zeros(0, bool)
+        return cls(labels, keys[last], order[last], bool((instance >= 0).any()))
+
+    def places(self, records: pa.Table) -> Ints:
+        """For each record the row of its label; -1 for none."""
+        found: Ints = np.full(records.num_rows, -1, np.int64)
+        for name in IDS:
+            if not len(self.keys) or name not in records.column_names or records[name].null_count == records.num_rows:
+                continue
+            ids = pc.cast(records[name], pa.string())
+            hashes = hashed(ids)
+            if self.single:
+                inside = records[_INSTANCE] if _INSTANCE in records.column_names else pa.array(np.zeros(records.num_rows, np.int64))
+                self._look_up(hashes ^ _salt(pc.fill_null(pc.cast(inside, pa.int64()), 0).to_numpy()), ids, found)
+            self._look_up(hashes, ids, found)
+        return found
+
+    def _look_up(self, keys: Hashes, ids: pa.ChunkedArray, found: Ints) -> None:
+        """Enters the rows of those keys for which none has been found."""
+        at = _search(self.keys, keys)
+        open_ = np.flatnonzero((found < 0) & (self.keys[at] == keys))
+        rows = self.rows[at[open_]]
+        # Two texts may share a hash: 1 in 10**7 for a million ids. A missing id is equal to none.
+        same = pc.fill_null(pc.equal(ids.take(pa.array(open_)), self.labels[ID].take(pa.array(rows))), False).to_numpy()
+        found[open_[same]] = rows[same]
+
+
+def _search(keys: Hashes, asked: Hashes) -> Ints:
+    """Where each asked number would be among sorted ones; in order, so that memory is read in order: half the time."""
+    order = np.argsort(asked)
+    places = np.empty(len(asked), np.int64)
+    places[order] = np.searchsorted(keys, asked[order])
+    return np.minimum(places, len(keys) - 1)
+
+
+def hashed(ids: pa.ChunkedArray) -> Hashes:
+    return hash_values(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).copy() if len(ids) else np.zeros(0, np.uint64)
+
+
+def _salt(instance: Ints) -> Hashes:
+    """A number for each instance; 0 for that of the whole request, -1."""
+    salts: Hashes = (instance + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return salts
+
+
+def ids_of(records: pa.Table) -> Hashes:
+    """The hashes of a part's ids, sorted."""
+    known = [pc.cast(records[name], pa.string()).drop_null() for name in IDS if name in records.column_names]
+    return np.sort(np.concatenate([np.zeros(0, np.uint64), *(hashed(ids) for ids in known)]))
+
+
+def own_labels(labels: pa.Table, ids: Hashes) -> pa.Table:
+    """The labels whose ids are among some."""
+    if not len(ids) or not labels.num_rows:
+        return labels.slice(0, 0)
+    hashes = hashed(labels[ID])
+    mask = ids[_search(ids, hashes)] == hashes
+    return labels if mask.all() else labels.filter(pa.array(mask))
