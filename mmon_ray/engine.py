@@ -102,7 +102,7 @@ def run(
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
-        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window))
+        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window, moment))
         report = replace(report, notes=tuple(dict.fromkeys(notes)))
         save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
         save_metrics(store, report, window)
@@ -246,9 +246,9 @@ def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _remembered(store: Store, monitor: Monitor, window: Window) -> list[Past | None]:
+def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) -> list[Past | None]:
     before = window.before(monitor.recalls)
-    known = {one.window: one for one in past(store, monitor.name, before, values=monitor.compares > 0)}
+    known = {one.window: one for one in past(store, monitor.name, before, values=monitor.compares > 0, at=at)}
     return [known.get(one) for one in before]
 
 

@@ -117,15 +117,16 @@ def series(
     return table.sort_by([("start", "ascending"), ("end", "ascending")])
 
 
-def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False) -> list[Past]:
+def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False, at: datetime | None = None) -> list[Past]:
     """What is remembered of some windows, in their order: `past(store, "credit", window.before(5))` for an alarm on 3 of 5.
 
     values   True brings the value of every metric too
+    at       the present moment, now when None: days that are over are read from their roll-ups
     returns  nothing of those that were not analysed
     """
     asked = list(windows)
     if len(asked) > _FEW:
-        table = series(store, monitor, min(one.start for one in asked), max(one.end for one in asked))
+        table = series(store, monitor, min(one.start for one in asked), max(one.end for one in asked), at=at)
         rows: dict[Window, list[dict[str, Any]]] = {}
         for row in (table if values else table.filter(_TOLD)).to_pylist():
             rows.setdefault(Window(row["start"], row["end"]), []).append(row)
