@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sinks/", "formats/"),
     ("capture/", "instances", "records", "labels", "attach", "join", "catalog", "history/"),
     ("engine",),
-    ("scheduler", "jobs"),
+    ("gauges", "scheduler", "jobs"),
     ("show", "cli/", "doctor", "label_door", "dashboard/", "demo/", "__init__", "__main__"),
 )
 LINE = 4
