@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -257,7 +256,8 @@ def main() -> None:
     pa.set_cpu_count(1)
     if options.fold_only:
         fold(options.fold_only)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        # Not getrusage: its peak includes that of the process which this one was forked from.
+        print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)  # type: ignore[index]
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
