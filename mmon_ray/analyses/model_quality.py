@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,15 @@ from mmon_ray.states import Counts, Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.curves import score_metrics
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
-from mmon_ray.stats.spread import resampled_means, service_std
+from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_std
 from mmon_ray.stats.tails import normal_tail
 
-__all__ = ["BETTER", "Drop", "ModelQuality", "confusion_matrix"]
+__all__ = ["Drop", "ModelQuality", "better_ways", "confusion_matrix"]
 
 Floats = npt.NDArray[np.float64]
 
 RULES = ("test", "service")
-BETTER: Mapping[str, str] = {one.name: one.better for problem in PROBLEMS for one in metrics(problem)}
-BETTER = {**BETTER, "auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
+_BETTER = {"auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
 WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
 _ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
 _BOOTSTRAP_BINS = 200  # of the scores, for the spread of what follows from them
@@ -56,6 +55,19 @@ class Drop(Test, kind="quality_test"):
         return normal_tail(beyond / self.std) if self.std > 0 else 0.0
 
 
+class _Found(NamedTuple):
+    """A metric as it was found.
+
+    reason   why there is none, where there is none
+    rests    about how many rows a share rests on
+    """
+
+    value: float
+    std: float
+    reason: str = ""
+    rests: float = math.inf
+
+
 @dataclass(frozen=True)
 class ModelQuality(Analysis, kind="model_quality"):
     """Every metric of the closed service for regression, binary and multiclass models, and calibration; from counts, so of any interval.
@@ -72,6 +84,7 @@ class ModelQuality(Analysis, kind="model_quality"):
     level        the share of violations that may be false, over all that is tested in a window
     draws        bootstrap resamples behind each standard error
     min_rows     with fewer labels metrics are computed but not judged
+    min_behind   nor is a share that rests on fewer of them: a recall on its few positives
     source       the service's model quality monitor; Model Monitor paper, section 4.3 and appendix B
     """
 
@@ -89,6 +102,7 @@ class ModelQuality(Analysis, kind="model_quality"):
     level: float = 0.05
     draws: int = 200
     min_rows: int = 200
+    min_behind: int = 20
     max_classes: int = 20
 
     def __post_init__(self) -> None:
@@ -136,10 +150,9 @@ class ModelQuality(Analysis, kind="model_quality"):
         if found is None:
             return
         found = found._replace(problem=found.problem or "regression")
+        count = _labelled(found, now)
         mine, theirs = self._measured(found, now), self._measured(found, base) if base is not None else {}
-        labelled = now.get(Need(Counts(), (found.label,)))
-        count = labelled.total if isinstance(labelled, Counts) else 0
-        for name, (value, std, reason) in mine.items():
+        for name, (value, std, reason, rests) in mine.items():
             if not count:
                 detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
                 yield Metric(name, math.nan, found.label, status="insufficient", detail=detail)
@@ -149,16 +162,26 @@ class ModelQuality(Analysis, kind="model_quality"):
                 detail = f"{count} labels; {self.min_rows} are needed to judge"
                 yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
             else:
-                before, error, _ = theirs.get(name, (math.nan, math.nan, ""))
-                told = f"{readable(before)} in the baseline" if not math.isnan(before) else ""
-                whole = math.hypot(std, 0.0 if math.isnan(error) else error)
+                before = theirs.get(name, _Found(math.nan, math.nan))
+                if min(rests, before.rests) < self.min_behind and self.rule == "test":
+                    where = "" if rests < self.min_behind else " of the baseline"
+                    detail = (
+                        f"it rests on about {max(1.0, min(rests, before.rests)):.0f} labels{where}; {self.min_behind} are needed to judge"
+                    )
+                    yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
+                    continue
+                told = f"{readable(before.value)} in the baseline" if not math.isnan(before.value) else ""
+                # What is all wrong, or nearly, has little spread by itself: it has that of the baseline's value, at least (a score test).
+                usual = math.sqrt(max(0.0, before.value * (1 - before.value)) / rests) if math.isfinite(rests) else 0.0
+                whole = math.hypot(float(np.fmax(std, usual)), 0.0 if math.isnan(before.std) else before.std)
                 test = Drop(value, whole) if self.rule == "test" and not math.isnan(std) and whole else None
                 yield Metric(name, value, found.label, 0.0 if math.isnan(std) else std, detail=told, test=test)
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The baseline's value, less the margin; by the service's rule, of all metrics that have a better and a worse."""
+        known = better_ways()
         for metric in metrics:
-            better = BETTER.get(metric.name, "")
+            better = known.get(metric.name, "")
             if math.isnan(metric.value) or not better or (self.rule == "test" and metric.name not in WATCHED):
                 continue
             room = 0.0
@@ -196,58 +219,73 @@ class ModelQuality(Analysis, kind="model_quality"):
         yield cls(), Schema.infer(regression, label="y"), regression
         yield cls(), Schema.infer(regression, label="y"), regression.slice(0, 0)
 
-    def _measured(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
-        """Each metric's value, standard error and, where there is none, the reason."""
+    def _measured(self, found: Answers, profile: Profile) -> dict[str, _Found]:
+        """Each metric of a profile."""
         if found.problem == "regression":
             return self._regression(found, profile)
-        made: dict[str, tuple[float, float, str]] = {}
         if found.problem == "binary":
             table = confusion(found, profile, self.threshold)
-            made |= self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary")
+            made = self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary")
             return made | self._of_scores(found, profile)
         matrix, _ = confusion_matrix(found, profile)
         return self._of_tables(matrix, Multi, "multiclass")
 
-    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str) -> dict[str, tuple[float, float, str]]:
-        drawn = form(resample(table, self.draws)) if self.rule == "test" and table.sum() else None
-        made = {}
-        for metric in metrics(problem):
-            value = float(metric.ask(form(table))) if table.sum() else math.nan
-            made[metric.name] = (value, _std(metric.ask(drawn)) if drawn is not None else _service(table, metric.ask, form), "")
-        return made
+    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str) -> dict[str, _Found]:
+        known = metrics(problem)
+        if not table.sum():
+            return {metric.name: _Found(math.nan, math.nan) for metric in known}
+        values = {metric.name: float(metric.ask(form(table))) for metric in known}
+        if self.rule == "service":
+            return {metric.name: _Found(values[metric.name], _service(table, metric.ask, form)) for metric in known}
+        drawn = form(resample(table, self.draws))
+        soft = form(likely(table)), form(resample(likely(table), self.draws))
+        return {one.name: _Found(values[one.name], _std(one.ask(drawn)), rests=rests_on(*map(one.ask, soft))) for one in known}
 
-    def _of_scores(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
+    def _of_scores(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         scores = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
         if not isinstance(scores, Scores):
             return {}
         table = scores.table(found.positive)
-        reason = f"{scores.outside:,} scores are outside 0 to 1" if scores.outside else "the labels are all of one class"
         values = score_metrics(table)
+        if not table.sum() or scores.outside:
+            reason = f"{scores.outside:,} scores are outside 0 to 1" if scores.outside else "no row with a label has a score"
+            return {name: _Found(math.nan, math.nan, reason) for name in values}
         step = max(1, table.shape[1] // _BOOTSTRAP_BINS)
         coarse = np.add.reduceat(table, np.arange(0, table.shape[1], step), axis=1)
-        spread: dict[str, float] = {}
-        if table.sum():
-            drawn = score_metrics(resample(coarse, self.draws))
-            spread = {name: _std(each) for name, each in drawn.items()}
-            if self.rule == "service":
-                spread = {name: _service(coarse, lambda made, name=name: made[name], score_metrics) for name in values}
-        wrong = scores.outside > 0
-        return {name: (math.nan if wrong else float(value), spread.get(name, math.nan), reason) for name, value in values.items()}
+        reason = "the labels are all of one class"
+        if self.rule == "service":
+            spread = {name: _service(coarse, lambda made, name=name: made[name], score_metrics) for name in values}
+            return {name: _Found(float(value), spread[name], reason) for name, value in values.items()}
+        drawn = score_metrics(resample(coarse, self.draws))
+        soft, softly = score_metrics(likely(coarse)), score_metrics(resample(likely(coarse), self.draws))
+        rests = {name: rests_on(soft[name], softly[name]) for name in ("auc", "au_prc")}
+        return {name: _Found(float(value), _std(drawn[name]), reason, rests.get(name, math.inf)) for name, value in values.items()}
 
-    def _regression(self, found: Answers, profile: Profile) -> dict[str, tuple[float, float, str]]:
+    def _regression(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         state = profile.get(Need(Residuals(), (found.label, found.prediction)))
         if not isinstance(state, Residuals):
             return {}
         drawn = resampled_means(state, self.draws) if state.n > 1 else None
+        reason = "no row has a number as label and as prediction" if not state.n else "too few labels" if state.n < 2 else ""
         made = {}
         for metric in metrics("regression"):
             value = float(metric.ask(Regression(state.means, state.n)))
             std = _std(metric.ask(drawn)) if drawn is not None else math.nan
             if self.rule == "service":  # of five samples of 80 % of the rows, without replacement
                 std = std * math.sqrt(0.2 / 0.8) if state.n >= 200 else math.nan
-            made[metric.name] = (value, std, "too few labels" if state.n < 2 else "the labels do not vary")
-        made["median_absolute_error"] = (state.absolute.quantile(0.5), math.nan, "no labels")
+            made[metric.name] = _Found(value, std, reason or "the labels do not vary")
+        made["median_absolute_error"] = _Found(state.absolute.quantile(0.5), math.nan, reason or "no labels")
         return made
+
+
+def better_ways() -> dict[str, str]:
+    """For each metric, also those that a user's module has registered, which way is good: `high`, `low`, or "" for neither."""
+    return {one.name: one.better for problem in PROBLEMS for one in metrics(problem)} | _BETTER
+
+
+def _labelled(found: Answers, profile: Profile) -> int:
+    counts = profile.get(Need(Counts(), (found.label,)))
+    return counts.total if isinstance(counts, Counts) else 0
 
 
 def confusion_matrix(found: Answers, profile: Profile) -> tuple[Floats, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.quality import Binary, Multi, metrics
+from mmon_ray.stats.spread import likely, rests_on
 from mmon_ray.stats.tails import normal_tail
 
 __all__ = ["Slices", "WorstSlice"]
@@ -69,6 +70,7 @@ class Slices(Analysis, kind="slices"):
     metric     of the binary or multiclass metrics of mmon_ray.stats.quality that are better when high
     columns    which; all categorical features when empty, at most `most_columns` of them
     min_rows   slices with fewer labels are left out
+    min_behind and so are those whose metric rests on fewer: a recall on its few positives
     margin     how much worse the worst slice may become
     level      the share of violations that may be false, over all that is tested in a window
     draws      bootstrap resamples behind each standard error
@@ -84,6 +86,7 @@ class Slices(Analysis, kind="slices"):
     metric: str = "accuracy"
     columns: tuple[str, ...] = ()
     min_rows: int = 50
+    min_behind: int = 20
     margin: float = 0.1
     level: float = 0.05
     draws: int = 200
@@ -111,6 +114,10 @@ class Slices(Analysis, kind="slices"):
             if not isinstance(counts, Counts) or not counts.total:
                 detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
                 yield Metric(METRIC, math.nan, name, status="insufficient" if now.rows else "undefined", detail=detail)
+                continue
+            if counts.error:
+                detail = f"it has more values than can be counted with label and prediction ({counts.limit:,} combinations)"
+                yield Metric(METRIC, math.nan, name, status="undefined", detail=detail)
                 continue
             slices = self._slices(counts, found)
             if len(slices) < 2:
@@ -170,8 +177,12 @@ class Slices(Analysis, kind="slices"):
         spread = self._asked(drawn, classes, found) - self._asked(drawn.sum(axis=1), classes, found)[:, None]
         made = []
         for at, value in enumerate(values):
-            std = float(np.nanstd(spread[:, at], ddof=1)) if enough[at] else math.nan
-            if enough[at] and not math.isnan(below[at]):
+            if not enough[at] or math.isnan(below[at]):
+                continue
+            soft = likely(table[at])
+            rests = rests_on(self._asked(soft, classes, found), self._asked(resample(soft, self.draws), classes, found))
+            if rests >= self.min_behind:
+                std = float(np.nanstd(spread[:, at], ddof=1))
                 made.append(_Slice(value, int(table[at].sum()), float(own[at]), float(below[at]), std))
         return made
 

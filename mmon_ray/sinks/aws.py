@@ -89,9 +89,10 @@ class Sns(Sink, kind="sns"):
 
 def _data(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
     """The last part of the namespace, and the datum."""
-    from mmon_ray.analyses.model_quality import BETTER
+    from mmon_ray.analyses.model_quality import better_ways
 
     described: dict[str, dict[str, Metric]] = {}
+    known = better_ways()
     for metric in report.metrics:
         if math.isnan(metric.value):
             continue
@@ -100,7 +101,7 @@ def _data(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
         value = max(-_LARGEST, min(_LARGEST, metric.value))
         if metric.name in _FEATURE and metric.column:
             yield "data-metrics", {"MetricName": _FEATURE[metric.name].format(metric.column), "Value": value}
-        elif metric.name in BETTER or "_best_constant" in metric.name:
+        elif metric.name in known or "_best_constant" in metric.name:
             yield _QUALITY, {"MetricName": metric.name, "Value": value}
         elif metric.name not in ("mean", "min", "max"):
             feature = [{"Name": "Feature", "Value": metric.column}] if metric.column else []

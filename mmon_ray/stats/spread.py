@@ -12,7 +12,7 @@ from mmon_ray.states.residuals import Residuals
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.quality import Regression
 
-__all__ = ["bootstrap_std", "resampled_means", "service_std"]
+__all__ = ["bootstrap_std", "likely", "resampled_means", "rests_on", "service_std"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,3 +50,27 @@ def bootstrap_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], times:
     values = ask(resample(tables, times, seed=seed))
     known = values[~np.isnan(values)]
     return float(known.std(ddof=1)) if known.size > 1 else math.nan
+
+
+def likely(table: npt.ArrayLike) -> Floats:
+    """A table of counts with two rows more, spread over all its cells: what did not happen yet may.
+
+    source   Agresti and Coull, Approximate is better than exact for interval estimation of binomial proportions, 1998
+    """
+    counts = np.asarray(table, np.float64)
+    return counts + 2 / counts.size
+
+
+def rests_on(share: npt.ArrayLike, draws: npt.ArrayLike) -> float:
+    """How many rows a share rests on: as many as would make a binomial share of its value as uncertain as its draws are.
+
+    A recall rests on the positives, however many rows there are. Of two positives that are both missed the bootstrap says that nothing is
+    uncertain, so both arguments are best of a `likely` table.
+
+    share    in [0, 1]
+    draws    of the bootstrap
+    returns  +inf where that says nothing: a share of exactly 0 or 1, or no spread
+    """
+    value, known = float(np.asarray(share)), np.asarray(draws, np.float64)
+    spread = float(np.nanvar(known, ddof=1)) if np.count_nonzero(~np.isnan(known)) > 1 else 0.0
+    return value * (1 - value) / spread if 0 < value < 1 and spread > 0 else math.inf

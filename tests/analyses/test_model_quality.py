@@ -12,6 +12,8 @@ import sklearn.metrics as sk
 from mmon_ray import InputError, ModelQuality, Monitor, fold
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema
+from mmon_ray.stats.quality import Binary, quality, ratio
+from mmon_ray.stats.quality import _metrics as registered
 
 QUALITY = ModelQuality()
 
@@ -147,3 +149,92 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
         bool(monitor.evaluate(fold(binary(800, seed), monitor.zero(baseline.schema)), baseline).violations) for seed in range(100, 260)
     )
     assert alarms <= 16  # of 160 windows at a level of 5 %, with the baseline's own error shared by all
+
+
+def rare(rows: int, seed: int, positives: float, found: float = 0.8) -> pa.Table:
+    """Few positives, of which a share is found; one negative in a hundred is called positive."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(rows) < positives).astype(int)
+    return pa.table({"income": y, "prediction": np.where(y == 1, rng.random(rows) < found, rng.random(rows) < 0.01).astype(int)})
+
+
+@pytest.mark.parametrize(("positives", "rows"), [(0.002, 1_000), (0.01, 300), (0.03, 1_000), (0.05, 1_000)])
+def test_a_few_positives_that_all_go_wrong_are_no_alarm(positives: float, rows: int) -> None:
+    """Two missed of two: a bootstrap of that window alone has no spread at all."""
+    monitor = Monitor("m", analyses=(QUALITY,))
+    baseline = monitor.fit(rare(50_000, 1, positives), label="income")
+    reports = [monitor.evaluate(fold(rare(rows, seed, positives), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
+    assert sum(bool(report.alarms) for report in reports) == 0
+    assert sum(bool(report.violations) for report in reports) <= 5
+    recall = reports[0].metric("recall", "income")
+    assert recall is not None
+    assert (recall.status == "insufficient") == (positives * rows < 20)
+    if positives * rows < 20:
+        assert "it rests on about" in recall.detail and "20 are needed to judge" in recall.detail
+
+
+def test_a_fall_among_few_positives_is_seen() -> None:
+    monitor = Monitor("m", analyses=(QUALITY,))
+    baseline = monitor.fit(rare(50_000, 1, 0.05), label="income")
+    reports = [monitor.evaluate(fold(rare(1_000, seed, 0.05, 0.4), monitor.zero(baseline.schema)), baseline) for seed in range(20)]
+    assert sum("recall" in {one.constraint.name for one in report.violations} for report in reports) >= 19
+
+
+def test_scores_and_labels_of_no_use_say_so() -> None:
+    base = binary(1_000, 1)
+    nothing = base.set_column(3, "prediction.probability", pa.array(np.full(1_000, np.nan)))
+    metric = judge(nothing, base).metric("auc", "income")
+    assert metric is not None and metric.status == "undefined" and metric.detail == "no row with a label has a score"
+    price = np.random.default_rng(1).lognormal(size=500)
+    numbers = pa.table({"price": price, "prediction": price})
+    words = numbers.set_column(0, "price", pa.array([f"{one:.2f} EUR" for one in price]))
+    metric = judge(words, numbers, label="price").metric("mae", "price")
+    assert metric is not None and metric.status == "undefined" and metric.detail == "no row has a number as label and as prediction"
+
+
+def test_a_users_own_metric_is_measured_and_judged() -> None:
+    @quality("binary", "high")
+    def informedness(t: Binary) -> np.ndarray:
+        """recall of both classes, less 1"""
+        return ratio(t.tp, t.tp + t.fn) + ratio(t.tn, t.tn + t.fp) - 1
+
+    service = ModelQuality(rule="service")
+    try:
+        base = binary(2_000, 1)
+        bounds = {one.name: one for one in Monitor("m", analyses=(service,)).fit(base, label="income").constraints}
+        y, said = base["income"].to_numpy(), base["prediction"].to_numpy()
+        assert bounds["informedness"].lower == pytest.approx(sk.balanced_accuracy_score(y, said, adjusted=True))
+        fallen = judge(binary(2_000, 2, right=0.7), base, service).violations
+        assert "informedness" in {one.constraint.name for one in fallen}
+    finally:
+        del registered["binary", "informedness"]
+
+
+def test_positives_that_become_rare_are_no_alarm_either() -> None:
+    """The baseline has hundreds; the window two, and misses both."""
+    monitor = Monitor("m", analyses=(QUALITY,))
+    baseline = monitor.fit(rare(50_000, 1, 0.05), label="income")
+    quiet = [monitor.evaluate(fold(rare(1_000, seed, 0.002), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
+    assert [one.constraint.name for report in quiet for one in report.violations if one.constraint.name == "recall"] == []
+
+
+def test_a_baseline_of_a_few_positives_judges_nothing() -> None:
+    monitor = Monitor("m", analyses=(QUALITY,))
+    baseline = monitor.fit(rare(600, 3, 0.008, 1.0), label="income")
+    metric = monitor.evaluate(fold(rare(9_000, 4, 0.05), monitor.zero(baseline.schema)), baseline).metric("recall", "income")
+    assert metric is not None and metric.status == "insufficient"
+    assert metric.detail.endswith("labels of the baseline; 20 are needed to judge")
+
+
+def test_a_share_of_nothing_among_thirty_is_no_certain_alarm() -> None:
+    """Of 30 positive predictions none is right, 20 % are in the baseline: 1.2 in 1,000 by chance, more than the policy's 1 in 10,000."""
+    y, said = np.zeros(1_000, int), np.zeros(1_000, int)
+    said[:30], y[30:70] = 1, 1
+    base_y, base_said = np.zeros(50_000, int), np.zeros(50_000, int)
+    base_said[:1_000], base_y[:200], base_y[1_000:1_700] = 1, 1, 1
+    report = judge(pa.table({"income": y, "prediction": said}), pa.table({"income": base_y, "prediction": base_said}))
+    metric = report.metric("precision", "income")
+    assert metric is not None and metric.value == 0 and metric.test is not None
+    assert metric.test.p_value(0.2, math.inf) > 1e-4
+    (precision,) = [one for one in report.violations if one.constraint.name == "precision"]
+    assert precision.band == "watch"

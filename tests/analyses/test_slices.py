@@ -107,3 +107,28 @@ def test_the_test_is_bonferronis(value: float, std: float, slices: int, lower: f
     expected = 1.0 if value >= lower else min(1.0, slices * scipy.stats.norm.sf((lower - value) / std))
     assert test.p_value(lower, math.inf) == pytest.approx(expected, rel=1e-8, abs=1e-300)
     assert loads(dumps(test)) == test
+
+
+def test_slices_whose_metric_rests_on_a_few_positives_are_left_out() -> None:
+    """Eight groups of 250 rows with five positives each: some miss all of theirs by chance."""
+
+    def few(rows: int, seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        y = (rng.random(rows) < 0.02).astype(int)
+        said = np.where(y == 1, rng.random(rows) < 0.8, rng.random(rows) < 0.01).astype(int)
+        return pa.table({"group": rng.choice(list("abcdefgh"), rows), "y": y, "prediction": said})
+
+    monitor = Monitor("m", analyses=(Slices("binary", metric="recall"),))
+    baseline = monitor.fit(few(50_000, 1), label="y")
+    reports = [monitor.evaluate(fold(few(2_000, seed), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
+    assert [report.violations for report in reports] == [()] * 100
+
+
+def test_a_column_with_more_values_than_are_counted_has_no_slices() -> None:
+    """Dropping what is rare drops the wrong predictions first: what is left looks better than it is."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 30_000)
+    said = np.where(rng.random(30_000) < 0.8, y, 1 - y)
+    table = pa.table({"zip": [f"z{place}" for place in rng.integers(0, 2_000, 30_000)], "y": y, "prediction": said})
+    (metric,) = judge(table, table, Slices("binary")).metrics
+    assert math.isnan(metric.value) and metric.detail.startswith("it has more values than can be counted with label and prediction")

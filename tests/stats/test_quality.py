@@ -17,7 +17,7 @@ from mmon_ray.states import Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.curves import curves, reliability, score_metrics
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics, quality
-from mmon_ray.stats.spread import bootstrap_std, resampled_means, service_std
+from mmon_ray.stats.spread import bootstrap_std, likely, resampled_means, rests_on, service_std
 
 cells = st.integers(0, 30)
 
@@ -176,3 +176,16 @@ def test_many_tables_at_once_are_each_by_itself() -> None:
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(InputError, match="there is a binary metric 'f1' already"):
         quality("binary", name="f1")(lambda t: t)
+
+
+@pytest.mark.parametrize(("hits", "misses", "others"), [(40, 10, 0), (40, 10, 5_000), (2, 0, 500), (0, 2, 500), (30, 0, 900)])
+def test_a_share_rests_on_the_rows_that_it_is_a_share_of(hits: int, misses: int, others: int) -> None:
+    table = likely([hits, misses, others])
+    assert table.sum() == pytest.approx(hits + misses + others + 2)
+    drawn = resample(table, 20_000)
+    found = rests_on(table[0] / table[:2].sum(), drawn[:, 0] / np.where(drawn[:, :2].sum(axis=1) > 0, drawn[:, :2].sum(axis=1), np.nan))
+    assert found == pytest.approx(hits + misses + 4 / 3, rel=0.1 if hits + misses > 20 else 0.5)
+
+
+def test_a_share_without_spread_rests_on_anything() -> None:
+    assert rests_on(1.0, [1.0, 1.0]) == rests_on(0.5, [0.5, 0.5]) == rests_on(0.5, []) == math.inf

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmon_ray.analyses.model_quality import BETTER, ModelQuality, confusion_matrix
+from mmon_ray.analyses.model_quality import ModelQuality, better_ways, confusion_matrix
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.schema import Schema
@@ -47,7 +47,8 @@ def write_quality_statistics(
     if setup is None:
         return None
     problem = setup.problem or "regression"
-    own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in BETTER or "_best_" in metric.name)}
+    known = better_ways()
+    own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in known or "_best_" in metric.name)}
     values: dict[str, Any] = {
         name: {"value": _number(_zero(metric, problem)), "standard_deviation": _number(metric.std or math.nan)}
         for name, metric in own.items()
@@ -76,9 +77,9 @@ def write_quality_constraints(quality: ModelQuality, schema: Schema, constraints
     setup = quality.setup(schema)
     if setup is None:
         return None
-    found = {}
+    found, known = {}, better_ways()
     for one in constraints:
-        if one.column == setup.label and one.name in BETTER and one.enabled:
+        if one.column == setup.label and one.name in known and one.enabled:
             less = math.isinf(one.upper)
             found[one.name] = {"threshold": one.lower if less else one.upper, "comparison_operator": _LESS if less else _GREATER}
     return {"version": 0.0, f"{_NAMES[setup.problem or 'regression']}_constraints": found}
@@ -102,7 +103,8 @@ def read_quality_constraints(doc: Mapping[str, Any], label: str) -> tuple[str, t
 
 def write_quality_violations(report: Report) -> dict[str, Any] | None:
     """The violations file of a report's model quality; None when there are none."""
-    entries = [_entry(one) for one in report.violations if one.constraint.name in BETTER and one.metric is not None]
+    known = better_ways()
+    entries = [_entry(one) for one in report.violations if one.constraint.name in known and one.metric is not None]
     return {"violations": entries} if entries else None
 
 
