@@ -39,9 +39,8 @@ class _Tree:
 class Forest:
     """Trees of random cuts, each over a random part of the rows; ask for the scores of other rows.
 
-    source   Guha, Mishra, Roy, Schrijvers, Robust random cut forest based anomaly detection on streams, ICML 2016. (rrcf on PyPI grows
-             such trees node by node in Python, and has had no release since 2020; scikit-learn's IsolationForest cuts every column
-             alike, so columns that say nothing hide what the others say: section 1.2 there.)
+    source   Guha, Mishra, Roy, Schrijvers, Robust random cut forest based anomaly detection on streams, ICML 2016. Not scikit-learn's
+             IsolationForest: it chooses the column of a cut evenly, so columns that say nothing hide what the others say.
     """
 
     trees: tuple[_Tree, ...]
