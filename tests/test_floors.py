@@ -25,7 +25,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source"),
     ("sinks/", "formats/"),
-    ("capture/", "instances", "records", "labels", "attach", "join", "catalog", "history/"),
+    (
+        "capture/",
+        "instances",
+        "records",
+        "label_files",
+        "labels",
+        "label_types",
+        "attach",
+        "strangers",
+        "join",
+        "label_metrics",
+        "catalog",
+        "history/",
+    ),
     ("engine",),
     ("scheduler", "jobs"),
     ("show", "cli/", "doctor", "label_door", "dashboard/", "demo/", "__init__", "__main__"),
@@ -54,7 +67,7 @@ ORDER = (
         "profiles",
         "source",
     ),
-    *("instances", "records", "labels", "attach", "join", "catalog"),
+    *("instances", "records", "label_files", "labels", "label_types", "attach", "strangers", "join", "label_metrics", "catalog"),
     *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
 )
 
