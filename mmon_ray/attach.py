@@ -76,7 +76,9 @@ class Latest:
         keys = hashed(labels[ID]) ^ _salt(instance)
         times = labels["time"].cast(pa.int64()).to_numpy()
         # Stable: of two labels of one time the later row comes last.
-        order = np.argsort(keys, kind="stable") if not len(times) or times.min() == times.max() else np.lexsort((times, keys))
+        order = np.argsort(keys, kind="stable")
+        if (keys[order[1:]] == keys[order[:-1]]).any() and times.min() < times.max():
+            order = np.lexsort((times, keys))
         keys = keys[order]
         last = np.r_[keys[1:] != keys[:-1], True] if len(keys) else np.zeros(0, bool)
         return cls(labels, keys[last], order[last], bool((instance >= 0).any()))

@@ -142,9 +142,9 @@ class _Hour:
         """The hour's records, with their labels where the monitor looks at them, made where they are not there; `joins` gets the join."""
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
-        spread = _ray_map if self._on_ray(captured) else map
+        spread = _ray_map if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
-        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread)
+        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread or map)
         if self.monitor.labelled:
             joined = join_hour(
                 self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread

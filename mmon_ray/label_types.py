@@ -33,10 +33,8 @@ def fitted(labels: pa.Table, columns: Mapping[str, str]) -> pa.Table:
     The column `paid` is read from `paid`, `label.paid`, or, where one label is expected, from `label` or the only column there is; others
     are left out.
     labels    in the form of `labels.read_labels`
-    columns   name -> type of the label columns; with none of them the labels stay as they are
+    columns   name -> type of the label columns; with none of them only the time at which a label was known is left
     """
-    if not columns:
-        return labels.append_column(REFUSED, pa.nulls(labels.num_rows, pa.string()))
     own = [name for name in labels.column_names if name not in (ID, INSTANCE, TIME)]
     made = {name: labels[name] for name in (ID, INSTANCE, TIME)}
     reason = np.full(labels.num_rows, None, object)
@@ -49,7 +47,8 @@ def fitted(labels: pa.Table, columns: Mapping[str, str]) -> pa.Table:
         known |= _there(array)
         for place in np.flatnonzero(bad).tolist():
             reason[place] = f"the label '{array[place].as_py()}' of `{name}` is not {kind}"
-    reason[~known] = f"it has none of the labels {', '.join(f'`{name}`' for name in columns)}"
+    if columns:
+        reason[~known] = f"it has none of the labels {', '.join(f'`{name}`' for name in columns)}"
     for place in (np.flatnonzero(reason != None)).tolist():  # noqa: E711 - element by element
         reason[place] = refused(reason[place], {name: labels[name][place].as_py() for name in labels.column_names}).decode()
     return pa.table(made).append_column(REFUSED, pa.array(reason, pa.string()))

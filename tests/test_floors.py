@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "label_types",
         "attach",
         "strangers",
+        "join_part",
         "join",
         "label_metrics",
         "catalog",
@@ -67,7 +68,19 @@ ORDER = (
         "profiles",
         "source",
     ),
-    *("instances", "records", "label_files", "labels", "label_types", "attach", "strangers", "join", "label_metrics", "catalog"),
+    *(
+        "instances",
+        "records",
+        "label_files",
+        "labels",
+        "label_types",
+        "attach",
+        "strangers",
+        "join_part",
+        "join",
+        "label_metrics",
+        "catalog",
+    ),
     *("history/rollup", "history/states", "history/series", "history/judged", "history/answer", "history/query"),
 )
 

@@ -314,7 +314,7 @@ def test_a_request_id_is_as_good_as_the_others_and_comes_last() -> None:
 
 
 def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmon_ray import join
+    from mmon_ray import join_part
 
     capture(store, 6)
     for number in range(4):
@@ -322,7 +322,7 @@ def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: py
     joined(store)
     put_labels(store, "credit", [{"id": "a4", "label": 4}], at=HOUR + timedelta(hours=9))
     opened: list[str] = []
-    monkeypatch.setattr(join, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    monkeypatch.setattr(join_part, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
     made = joined(store)
     assert [key.split("/")[5] for key in opened] == ["19"]
     assert rows_of(store, made).sort_values("mmon.event_id")["paid"].tolist()[:5] == [0, 1, 2, 3, 4]
@@ -351,6 +351,25 @@ def test_a_join_that_was_killed_counts_no_label_twice(store: Store, monkeypatch:
             joined(store)
     made = joined(store)
     assert (made.labelled, made.replaced) == (2, 0)
+
+
+def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch, ray_session: str) -> None:
+    from mmon_ray import records
+    from mmon_ray.engine import _ray_map
+
+    monkeypatch.setattr(records, "PART_BYTES", 1)
+    for name in "abc":
+        capture(store, 50, name=name)
+    docs = [{"id": f"{name}{number}", "label": number % 2} for name in "abc" for number in range(0, 50, 3)]
+    put_labels(store, "credit", [*docs, {"id": "a1", "label": "maybe"}, {"id": "b0", "label": 1}], at=HOUR)
+    near = joined(store)
+    for entry in store.list("joined/"):
+        store.delete(entry.key)
+    hour = compile_hour(store, "credit", "Credit", HOUR, SCHEMA)
+    far = join_hour(store, "credit", "Credit", HOUR, hour, SCHEMA, 168, _ray_map)
+    assert len(far.keys) == 3 and far.labelled == 51
+    assert replace(far, size_bytes=0) == replace(near, size_bytes=0)
+    assert rows_of(store, far)["paid"].sum() == 24 + 1
 
 
 def test_labels_of_other_hours_are_no_reason_for_a_note(store: Store) -> None:
