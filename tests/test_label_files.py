@@ -96,7 +96,9 @@ def test_ground_truth_that_is_none_leaves_the_rest(place: Store, doc: dict[str, 
 @pytest.mark.parametrize(
     ("body", "name", "ids"),
     [
-        (b"id,label\n007,1\n1e5,0\n2026-01-01,1\n", "x.csv", ["007", "1e5", "2026-01-01"]),
+        (b"id,label\n007,1\n008,0\n", "x.csv", ["007", "008"]),
+        (b"id,label\n1e5,1\n", "x.csv", ["1e5"]),
+        (b"id,label\n2026-01-01,1\n", "x.csv", ["2026-01-01"]),
         (lines({"id": 7, "label": 1}, {"id": "8", "label": 1}), "x.jsonl", ["7", "8"]),
         (lines({"id": "2026-01-01", "label": 1}), "x.jsonl", ["2026-01-01"]),
         # pandas makes floats of numbers with a gap

@@ -263,6 +263,9 @@ def test_a_correction_within_the_hour_counts(store: Store) -> None:
         made = joined(store)
         assert rows_of(store, made).set_index("mmon.event_id")["paid"]["a1"] == number
         assert (made.labelled, made.replaced) == (1, number)
+    for entry in store.list("joined/"):
+        store.delete(entry.key)
+    assert rows_of(store, joined(store)).set_index("mmon.event_id")["paid"]["a1"] == 7  # all at once, in the order of their names
 
 
 def test_labels_are_called_and_typed_as_the_baseline_has_them(store: Store) -> None:
