@@ -18,8 +18,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from mmon_ray.capture.status import capture_status
-from mmon_ray.catalog import load_monitor, load_run, load_schedule, schedules
+from mmon_ray.catalog import load_monitor, load_run, load_runs, load_schedule, schedules
 from mmon_ray.errors import MonitorError
+from mmon_ray.gauges import publish_runs
 from mmon_ray.schedule import Schedule
 from mmon_ray.store import Store, open_store
 from mmon_ray.window import EPOCH, Window, iso, later, now
@@ -216,6 +217,8 @@ class SchedulerActor:
             try:
                 scheduler = scheduler or Scheduler(open_store(self._uri), RayJobs(), all_arrived)
                 actions = scheduler.tick(moment)
+                newest = (load_runs(scheduler.store, name, 1) for name in schedules(scheduler.store))
+                publish_runs([runs[0] for runs in newest if runs], moment)
                 self._last = {
                     "ticks": self._last["ticks"] + 1,
                     "at": iso(moment),

@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "history/",
     ),
     ("engine",),
-    ("scheduler", "jobs"),
+    ("gauges", "scheduler", "jobs"),
     ("show", "cli/", "doctor", "label_door", "dashboard/", "demo/", "__init__", "__main__"),
 )
 LINE = 4

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels
 from mmon_ray.catalog import Run, load_run, save_baseline, save_monitor, save_run, save_schedule
 from mmon_ray.cli import main
+from mmon_ray.gauges import values_of
 from mmon_ray.jobs import run_window
 from mmon_ray.schedule import Schedule, parse_cron
 from mmon_ray.scheduler import Job, Scheduler, job_id
@@ -217,6 +219,16 @@ def test_a_monitor_that_is_gone_or_broken_does_not_stop_the_others(made: tuple[S
     assert list(cluster.jobs) == ["mmon-credit-2026112210"]
 
 
+def test_gauges_of_a_run() -> None:
+    run = Run("credit", Window.hour(HOUR), "alarm", NOW, NOW, rows=7, sinks={"webhook": "away"})
+    assert values_of(run, HOUR + 2 * H) == {
+        "mmon_monitor_status": 3.0,
+        "mmon_monitor_rows": 7.0,
+        "mmon_monitor_age_s": 3600.0,
+        "mmon_monitor_untold": 1.0,
+    }
+
+
 # --- a job's work ---------------------------------------------------------------------------------------------------
 
 
@@ -335,6 +347,16 @@ def test_whatever_dies_every_window_ends_with_one_good_run(head: Head, tmp_path:
     waited(lambda: all(good(window) for window in windows))
     assert "True" in head.python(f"{found}print(find_scheduler() is not None)")
     times = {window: load_run(store, "credit", window).started for window in windows}  # type: ignore[union-attr]
+
+    # What it found stands in Ray's metrics, by monitor alone.
+    ports = head.python("import ray; ray.init(log_to_driver=False); print([one['MetricsExportPort'] for one in ray.nodes()][0])").split()
+    url = f"http://127.0.0.1:{ports[-1]}/metrics"
+
+    def lines() -> list[str]:
+        return [line for line in httpx.get(url).text.splitlines() if line.startswith("ray_mmon_monitor")]
+
+    waited(lambda: any("ray_mmon_monitor_rows" in line and 'monitor="credit"' in line and line.endswith(" 300.0") for line in lines()))
+    assert any("ray_mmon_monitor_status" in line and line.endswith(" 0.0") for line in lines())
 
     # The whole cluster dies and comes again: nothing that was done is done again, a window that was lost is run.
     head.end()

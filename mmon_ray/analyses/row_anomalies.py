@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
+from mmon_ray.columns.views import aligned
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, Test, compare, readable
 from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
 from mmon_ray.stats import Share
-from mmon_ray.stats.forest import grow
+from mmon_ray.stats.forest import Forest, grow
 
 __all__ = ["RowAnomalies", "UnusualRows"]
 
 Floats = npt.NDArray[np.float64]
 
+_FAR = 1e9
 _SHOWN = 3  # columns of the most unusual row that are told
 
 
@@ -87,11 +89,12 @@ class RowAnomalies(Analysis, kind="row_anomalies"):
             side = "baseline" if len(normal) < 4 else "window"
             yield Metric("row_anomalies", math.nan, status="undefined", detail=f"too few rows of the {side} have all their numbers")
             return
-        middle, spread = np.median(normal, axis=0), _spread(normal)
+        middle, spread = np.quantile(normal, 0.5, axis=0, method="lower"), _spread(normal)
         seen, held = normal[::2], normal[1::2]
-        forest = grow((seen - middle) / spread, self.trees)
-        limit = float(np.quantile(forest.scores((held - middle) / spread), self.usual))
-        scores = forest.scores((given - middle) / spread)
+        # Grown once for a baseline: each of its windows is held against the same trees.
+        forest, usual = _grown(_scaled(seen, middle, spread).tobytes(), _scaled(held, middle, spread).tobytes(), len(names), self.trees)
+        limit = float(np.quantile(usual, self.usual))
+        scores = forest.scores(_scaled(given, middle, spread))
         unusual = scores > limit
         share = float(unusual.mean())
         worst = given[int(scores.argmax())]
@@ -127,25 +130,41 @@ class RowAnomalies(Analysis, kind="row_anomalies"):
         return tuple(column.name for column in chosen if column.numeric)
 
 
+@lru_cache(maxsize=8)
+def _grown(seen: bytes, held: bytes, columns: int, trees: int) -> tuple[Forest, Floats]:
+    """The forest over some rows, and the scores of others."""
+    forest = grow(np.frombuffer(seen).reshape(-1, columns), trees)
+    return forest, forest.scores(np.frombuffer(held).reshape(-1, columns))
+
+
 def _numbers(sample: object, names: tuple[str, ...]) -> Floats:
     """The rows of a sample in which every number is there, in the order of the sample."""
     assert isinstance(sample, Sample)
     if not sample.rows.num_rows:
         return np.empty((0, len(names)))
-    columns = [pc.cast(sample.rows[name], pa.float64(), safe=False).to_numpy(zero_copy_only=False) for name in names]
-    table = np.column_stack(columns)
+    # Text where numbers were is no number; that a column has changed its type is for others to say.
+    table = np.column_stack([aligned(sample.rows.select([name])) for name in names])
     whole: Floats = table[np.isfinite(table).all(axis=1)]
     return whole
 
 
 def _spread(rows: Floats) -> Floats:
     """The scale of each column: so that each has its say, and a constant none unless it changes."""
-    low, high = np.quantile(rows, [0.05, 0.95], axis=0)
-    spread: Floats = np.where(high > low, high - low, rows.std(axis=0))
+    low, high = np.quantile(rows, [0.05, 0.95], axis=0, method="lower")
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread: Floats = np.where(high > low, high - low, rows.std(axis=0))
+    spread[~np.isfinite(spread)] = np.finfo(np.float64).max
     spread[spread == 0] = np.maximum(np.abs(rows[0]), 1.0)[spread == 0]
     return spread
 
 
+def _scaled(rows: Floats, middle: Floats, spread: Floats) -> Floats:
+    """Rows in units of the baseline's spread; what lies beyond all measure is far enough."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: Floats = np.clip(np.nan_to_num(rows / spread - middle / spread), -_FAR, _FAR)
+    return scaled
+
+
 def _shown(row: Floats, middle: Floats, spread: Floats, names: tuple[str, ...]) -> str:
-    furthest = np.argsort(-np.abs((row - middle) / spread))[:_SHOWN]
+    furthest = np.argsort(-np.abs(_scaled(row, middle, spread)))[:_SHOWN]
     return "that with " + ", ".join(f"`{names[at]}` {readable(float(row[at]))}" for at in furthest)

@@ -63,6 +63,16 @@ def test_rows_with_holes_are_left_out_and_no_rows_have_a_reason() -> None:
     assert metric.detail == "too few rows of the window have all their numbers"
 
 
+def test_text_where_numbers_were_is_left_out() -> None:
+    words = rows(300, 4).set_column(0, "height", pa.array(["tall"] * 300))
+    metric = judge(words).metric("row_anomalies")
+    assert metric is not None and metric.detail == "too few rows of the window have all their numbers"
+    huge = pa.table({"height": [1e308, -1e308, 0.0] * 100, "weight": [1.0, 2.0, 3.0] * 100})
+    monitor = Monitor("m", analyses=(RowAnomalies(trees=4),))
+    report = monitor.evaluate(fold(huge, monitor.zero(monitor.fit(huge).schema)), monitor.fit(huge))
+    assert (report.errors, report.violations) == ({}, ())
+
+
 def test_only_some_columns_may_be_looked_at() -> None:
     monitor = Monitor("m", analyses=(RowAnomalies(columns=("height",)),))
     baseline = monitor.fit(rows(3_000, 1))
