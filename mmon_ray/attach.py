@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ from mmon_ray.columns.hashing import hash_values
 from mmon_ray.labels import ID
 from mmon_ray.schema import META
 
-__all__ = ["DELAY", "IDS", "NONE", "TIME", "Hashes", "Latest", "attach", "attached", "ids_of", "own_labels"]
+__all__ = ["DELAY", "IDS", "NONE", "TIME", "Hashes", "Latest", "attach", "attached", "hashed", "ids_of", "known_among", "own_labels"]
 
 TIME, DELAY = META + "label_time", META + "label_delay_s"
-IDS = (META + "inference_id", META + "event_id")
+IDS = (META + "inference_id", META + "event_id", META + "request_id")
 NONE = pa.schema({ID: pa.string(), "instance": pa.int32(), "time": pa.timestamp("us", "UTC")}).empty_table()
 _INSTANCE, _EVENT_TIME = META + "instance", META + "event_time"
 
@@ -75,7 +76,9 @@ class Latest:
         keys = hashed(labels[ID]) ^ _salt(instance)
         times = labels["time"].cast(pa.int64()).to_numpy()
         # Stable: of two labels of one time the later row comes last.
-        order = np.argsort(keys, kind="stable") if not len(times) or times.min() == times.max() else np.lexsort((times, keys))
+        order = np.argsort(keys, kind="stable")
+        if (keys[order[1:]] == keys[order[:-1]]).any() and times.min() < times.max():
+            order = np.lexsort((times, keys))
         keys = keys[order]
         last = np.r_[keys[1:] != keys[:-1], True] if len(keys) else np.zeros(0, bool)
         return cls(labels, keys[last], order[last], bool((instance >= 0).any()))
@@ -87,21 +90,35 @@ class Latest:
             if not len(self.keys) or name not in records.column_names or records[name].null_count == records.num_rows:
                 continue
             ids = pc.cast(records[name], pa.string())
+            left = np.flatnonzero(found < 0)
+            if not len(left):
+                break
+            ids = ids if len(left) == len(ids) else ids.take(pa.array(left))
             hashes = hashed(ids)
+            rows = self._look_up(hashes, ids)
             if self.single:
                 inside = records[_INSTANCE] if _INSTANCE in records.column_names else pa.array(np.zeros(records.num_rows, np.int64))
-                self._look_up(hashes ^ _salt(pc.fill_null(pc.cast(inside, pa.int64()), 0).to_numpy()), ids, found)
-            self._look_up(hashes, ids, found)
+                own = self._look_up(hashes ^ _salt(pc.fill_null(pc.cast(inside, pa.int64()), 0).to_numpy()[left]), ids)
+                # The label of the very instance, unless that of the whole request is later.
+                rows = np.where((own >= 0) & ((rows < 0) | (self._times[own] >= self._times[rows])), own, rows)
+            found[left] = rows
         return found
 
-    def _look_up(self, keys: Hashes, ids: pa.ChunkedArray, found: Ints) -> None:
-        """Enters the rows of those keys for which none has been found."""
+    def _look_up(self, keys: Hashes, ids: pa.ChunkedArray) -> Ints:
+        """For each key the row of its label; -1 for none."""
         at = _search(self.keys, keys)
-        open_ = np.flatnonzero((found < 0) & (self.keys[at] == keys))
-        rows = self.rows[at[open_]]
+        hits = np.flatnonzero(self.keys[at] == keys)
+        rows = self.rows[at[hits]]
         # Two texts may share a hash: 1 in 10**7 for a million ids. A missing id is equal to none.
-        same = pc.fill_null(pc.equal(ids.take(pa.array(open_)), self.labels[ID].take(pa.array(rows))), False).to_numpy()
-        found[open_[same]] = rows[same]
+        theirs = ids if len(hits) == len(ids) else ids.take(pa.array(hits))
+        same = pc.fill_null(pc.equal(theirs, self.labels[ID].take(pa.array(rows))), False).to_numpy()
+        found: Ints = np.full(len(keys), -1, np.int64)
+        found[hits[same]] = rows[same]
+        return found
+
+    @cached_property
+    def _times(self) -> Ints:
+        return np.asarray(self.labels["time"].cast(pa.int64()).to_numpy())
 
 
 def _search(keys: Hashes, asked: Hashes) -> Ints:
@@ -113,6 +130,7 @@ def _search(keys: Hashes, asked: Hashes) -> Ints:
 
 
 def hashed(ids: pa.ChunkedArray) -> Hashes:
+    """A hash of each id; 0 where it is missing."""
     return hash_values(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).copy() if len(ids) else np.zeros(0, np.uint64)
 
 
@@ -128,10 +146,14 @@ def ids_of(records: pa.Table) -> Hashes:
     return np.sort(np.concatenate([np.zeros(0, np.uint64), *(hashed(ids) for ids in known)]))
 
 
+def known_among(hashes: Hashes, ids: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of some hashes are among others, which are sorted."""
+    if not len(ids) or not len(hashes):
+        return np.zeros(len(hashes), bool)
+    return np.asarray(ids[_search(ids, hashes)] == hashes)
+
+
 def own_labels(labels: pa.Table, ids: Hashes) -> pa.Table:
     """The labels whose ids are among some."""
-    if not len(ids) or not labels.num_rows:
-        return labels.slice(0, 0)
-    hashes = hashed(labels[ID])
-    mask = ids[_search(ids, hashes)] == hashes
+    mask = known_among(hashed(labels[ID]), ids)
     return labels if mask.all() else labels.filter(pa.array(mask))

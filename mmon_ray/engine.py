@@ -26,16 +26,18 @@ from mmon_ray.history.judged import judged_by
 from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
-from mmon_ray.join import join_hour
+from mmon_ray.join import Joined, join_hour, reading_of
 from mmon_ray.keys import letter_key
+from mmon_ray.label_metrics import label_metrics
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
-from mmon_ray.report import Report
+from mmon_ray.report import Metric, Report
 from mmon_ray.schema import Schema
 from mmon_ray.sink import alarm, deliver
 from mmon_ray.source import file_batches, open_source
 from mmon_ray.state import Profile
 from mmon_ray.store import Store
+from mmon_ray.strangers import unmatched
 from mmon_ray.window import Window, now
 
 __all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "fold", "run"]
@@ -91,18 +93,20 @@ def run(
         baseline = latest_baseline(store, monitor.name)
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
-        notes: list[str] = []
+        joins: list[Joined] = []
         digests: list[str] = []
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
         for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
-            folded, facts = step.fold(progress, notes)
+            folded, facts = step.fold(progress, joins)
             profile = profile.merge(folded)
             digests.append(facts.digest)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
+        measured = _measured(store, monitor, deployment, window, joins)
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
-        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window, moment))
+        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window, moment), measured=measured)
+        notes = (note for one in joins for note in one.notes())
         report = replace(report, notes=tuple(dict.fromkeys(notes)))
         save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
         save_metrics(store, report, window)
@@ -134,24 +138,24 @@ class _Hour:
     engine: str
     ray_from_bytes: int
 
-    def facts(self, progress: Callable[[str], None], notes: list[str]) -> records.Hour:
-        """The hour's records, with their labels where the monitor looks at them, made if they are not there."""
+    def facts(self, progress: Callable[[str], None], joins: list[Joined]) -> records.Hour:
+        """The hour's records, with their labels where the monitor looks at them, made where they are not there; `joins` gets the join."""
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
-        spread = _ray_map if self._on_ray(captured) else map
+        spread = _ray_map if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
-        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread)
+        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread or map)
         if self.monitor.labelled:
             joined = join_hour(
                 self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
             )
-            notes += joined.notes()
+            joins.append(joined)
             hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
         return hour
 
-    def fold(self, progress: Callable[[str], None], notes: list[str]) -> tuple[Profile, records.Hour]:
+    def fold(self, progress: Callable[[str], None], joins: list[Joined]) -> tuple[Profile, records.Hour]:
         schema = self.baseline.schema if self.baseline else Schema()
-        hour = self.facts(progress, notes)
+        hour = self.facts(progress, joins)
         zero = self.monitor.zero(schema)
         digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
         known = load_hour(self.store, self.monitor.name, self.hour)
@@ -244,6 +248,14 @@ def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _measured(store: Store, monitor: Monitor, deployment: str, window: Window, joins: Sequence[Joined]) -> tuple[Metric, ...]:
+    """What the joins of a window have counted; nothing where the monitor looks at no labels."""
+    if not monitor.labelled:
+        return ()
+    reading = reading_of([key for one in joins for key in one.keys])
+    return label_metrics(joins, unmatched(store, monitor.endpoint, deployment, reading, window, monitor.label_hours))
 
 
 def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) -> list[Past | None]:

@@ -112,7 +112,7 @@ def label_key(endpoint: str, moment: datetime, name: str) -> str:
 
 
 def joined_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
-    """Where a file of an hour's records with their labels lies: `part-*.parquet`, `manifest.json`."""
+    """Where a file of an hour's records with their labels lies: `part-*`, `labels-*` and `ids.parquet`, `manifest.json`."""
     folder = f"joined/{checked_name(endpoint, 'endpoint')}/{checked_name(deployment, 'deployment')}/{_hour_path(hour)}"
     return f"{folder}/{checked_name(name, 'file')}"
 

@@ -10,28 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.errors import InputError
 from mmon_ray.keys import hour_of, label_key, label_prefix
-from mmon_ray.rows import concat, table_of, text_of
+from mmon_ray.label_files import ID, INSTANCE, LABEL, is_file, refused, table_in
+from mmon_ray.rows import concat, text_of
 from mmon_ray.source import open_source
 from mmon_ray.store import Entry, Store
-from mmon_ray.window import Window, now, parse_time
+from mmon_ray.window import Window, now, parse_time, utc
 
 __all__ = ["ID", "LABEL", "TIME", "canonical", "find_labels", "put_labels", "read_labels"]
 
-ID, INSTANCE, TIME, LABEL = "id", "instance", "time", "label"
+TIME = "time"
 _OWN = (ID, INSTANCE, TIME)
-_DATA, _ENCODING, _EVENT = "groundTruthData.data", "groundTruthData.encoding", "eventMetadata.eventId"
 _TIME = pa.timestamp("us", "UTC")
+_ERRORS = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
 
 
 def put_labels(
@@ -44,33 +47,35 @@ def put_labels(
     time_column: str = TIME,
     at: datetime | None = None,
 ) -> int:
-    """Put labels into the store; the same rows put again are written over the first.
+    """Put labels into the store; the same rows put again within an hour are written over the first.
 
     rows           anything that `open_source` takes: a frame, a list of dicts, the path of a CSV, JSON lines or Parquet file
-    id_column      whose values are inference ids or event ids
+    id_column      whose values are inference ids, event ids or request ids
     label_column   the only label; when None, all columns but those of `id`, `instance` and `time`
-    time_column    when each label was known, if there is such a column: of two for one id the later one holds
+    time_column    when each label was known, if there is such a column: of two for one id the later one holds; `at` for rows without
     at             when they were collected, now when None
-    returns        how many labels there are
-    errors         InputError for rows without the columns named, or without any row that has an id
+    returns        how many labels there are; rows that are none are kept beside them, in `_rejected-*.jsonl`, with their reasons
+    errors         InputError for rows without the columns named, or without any row that is a label
     """
-    source = open_source(rows)
-    table = concat(list(source.batches()))
+    moment = utc(at or now())
+    name, table, bad = _opened(rows, id_column)
     renamed = {id_column: ID, time_column: TIME, **({label_column: LABEL} if label_column else {})}
-    for name in (id_column, *((label_column,) if label_column else ())):
-        if name not in table.column_names and _DATA not in table.column_names:
+    for column in (id_column, *((label_column,) if label_column else ())):
+        if column not in table.column_names:
             has = ", ".join(table.column_names)
-            raise InputError(f"no column '{name}' in {source.name}, which has {has}; name it with --id-column and --label-column")
-    moment = at or now()
-    chosen = [name for name in table.column_names if label_column is None or name in (*renamed, INSTANCE)]
-    table = table.select(chosen).rename_columns([renamed.get(name, name) for name in chosen])
-    made, rejected = canonical(table, Window.hour(moment).start if TIME not in table.column_names else moment)
+            raise InputError(f"no column '{column}' in {name}, which has {has}; name it with --id-column and --label-column")
+    chosen = [column for column in table.column_names if label_column is None or column in (*renamed, INSTANCE)]
+    table = table.select(chosen).rename_columns([renamed.get(column, column) for column in chosen])
+    made, more = canonical(table, None)
+    bad += more
     if not made.num_rows:
-        raise InputError(f"{source.name} has no labels: {rejected} rows without an id or a label")
-    sink = io.BytesIO()
-    pq.write_table(made, sink, compression="zstd")
-    body = sink.getvalue()
-    store.put(label_key(endpoint, moment, f"put-{hashlib.sha256(body).hexdigest()[:16]}.parquet"), body)
+        raise InputError(f"{name} has no labels: {len(bad)} rows without an id or a label")
+    # Named by what was handed in, not by the moment: the same rows again are the same object, and known since then.
+    digest = hashlib.sha256(_parquet(made)).hexdigest()[:16]
+    made = made.set_column(made.column_names.index(TIME), TIME, pc.fill_null(made[TIME], pa.scalar(moment, _TIME)))
+    if bad:
+        store.put(label_key(endpoint, moment, f"_rejected-{digest}.jsonl"), b"\n".join(bad) + b"\n")
+    store.put(label_key(endpoint, moment, f"put-{digest}.parquet"), _parquet(made))
     return int(made.num_rows)
 
 
@@ -86,119 +91,152 @@ def find_labels(store: Store, endpoint: str, window: Window) -> list[Entry]:
     return found
 
 
-def read_labels(store: Store, entry: Entry) -> tuple[pa.Table, int]:
-    """The labels of one object, and how many of its rows had no id or no label.
+def read_labels(store: Store, entry: Entry) -> tuple[pa.Table, list[bytes]]:
+    """The labels of one object, and those of its rows that are none, each as a JSON line with its reason.
 
+    A label without a time was known by the end of the hour in which it was collected.
     returns   a table of `id` (text), `instance` (null: of the whole request), `time`, and the labels
     errors    InputError names an object that cannot be read
     """
     try:
-        table = concat(list(open_source(f"{store.uri}/{entry.key}").batches()))
-        return canonical(table, hour_of(entry.key.rpartition("/")[0] + "/"))
-    except MonitorError as error:
+        table, bad = table_in(store.get(entry.key), entry.key)
+        made, more = canonical(table, Window.hour(hour_of(entry.key.rpartition("/")[0] + "/")).end)
+    except (InputError, pa.ArrowException) as error:
         raise InputError(f"the labels {entry.key} cannot be read: {error}") from None
+    return made, bad + more
 
 
-def canonical(table: pa.Table, moment: datetime) -> tuple[pa.Table, int]:
-    """Labels in the one form that the join reads, and how many rows were left out.
+def canonical(table: pa.Table, moment: datetime | None) -> tuple[pa.Table, list[bytes]]:
+    """Labels in the one form that the join reads, and the rows that are none, each as a JSON line with its reason.
 
-    moment   when those without a time were known
+    moment   when those without a time were known; None leaves them without
     errors   InputError when there is no column of ids, or none of labels
     """
-    if _DATA in table.column_names and _EVENT in table.column_names:
-        table = _ground_truth(table)
     if ID not in table.column_names:
         raise InputError(f"labels need a column '{ID}'; there are {', '.join(table.column_names) or 'none'}")
     names = [name for name in table.column_names if name not in _OWN]
     if not names:
         raise InputError(f"labels need a column such as '{LABEL}' beside '{ID}'")
-    ids = _texts(table[ID])
-    made = {
-        ID: ids,
-        INSTANCE: pc.cast(table[INSTANCE], pa.int32()) if INSTANCE in table.column_names else pa.nulls(len(ids), pa.int32()),
-        TIME: _times(table[TIME], moment) if TIME in table.column_names else pa.repeat(pa.scalar(moment, _TIME), len(ids)),
+    if len(names) == 1 and pa.types.is_list(table[names[0]].type):
+        table = _exploded(table, names[0])
+    count = table.num_rows
+    none = np.zeros(count, bool)
+    instance, no_instance = (
+        _converted(table[INSTANCE], pa.int32(), _whole) if INSTANCE in table.column_names else (pa.nulls(count, pa.int32()), none)
+    )
+    time, no_time = (
+        _converted(table[TIME], _TIME, lambda value: parse_time(str(value).strip('"')))
+        if TIME in table.column_names
+        else (pa.nulls(count, _TIME), none)
+    )
+    ids, labels = _ids(table[ID]), {name: _values(table[name]) for name in names}
+    faults = {
+        "the id is missing": _missing(ids),
+        "the label is missing": np.logical_and.reduce([_missing(column) for column in labels.values()]),
+        "the instance is not a whole number from 0 on": no_instance | pc.fill_null(pc.less(instance, 0), False).to_numpy(False),
+        "the time cannot be read": no_time,
     }
-    whole = pa.table({**made, **{name: table[name] for name in names}})
-    if len(names) == 1 and pa.types.is_list(whole[names[0]].type):
-        whole = _exploded(whole, names[0])
-    known = pc.and_(pc.is_valid(whole[ID]), _any(whole, names))
-    kept = whole.filter(known)
-    return kept, whole.num_rows - kept.num_rows
+    when = time if moment is None else pc.fill_null(time, pa.scalar(moment, _TIME))
+    made = pa.table({ID: ids, INSTANCE: instance, TIME: when, **labels})
+    wrong = np.logical_or.reduce(list(faults.values()))
+    if not wrong.any():
+        return made, []
+    bad = [
+        refused(
+            next(words for words, mask in faults.items() if mask[place]), {name: table[name][place].as_py() for name in table.column_names}
+        )
+        for place in np.flatnonzero(wrong).tolist()
+    ]
+    return made.filter(pa.array(~wrong)), bad
 
 
-def _ground_truth(table: pa.Table) -> pa.Table:
-    rows = []
-    for data, encoding, event in zip(
-        table[_DATA].to_pylist(),
-        table[_ENCODING].to_pylist() if _ENCODING in table.column_names else ["CSV"] * table.num_rows,
-        table[_EVENT].to_pylist(),
-        strict=True,
-    ):
-        values = _values(data, str(encoding or "CSV").upper())
-        rows += [{ID: event, INSTANCE: at if len(values) > 1 else None, LABEL: value} for at, value in enumerate(values)]
-    return table_of(rows) if rows else pa.table({ID: [], LABEL: []})
+def _opened(rows: Any, id_column: str) -> tuple[str, pa.Table, list[bytes]]:
+    """What was handed in as one table; a text file is read line by line, so that a bad line leaves the others."""
+    if isinstance(rows, (str, os.PathLike)) and is_file(os.fspath(rows)) and not os.fspath(rows).startswith("s3://"):
+        path = Path(rows).expanduser()
+        if path.is_file():
+            try:
+                return str(rows), *table_in(path.read_bytes(), path.name, id_column)
+            except InputError as error:
+                raise InputError(f"'{rows}': {error}") from None
+    source = open_source(rows)
+    return source.name, concat(list(source.batches())), []
 
 
-def _values(data: Any, encoding: str) -> list[Any]:
-    """The labels of one request: CSV has one a line, JSON one or a list."""
-    if data is None:
-        return [None]
-    if encoding == "JSON":
-        try:
-            value = orjson.loads(str(data))
-        except orjson.JSONDecodeError:
-            return [None]
-        return value if isinstance(value, list) else [value]
-    return [_guess(cell) for cell in str(data).strip().splitlines()] or [None]
-
-
-def _guess(cell: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(cell)
-        except ValueError:
-            pass
-    return cell
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def _exploded(table: pa.Table, name: str) -> pa.Table:
-    """One row a value of a list, each with its place."""
+    """One row a value of a list, each with its place; a list of one is a label of the whole request."""
     lists = table[name].combine_chunks()
-    parents = pc.list_parent_indices(lists)
-    whole = table.drop_columns([name, INSTANCE]).take(parents)
-    places = parents.to_numpy()
-    starts = np.r_[0, np.flatnonzero(np.diff(places)) + 1] if len(places) else np.zeros(0, int)
-    lengths = np.diff(np.r_[starts, len(places)])
-    instance = np.arange(len(places)) - np.repeat(starts, lengths)
+    parents = pc.list_parent_indices(lists).to_numpy()
+    starts = np.r_[0, np.flatnonzero(np.diff(parents)) + 1] if len(parents) else np.zeros(0, int)
+    lengths = np.diff(np.r_[starts, len(parents)])
+    instance = np.arange(len(parents)) - np.repeat(starts, lengths)
     alone = np.repeat(lengths == 1, lengths)
-    return whole.append_column(INSTANCE, pa.array(instance.astype(np.int32), mask=alone)).append_column(name, pc.list_flatten(lists))
+    rest = table.drop_columns([one for one in (name, INSTANCE) if one in table.column_names]).take(pa.array(parents))
+    return rest.append_column(INSTANCE, pa.array(instance.astype(np.int32), mask=alone)).append_column(name, pc.list_flatten(lists))
 
 
-def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids as text: 17 and 17.0 are '17'."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
-        return pc.cast(column, pa.string())
-    return pa.chunked_array([pa.array([text_of(value) for value in column.to_pylist()], pa.string())])
+def _ids(column: pa.ChunkedArray) -> pa.Array:
+    """Ids as text: 17 and 17.0 are '17'; an empty one is missing."""
+    array = _plain(column)
+    if not (pa.types.is_string(array.type) or pa.types.is_integer(array.type)):
+        array = pa.array([text_of(value) for value in array.to_pylist()], pa.string())
+    return _without(array.cast(pa.string()), lambda text: pc.equal(text, ""))
 
 
-def _times(column: pa.ChunkedArray, moment: datetime) -> pa.Array:
-    """Times as they are said, ISO 8601 or timestamps; the moment where none can be read."""
-    if pa.types.is_timestamp(column.type):
-        known = column.cast(pa.timestamp("us"), safe=False) if column.type.tz is None else column
-        return pc.fill_null(known.cast(_TIME, safe=False), pa.scalar(moment, _TIME))
-    return pa.array([_moment(value, moment) for value in column.to_pylist()], _TIME)
+def _values(column: pa.ChunkedArray) -> pa.Array:
+    """Labels as they are; NaN and empty text are missing, lists are JSON text."""
+    array = _plain(column)
+    if pa.types.is_nested(array.type):
+        array = pa.array([text_of(value) for value in array.to_pylist()], pa.string())
+    if pa.types.is_floating(array.type):
+        return _without(array, pc.is_nan)
+    return _without(array, lambda text: pc.equal(text, "")) if pa.types.is_string(array.type) else array
 
 
-def _moment(value: Any, otherwise: datetime) -> datetime:
+def _without(array: pa.Array, wrong: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    mask = pc.fill_null(wrong(array), False)
+    return pc.if_else(mask, pa.scalar(None, array.type), array) if pc.any(mask).as_py() else array
+
+
+def _converted(column: pa.ChunkedArray, kind: pa.DataType, read: Callable[[Any], Any]) -> tuple[pa.Array, np.ndarray]:
+    """A column of a type, and which of its values cannot be that."""
+    array, when = _plain(column), pa.types.is_timestamp(kind)
+    if pa.types.is_timestamp(array.type) and array.type.tz is None:
+        array = pc.assume_timezone(array, "UTC")
+    if not (pa.types.is_boolean(array.type) or (when and pa.types.is_integer(array.type))):
+        try:
+            return array.cast(kind, safe=not when), np.zeros(len(array), bool)
+        except _ERRORS:
+            pass
+    distinct = array.dictionary_encode()
+    values = pa.array([_or_none(read, value) for value in distinct.dictionary.to_pylist()], kind).take(distinct.indices)
+    return values, _missing(values) & ~_missing(array)
+
+
+def _or_none(read: Callable[[Any], Any], value: Any) -> Any:
     try:
-        return parse_time(str(value)) if value is not None else otherwise
-    except InputError:
-        return otherwise
+        return read(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
-def _any(table: pa.Table, names: list[str]) -> pa.ChunkedArray:
-    known = pc.is_valid(table[names[0]])
-    for name in names[1:]:
-        known = pc.or_(known, pc.is_valid(table[name]))
-    return known
+def _whole(value: Any) -> int | None:
+    number = float(value)
+    return int(number) if number.is_integer() and abs(number) < 2**31 and not isinstance(value, bool) else None
+
+
+def _missing(array: pa.Array) -> np.ndarray:
+    return np.asarray(array.is_null().to_numpy(zero_copy_only=False))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return array.cast(pa.string()) if pa.types.is_large_string(array.type) or str(array.type) == "string_view" else array

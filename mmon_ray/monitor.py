@@ -17,7 +17,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.reference import Reference, Training
-from mmon_ray.report import Constraint, Histogram, Metric, Report, check
+from mmon_ray.report import Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import Schema
 from mmon_ray.sink import Sink
 from mmon_ray.state import Profile
@@ -138,20 +138,28 @@ class Monitor(Coded, kind="monitor"):
         return Baseline(self.name, version, source, schema, profile, tuple(self._suggest(schema, profile)))
 
     def evaluate(
-        self, profile: Profile, baseline: Baseline | None, window: Window | None = None, *, past: Sequence[Past | None] = ()
+        self,
+        profile: Profile,
+        baseline: Baseline | None,
+        window: Window | None = None,
+        *,
+        past: Sequence[Past | None] = (),
+        measured: Sequence[Metric] = (),
     ) -> Report:
         """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged.
 
-        past   what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
+        past       what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
+        measured   metrics that do not follow from the rows, such as those of the join with labels; judged by the constraints that name them
         """
-        report = Report(self.name, window, profile.rows)
+        report = Report(self.name, window, profile.rows, tuple(measured))
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
             return replace(report, insufficient="the window has no rows")
         if baseline is None:
             return replace(report, insufficient="the monitor has no baseline yet")
-        metrics: list[Metric] = []
+        metrics: list[Metric] = list(measured)
+        given = {(metric.name, metric.column) for metric in measured}
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
         owner: dict[tuple[str, str], Analysis] = {}
@@ -163,8 +171,9 @@ class Monitor(Coded, kind="monitor"):
             histograms += [result for result in results if isinstance(result, Histogram)]
             owner |= {(result.name, result.column): analysis for result in results if isinstance(result, Metric)}
         # What a failed analysis left unchecked is said once, in `errors`, not once a constraint.
-        judged = [one for one in baseline.constraints if not errors or (one.name, one.column) in owner]
-        violations = check(metrics, judged, lambda m, c: owner[m.name, m.column].explain(m, c))
+        judged = [one for one in baseline.constraints if not errors or (one.name, one.column) in given.union(owner)]
+        explain = {key: analysis.explain for key, analysis in owner.items()}
+        violations = check(metrics, judged, lambda m, c: explain.get((m.name, m.column), compare)(m, c))
         # A single sparse column does not make a window insufficient; a kind of metric that could be judged nowhere does.
         known = {metric.name for metric in metrics if metric.status == "ok"}
         few = sorted({metric.detail for metric in metrics if metric.status == "insufficient" and metric.name not in known})

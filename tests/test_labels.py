@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,12 +27,14 @@ from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels
 from mmon_ray.attach import DELAY, TIME, attach
 from mmon_ray.catalog import load_report, save_baseline, save_monitor
 from mmon_ray.cli import main
-from mmon_ray.join import Joined, join_hour
+from mmon_ray.join import Joined, join_hour, reading_of
 from mmon_ray.keys import capture_key, label_key, report_key
 from mmon_ray.labels import canonical, find_labels, read_labels
 from mmon_ray.records import compile_hour
+from mmon_ray.report import Metric
 from mmon_ray.schema import Schema
 from mmon_ray.store import Store, open_store
+from mmon_ray.strangers import unmatched
 from mmon_ray.window import Window
 from tests.conftest import free_port
 
@@ -163,7 +166,7 @@ def test_all_forms_are_read(tmp_path: Path) -> None:
         store.put(label_key("credit", HOUR, name), body)
     found = {entry.key.rpartition("/")[2]: read_labels(store, entry) for entry in find_labels(store, "credit", Window.hour(HOUR))}
     assert found["l.jsonl"][0].select(["id", "label"]).to_pylist() == [{"id": "a", "label": 1}, {"id": "b", "label": 2}]
-    assert found["l.jsonl"][1] == 2
+    assert [orjson.loads(line)["reason"] for line in found["l.jsonl"][1]] == ["the id is missing", "the label is missing"]
     assert found["c.csv"][0]["id"].to_pylist() == ["17", "18"]
     assert found["truth.jsonl"][0].select(["id", "instance", "label"]).to_pylist() == [
         {"id": "a", "instance": None, "label": 1},
@@ -171,7 +174,10 @@ def test_all_forms_are_read(tmp_path: Path) -> None:
         {"id": "b", "instance": 1, "label": 1},
     ]
     assert found["fields.jsonl"][0].select(["label.late", "label.cost"]).to_pylist() == [{"label.late": True, "label.cost": 3}]
-    assert found["time.csv"][0]["time"].to_pylist() == [datetime(2026, 11, 23, 1, 2, 3, tzinfo=timezone.utc), HOUR]
+    assert found["time.csv"][0]["time"].to_pylist() == [datetime(2026, 11, 23, 1, 2, 3, tzinfo=timezone.utc)]
+    assert b"the time cannot be read" in found["time.csv"][1][0]
+    # Known by the end of the hour in which they were collected.
+    assert set(found["c.csv"][0]["time"].to_pylist()) == {HOUR + timedelta(hours=1)}
 
 
 def test_labels_are_put_once_however_often(store: Store) -> None:
@@ -233,9 +239,7 @@ def test_ids_that_never_match_are_told_with_both_sides(store: Store) -> None:
     capture(store, 5)
     put_labels(store, "credit", [{"id": f"customer {number}", "label": 1} for number in range(9)], at=HOUR + timedelta(hours=1))
     (note,) = joined(store).notes()
-    assert note.startswith(
-        "none of 9 labels belongs to a record of this hour: labels have ids like 'customer 0', 'customer 1', 'customer 2'"
-    )
+    assert note.startswith("none of 9 labels belongs to a record: labels have ids like 'customer 0', 'customer 1', 'customer 2'")
     assert "records like 'order-a0', 'a1', 'order-a2'" in note
 
 
@@ -249,6 +253,140 @@ def test_an_object_that_is_no_labels_is_told_and_the_others_stand(store: Store) 
     assert len(made.unreadable) == 2
     assert any("labels need a column 'id'; there are name, label" in note for note in made.notes())
     assert joined(store) == made
+
+
+def test_a_correction_within_the_hour_counts(store: Store) -> None:
+    capture(store, 3)
+    for number in range(8):  # names of objects are hashes: by chance alone half of these would be right
+        at = HOUR + timedelta(hours=1, minutes=number)
+        put_labels(store, "credit", [{"id": "a1", "label": number}, {"id": f"other {number}", "label": 1}], at=at)
+        made = joined(store)
+        assert rows_of(store, made).set_index("mmon.event_id")["paid"]["a1"] == number
+        assert (made.labelled, made.replaced) == (1, number)
+    for entry in store.list("joined/"):
+        store.delete(entry.key)
+    assert rows_of(store, joined(store)).set_index("mmon.event_id")["paid"]["a1"] == 7  # all at once, in the order of their names
+
+
+def test_labels_are_called_and_typed_as_the_baseline_has_them(store: Store) -> None:
+    capture(store, 9)
+    lines = [
+        {"id": "a0", "label": "1"},
+        {"id": "a1", "label": 1.0},
+        {"id": "a2", "label": True},
+        {"id": "a3", "label": "maybe"},
+        {"id": "a4", "label": 1.5},
+    ]
+    store.put(label_key("credit", HOUR, "mixed.jsonl"), b"\n".join(map(orjson.dumps, lines)))
+    put_labels(store, "credit", [{"id": "a5", "label": 0, "clerk": "x"}, {"id": "a6", "label": 0, "clerk": "y"}], at=HOUR)
+    put_labels(store, "credit", [{"id": "a7", "paid": 1, "label": 0}, {"id": "a8", "paid": None, "label": 0}], at=HOUR)
+    made = joined(store)
+    frame = rows_of(store, made).set_index("mmon.event_id")
+    found = {event: value for event, value in frame["paid"].items() if value == value}
+    assert found == {"a0": 1, "a1": 1, "a5": 0, "a6": 0, "a7": 1}
+    assert not {"label", "clerk"} & set(frame.columns)
+    assert (made.labelled, made.rejected) == (5, 4)
+    assert made.reasons[:2] == ("the label 'true' of `paid` is not integral", "the label 'maybe' of `paid` is not integral")
+    assert "labels were rejected: the label 'true'" in next(made.notes())
+    kept = [store.get(entry.key) for entry in store.list("joined/") if entry.key.endswith("rejected.jsonl")]
+    assert [orjson.loads(line)["row"]["id"] for line in kept[0].splitlines()] == ["a2", "a3", "a4", "a8"]
+    store.put(label_key("credit", HOUR, "later.csv"), b"id,label\na3,1\n")  # one that is right, after one that is not
+    assert joined(store).labelled == 6
+
+
+def test_a_label_of_the_wrong_type_does_not_hide_an_earlier_one(store: Store) -> None:
+    capture(store, 2)
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR + timedelta(hours=1))
+    put_labels(store, "credit", [{"id": "a1", "label": "maybe"}], at=HOUR + timedelta(hours=2))
+    made = joined(store)
+    assert (made.labelled, made.rejected, made.replaced) == (1, 1, 0)
+
+
+def test_a_later_label_of_the_whole_request_counts_before_an_earlier_one_of_a_row(store: Store) -> None:
+    base = records([(None, "a"), (None, "a")]).set_column(4, "mmon.instance", pa.array([0, 1]))
+    docs = [{"id": "a", "instance": 0, "label": 1, "time": HOUR}, {"id": "a", "label": 2, "time": HOUR + timedelta(hours=1)}]
+    assert attach(base, labels(docs))["label"].to_pylist() == [2, 2]
+    docs[0]["time"] = HOUR + timedelta(hours=1)
+    assert attach(base, labels(docs))["label"].to_pylist() == [1, 2]
+
+
+def test_a_request_id_is_as_good_as_the_others_and_comes_last() -> None:
+    base = records([("mine", "e0"), (None, "e1"), (None, "e2")]).append_column("mmon.request_id", pa.array(["r0", "r1", "r2"]))
+    told = labels([{"id": "mine", "label": 1}, {"id": "r0", "label": 9}, {"id": "r1", "label": 2}])
+    assert attach(base, told)["label"].to_pylist() == [1, 2, None]
+
+
+def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmon_ray import join_part
+
+    capture(store, 6)
+    for number in range(4):
+        put_labels(store, "credit", [{"id": f"a{number}", "label": number}], at=HOUR + timedelta(hours=number))
+    joined(store)
+    put_labels(store, "credit", [{"id": "a4", "label": 4}], at=HOUR + timedelta(hours=9))
+    opened: list[str] = []
+    monkeypatch.setattr(join_part, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    made = joined(store)
+    assert [key.split("/")[5] for key in opened] == ["19"]
+    assert rows_of(store, made).sort_values("mmon.event_id")["paid"].tolist()[:5] == [0, 1, 2, 3, 4]
+
+
+def test_a_label_object_that_is_deleted_takes_its_labels_with_it(store: Store) -> None:
+    capture(store, 3)
+    put_labels(store, "credit", [{"id": "a0", "label": 1}], at=HOUR)
+    (first,) = store.list("labels/")
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
+    assert joined(store).labelled == 2
+    store.delete(first.key)
+    assert joined(store).labelled == 1
+
+
+def test_a_join_that_was_killed_counts_no_label_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmon_ray import join
+
+    capture(store, 3)
+    put_labels(store, "credit", [{"id": "a0", "label": 1}], at=HOUR)
+    joined(store)
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(join, "dumps", lambda value: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            joined(store)
+    made = joined(store)
+    assert (made.labelled, made.replaced) == (2, 0)
+
+
+def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch, ray_session: str) -> None:
+    from mmon_ray import records
+    from mmon_ray.engine import _ray_map
+
+    monkeypatch.setattr(records, "PART_BYTES", 1)
+    for name in "abc":
+        capture(store, 50, name=name)
+    docs = [{"id": f"{name}{number}", "label": number % 2} for name in "abc" for number in range(0, 50, 3)]
+    put_labels(store, "credit", [*docs, {"id": "a1", "label": "maybe"}, {"id": "b0", "label": 1}], at=HOUR)
+    near = joined(store)
+    for entry in store.list("joined/"):
+        store.delete(entry.key)
+    hour = compile_hour(store, "credit", "Credit", HOUR, SCHEMA)
+    far = join_hour(store, "credit", "Credit", HOUR, hour, SCHEMA, 168, _ray_map)
+    assert len(far.keys) == 3 and far.labelled == 51
+    assert replace(far, size_bytes=0) == replace(near, size_bytes=0)
+    assert rows_of(store, far)["paid"].sum() == 24 + 1
+
+
+def test_labels_of_other_hours_are_no_reason_for_a_note(store: Store) -> None:
+    hours = [HOUR + number * timedelta(hours=1) for number in range(3)]
+    for number, hour in enumerate(hours):
+        capture(store, 5, hour, f"h{number}-")
+    joined(store, hours[0])
+    put_labels(store, "credit", [{"id": f"h0-{number}", "label": 1} for number in range(5)], at=hours[1])  # one hour late, as always
+    assert list(joined(store, hours[1]).notes()) == []
+    put_labels(store, "credit", [{"id": "nobody", "label": 1}], at=hours[2])
+    made = joined(store, hours[2])
+    assert "none of 1 labels belongs to a record" in next(made.notes())
+    lost = unmatched(store, "credit", "Credit", reading_of(made.keys), Window(HOUR, hours[2] + timedelta(hours=1)), 168)
+    assert lost == (6, 1, ("nobody",))
 
 
 # --- through the engine ---------------------------------------------------------------------------------------------
@@ -278,6 +416,31 @@ def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Sto
     assert learned.exists(f"{folder}report-001.json")  # what was said before the labels came
     run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=42))
     assert not learned.exists(f"{folder}report-002.json")
+
+
+def test_what_the_join_counts_is_measured_and_judged(learned: Store) -> None:
+    from mmon_ray.catalog import latest_baseline
+
+    capture(learned, 300)
+    usual, wrong = HOUR + timedelta(minutes=30), HOUR - timedelta(hours=2)
+    docs = [{"id": f"a{number}", "label": 1, "time": wrong if number < 3 else usual} for number in range(60)]
+    docs += [{"id": f"x{number}", "label": 1} for number in range(40)] + [{"id": "a9", "label": "maybe"}, {"id": "a10", "label": 0}]
+    put_labels(learned, "credit", docs, at=HOUR + timedelta(minutes=40))
+    report = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
+    values = {name: report.metric(name).value for name in ("unmatched_labels", "replaced_labels", "rejected_labels", "label_clock_skew")}
+    assert values == {"unmatched_labels": 40 / 102, "replaced_labels": 1, "rejected_labels": 1, "label_clock_skew": 3 / 60}
+    assert report.metric("unmatched_labels").detail == "40 of 102 labels fit no record, such as 'x0', 'x1', 'x2'"
+    base = latest_baseline(learned, "credit")
+    assert not [one for one in base.constraints if one.name in values and one.enabled]
+    on = tuple(replace(one, enabled=True) if one.name in values else one for one in base.constraints)
+    save_baseline(learned, replace(base, constraints=on, version="20990101T000000Z"))
+    judged = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=2))
+    assert {one.constraint.name for one in judged.violations} == {"unmatched_labels", "label_clock_skew"}
+    assert judged.metric("unmatched_labels") in series_of(learned)
+
+
+def series_of(store: Store) -> list[Metric]:
+    return list(load_report(store, "credit", Window.hour(HOUR)).metrics)
 
 
 def test_a_coverage_that_is_asked_for_alarms(learned: Store) -> None:

@@ -26,14 +26,23 @@ _DELAY = META + "label_delay_s"
 class LabelCoverage(Analysis, kind="label_coverage"):
     """The share of rows that have a label, and quantiles of the delay from the prediction to its label, in seconds.
 
-    Nothing alarms while no label is there: they are always late. `least` is a bound on the share, once there are some.
+    Nothing alarms while no label is there: they are always late. `least` is a bound on the share, once there are some. A run over a store
+    adds what the join has counted: `unmatched_labels` (the share of the labels collected in the window that fit no record),
+    `label_clock_skew` (the share of labels that are older than their prediction by more than a minute), `replaced_labels` and
+    `rejected_labels`. When labels come is a matter of the application: their constraints are suggested switched off, in `checks.json`.
 
-    least   smallest share of rows with a label; 0 for none
+    least       smallest share of rows with a label; 0 for none
+    delay_s     largest p95 of the delay
+    unmatched   largest share of labels that fit no record
+    skew        largest share of labels that are older than their prediction
     """
 
     labelled: ClassVar[bool] = True
 
     least: float = 0.0
+    delay_s: float = 604_800.0
+    unmatched: float = 0.1
+    skew: float = 0.01
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """What the label's column holds, and the delays."""
@@ -61,10 +70,13 @@ class LabelCoverage(Analysis, kind="label_coverage"):
             yield Metric(name, value, status="ok" if delay.n else "undefined", detail=reason)
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
-        """The smallest share, where one is asked for."""
+        """The smallest share, where one is asked for; the others switched off."""
         for metric in metrics:
             if metric.name == "label_coverage" and self.least:
                 yield Constraint(metric.name, metric.column, lower=self.least)
+        yield Constraint("label_delay_p95", upper=self.delay_s, enabled=False)
+        yield Constraint("unmatched_labels", upper=self.unmatched, enabled=False)
+        yield Constraint("label_clock_skew", upper=self.skew, enabled=False)
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """How many have a label, and how many should."""

@@ -1,0 +1,207 @@
+"""One part of an hour's records, joined with those of the hour's labels that are its own; and how these are found and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmon_ray.attach import DELAY, IDS, NONE, TIME, Hashes, Latest, attached, hashed, ids_of, own_labels
+from mmon_ray.errors import InputError
+from mmon_ray.keys import joined_key
+from mmon_ray.label_types import REFUSED, fitted
+from mmon_ray.labels import ID, read_labels
+from mmon_ray.store import Entry, Store
+from mmon_ray.strangers import saved_ids, strangers
+from mmon_ray.window import Window
+
+__all__ = ["Found", "Part", "Result", "Usable", "mark", "reading_of"]
+
+SKEW_S = 60.0  # clocks of one fleet differ by less
+_OBJECT = "object"  # a column of kept labels: a number for the object that they came from
+_KEPT_ROWS = 1_000_000  # of one file
+_EXAMPLES = 3
+
+
+def reading_of(records: Sequence[str]) -> str:
+    """The first part of the names of an hour's files: monitors whose columns differ have records and joins of their own."""
+    return records[0].rpartition("/")[2].partition("-")[0] if records else "none"
+
+
+class Result(NamedTuple):
+    """What became of one part."""
+
+    key: str
+    size_bytes: int
+    rows: int
+    labelled: int
+    early: int
+    replaced: int
+    rejected: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """What was seen of some objects of labels.
+
+    names   those that have labels of this hour
+    kept    the files of these labels
+    others  ids of those of the other objects
+    """
+
+    names: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    looked_at: int = 0
+    unusable: int = 0
+    unreadable: tuple[str, ...] = ()
+    others: pa.Table | None = None
+
+
+class Usable(NamedTuple):
+    """The labels of some records: the latest of each, how many these have replaced, and those of another type."""
+
+    latest: Latest
+    replaced: int
+    rejected: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labels: pa.Table) -> Usable:
+        """What can be used of the labels that were kept."""
+        rejected = tuple(labels[REFUSED].drop_null().to_pylist())
+        good = (labels.filter(labels[REFUSED].is_null()) if rejected else labels).drop_columns([REFUSED, _OBJECT])
+        latest = Latest.of(good)
+        return cls(latest, good.num_rows - len(latest.keys), rejected)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Joins one part of the records; a class, so that it can be sent to workers.
+
+    columns   name -> type of the label columns
+    kept      the files of the labels of this hour
+    matched   the marks of the objects whose labels count
+    usable    these labels, where they are in memory already
+    """
+
+    store: Store
+    endpoint: str
+    deployment: str
+    hour: datetime
+    records: tuple[str, ...]
+    columns: Mapping[str, str]
+    kept: tuple[str, ...] = ()
+    matched: frozenset[int] = frozenset()
+    usable: Usable | None = None
+
+    def __call__(self, number: int) -> Result:
+        """Joins the part of a number, and writes it."""
+        records = self._read(self.records[number])
+        usable = self.usable or Usable.of(self.labels(ids_of(records)))
+        table = attached(records, usable.latest, tuple(self.columns))
+        # Where almost every value is another, a dictionary is begun and given up: a third of the time of writing.
+        few = [one.name for one in table.schema if not pa.types.is_floating(one.type) and one.name not in IDS]
+        body = _parquet(table, few)
+        key = self.key(f"part-{number:05d}.parquet")
+        self.store.put(key, body)
+        early = pc.sum(pc.less(table[DELAY], -SKEW_S)).as_py() or 0
+        labelled = table.num_rows - table[TIME].null_count
+        return Result(key, len(body), table.num_rows, labelled, early, usable.replaced, usable.rejected)
+
+    def matching(self, entries: Mapping[str, Entry], number: int) -> Found:
+        """Which objects hold labels of this hour; these labels are kept in files from a number on."""
+        ids = saved_ids(self.store, self.endpoint, self.deployment, self.hour, self.reading) if entries else np.zeros(0, np.uint64)
+        names: list[str] = []
+        kept: list[str] = []
+        unreadable: list[str] = []
+        waiting: list[pa.Table] = []
+        others: list[pa.Table] = []
+        looked_at, unusable = 0, 0
+        for name, entry in entries.items():
+            try:
+                table, bad = read_labels(self.store, entry)
+            except InputError as error:
+                unreadable.append(str(error))
+                continue
+            looked_at += table.num_rows
+            unusable += len(bad)
+            own = own_labels(table, ids)
+            if not own.num_rows:
+                others.append(table.select([ID]))
+                continue
+            names.append(name)
+            waiting.append(fitted(own, self.columns).append_column(_OBJECT, pa.array(np.full(own.num_rows, mark(name), np.uint64))))
+            if sum(one.num_rows for one in waiting) >= _KEPT_ROWS:
+                kept.append(self._keep(waiting, number + len(kept)))
+                waiting = []
+        if waiting:
+            kept.append(self._keep(waiting, number + len(kept)))
+        ids_of_others = pa.concat_tables(others) if others else None
+        return Found(tuple(names), tuple(kept), looked_at, unusable, tuple(unreadable), ids_of_others)
+
+    def labels(self, ids: Hashes | None = None) -> pa.Table:
+        """The labels of this hour, or those of some records, taken bit by bit, so that only these are in memory together."""
+        marks = pa.array(sorted(self.matched), pa.uint64())
+        found = [fitted(NONE, self.columns).append_column(_OBJECT, pa.array([], pa.uint64()))]
+        for key in self.kept:
+            with self.store.open(key) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group, use_threads=False)
+                    mask = pc.is_in(table[_OBJECT], value_set=marks)
+                    table = table if pc.all(mask).as_py() else table.filter(mask)
+                    found.append(table if ids is None else own_labels(table, ids))
+        return pa.concat_tables(found)
+
+    def strange(self, found: Found, wait_hours: int) -> tuple[tuple[str, ...], ...]:
+        """Ids of both sides, where labels came and none of them fits this hour or any other that was joined."""
+        if found.others is None or not self.records:
+            return ()
+        around = Window.hour(self.hour).around(wait_hours)
+        lost = strangers(self.store, self.endpoint, self.deployment, self.reading, around, hashed(found.others[ID]), any_will_do=True)
+        if not lost.all():
+            return ()
+        table = self._read(self.records[0], IDS).slice(0, _EXAMPLES)
+        own = tuple(str(next((ids[name] for name in IDS if ids.get(name)), "")) for ids in table.to_pylist())
+        return tuple(found.others[ID].slice(0, _EXAMPLES).to_pylist()), own
+
+    def key(self, name: str) -> str:
+        """Where a file of this join lies."""
+        return joined_key(self.endpoint, self.deployment, self.hour, f"{self.reading}-{name}")
+
+    def read_ids(self) -> Hashes:
+        """The hashes of all ids of this hour's records, each once, sorted."""
+        every = np.sort(np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)]))
+        return every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every  # np.unique takes twenty times as long
+
+    @cached_property
+    def reading(self) -> str:
+        """The first part of the names of its files."""
+        return reading_of(self.records)
+
+    def _keep(self, tables: Sequence[pa.Table], number: int) -> str:
+        key = self.key(f"labels-{number:05d}.parquet")
+        self.store.put(key, _parquet(pa.concat_tables(tables), (), "lz4"))
+        return key
+
+    def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+        with pq.ParquetFile(pa.BufferReader(self.store.get(key))) as file:
+            names = file.schema_arrow.names
+            return file.read(columns=[name for name in names if columns is None or name in columns])
+
+
+def _parquet(table: pa.Table, dictionaries: Sequence[str], compression: str = "zstd") -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression, use_dictionary=list(dictionaries), row_group_size=1 << 18)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def mark(name: str) -> int:
+    """A number for an object of labels in its version."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
