@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from mmon_ray.codec import Coded
 from mmon_ray.window import Window
 
-__all__ = ["ALARM", "WATCH", "Constraint", "Histogram", "Metric", "Report", "Test", "Violation", "check", "readable"]
+__all__ = ["ALARM", "WAITING", "WATCH", "Constraint", "Histogram", "Metric", "Report", "Test", "Violation", "check", "readable"]
 
 OK, INSUFFICIENT, UNDEFINED = "ok", "insufficient", "undefined"
 ALARM, WATCH = "alarm", "watch"
+WAITING = "waiting for labels"  # how the reason of a metric begins that has no labels yet
 
 
 class Test(Coded, ABC):

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmon_ray.report import ALARM, Constraint, Histogram, Metric, Report, Violation
+from mmon_ray.report import ALARM, WAITING, Constraint, Histogram, Metric, Report, Violation
 
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
@@ -88,10 +88,20 @@ def _title(report: Report) -> Text:
         "ok": ("no alarms", "bold green"),
         "watch": (f"no alarms, {watched}", "bold yellow"),
         "alarm": (f"{alarms}, {watched}" if report.watched else alarms, "bold red"),
-        "insufficient": ("not enough data to judge", "bold yellow"),
+        "insufficient": (_not_yet(report.insufficient), "bold yellow"),
         "error": ("an analysis failed", "bold red"),
     }[report.status]
     return Text.assemble((f"{report.monitor}", "bold"), f"  {report.window or ''} UTC  {report.rows:,} rows  ", words)
+
+
+def _not_yet(why: str) -> str:
+    return "no alarms; waiting for labels" if why.startswith(WAITING) else "not enough data to judge"
+
+
+def _word(row: Row) -> str:
+    if row.status != "insufficient":
+        return row.status
+    return "waits" if row.metric.detail.startswith(WAITING) else "too few"
 
 
 def _sentences(violations: Iterable[Violation]) -> Table:
@@ -111,7 +121,7 @@ def _table(shown: Sequence[Row]) -> Table:
         after = bars(row.histogram.now) if row.histogram else ""
         colour = _COLOURS[row.status]
         value = f"{row.metric.name} {_number(row.metric.value)}"
-        table.add_row(row.feature, Text(row.status, colour), Text(before, "cyan"), Text(after, colour), value, _limit(row.constraint))
+        table.add_row(row.feature, Text(_word(row), colour), Text(before, "cyan"), Text(after, colour), value, _limit(row.constraint))
     return table
 
 

@@ -49,10 +49,16 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     assert columns == {"age", "hours_per_week", "workclass", "prediction", "prediction.probability"}
     folder = Path(doc["store"])
     runs = [json.loads(path.read_text()) for path in sorted((folder / "runs" / "income").glob("*.json"))]
-    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [("ok", 600, "ray"), ("alarm", 600, "ray")]
-    again = mmon("--store", str(folder), "report", "income")
+    # The labels of the first two hours have come; the third has none yet, and that is no alarm.
+    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [(s, 600, "ray") for s in ("ok", "alarm", "insufficient")]
+    window = runs[1]["window"]["start"]
+    again = mmon("--store", str(folder), "report", "income", "--window", window["$time"][:13])
     assert again.returncode == 1
     assert "Gig-platform" in again.stdout
+    assert "accuracy of the predictions of `income` has fallen to 0." in " ".join(again.stdout.split())
+    newest = mmon("--store", str(folder), "report", "income")
+    assert newest.returncode == 0
+    assert "no alarms; waiting for labels" in newest.stdout
 
 
 def iter_json(process: subprocess.Popen[str]) -> Iterator[str]:

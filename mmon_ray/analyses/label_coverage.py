@@ -12,7 +12,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.report import Constraint, Metric, compare
+from mmon_ray.report import WAITING, Constraint, Metric, compare
 from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Quantiles, Types
@@ -56,7 +56,7 @@ class LabelCoverage(Analysis, kind="label_coverage"):
             types = now.get(Need(Types(), (name,)))
             assert isinstance(types, Types)
             if not types.present:
-                detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
+                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
                 yield Metric("label_coverage", 0.0 if now.rows else math.nan, name, status="insufficient", detail=detail)
                 continue
             share = types.present / now.rows

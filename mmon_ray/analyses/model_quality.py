@@ -15,7 +15,7 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import PROBLEMS, Answers, answers
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, Test, compare, readable
+from mmon_ray.report import WAITING, Constraint, Metric, Test, compare, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Residuals, Scores
@@ -154,7 +154,7 @@ class ModelQuality(Analysis, kind="model_quality"):
         mine, theirs = self._measured(found, now), self._measured(found, base) if base is not None else {}
         for name, (value, std, reason, rests) in mine.items():
             if not count:
-                detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
+                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
                 yield Metric(name, math.nan, found.label, status="insufficient", detail=detail)
             elif math.isnan(value):
                 yield Metric(name, value, found.label, status="undefined", detail=reason or "it is a share of nothing")

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import Answers, answers
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, Test, compare, readable
+from mmon_ray.report import WAITING, Constraint, Metric, Test, compare, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts
@@ -112,7 +112,7 @@ class Slices(Analysis, kind="slices"):
         for name in self._names(schema):
             counts = now.get(Need(Counts(), (name, found.label, found.prediction)))
             if not isinstance(counts, Counts) or not counts.total:
-                detail = f"waiting for labels: 0 of {now.rows:,} rows have one"
+                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
                 yield Metric(METRIC, math.nan, name, status="insufficient" if now.rows else "undefined", detail=detail)
                 continue
             if counts.error:

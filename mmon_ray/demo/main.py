@@ -1,4 +1,4 @@
-"""`mmon demo`: train, serve, capture, learn, break, explain; every step through the real path."""
+"""`mmon demo`: train, serve, capture, learn, break, explain, and the labels that come late; every step through the real path."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from mmon_ray.analyses import LabelCoverage, ModelQuality
 from mmon_ray.capture import capture, drain
 from mmon_ray.catalog import save_baseline, save_monitor
+from mmon_ray.demo.hours import Hours
 from mmon_ray.demo.model import IncomeModel, adult, plain_rows, predict, train
-from mmon_ray.demo.traffic import broken, send
-from mmon_ray.engine import run
+from mmon_ray.demo.traffic import broken, name_of, send
 from mmon_ray.keys import report_key
-from mmon_ray.monitor import Monitor
+from mmon_ray.labels import put_labels
+from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
 from mmon_ray.report import Report
 from mmon_ray.show import print_report
 from mmon_ray.store import Store, open_store
@@ -35,10 +37,15 @@ REQUESTS = 600  # an hour
 
 
 class Played(NamedTuple):
-    """What the demonstration leaves behind: both reports, and the application's address."""
+    """What the demonstration leaves behind: the reports of the normal and of the broken hour, and the application's address.
+
+    broken     as it was judged before there were labels
+    labelled   the broken hour again, with the labels that came an hour later
+    """
 
     normal: Report
     broken: Report
+    labelled: Report
     url: str
 
 
@@ -47,7 +54,7 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
     """Run the demonstration on a Ray cluster of its own; inside the `with` the application goes on serving.
 
     folder    a new folder for the store and the spool
-    now       the two hours lie right before it
+    now       the three hours lie right before it: a normal one, a broken one, and one in which the release was taken back
     port      of the HTTP proxy; a free one when 0
     """
     import ray
@@ -55,10 +62,10 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
     begin = time.monotonic()
 
     def step(number: int, words: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begin:3.0f} s  {number}/5[/]  {words}", soft_wrap=True)
+        console.print(f"[dim]{time.monotonic() - begin:3.0f} s  {number}/6[/]  {words}", soft_wrap=True)
 
     store = open_store(folder)
-    normal, bad = Window.hour(now).before(2)
+    normal, bad, good = Window.hour(now).before(3)
     try:
         with ThreadPoolExecutor(1) as pool:
             step(1, "training a model on UCI Adult and learning its baseline, while Ray starts")
@@ -70,23 +77,43 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
         _deploy(model, store, folder / "spool")
         url = f"http://127.0.0.1:{port}/{ENDPOINT}"
         step(3, f"{REQUESTS} requests for a normal hour ({normal}), {REQUESTS} for one in which something broke ({bad})")
-        send(url, test.iloc[:REQUESTS], normal)
-        send(url, broken(test.iloc[REQUESTS : 2 * REQUESTS]), bad)
-        step(4, "waiting until every record has reached the store")
+        people = {hour: test.iloc[place * REQUESTS : (place + 1) * REQUESTS] for place, hour in enumerate((normal, bad, good))}
+        send(url, people[normal], normal)
+        send(url, broken(people[bad]), bad)
         drain(ENDPOINT, spool=str(folder / "spool"))
-        step(5, "analysing both hours on Ray\n")
-        played = Played(_analysed(normal, store, console), _analysed(bad, store, console), url)
+        step(4, "every record has reached the store; the scheduler's clock passes both hours, and it has them judged on Ray\n")
+        hours = Hours(store, ENDPOINT, normal)
+        (first,), (second,) = hours.move_to(normal), hours.move_to(bad)
+        for report in (first, second):
+            print_report(report, console)
+            console.print()
+        step(5, f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the true answers to the first two hours come in")
+        send(url, people[good], good)
+        for hour in (normal, bad):
+            put_labels(store, ENDPOINT, _truth(people[hour], hour), label_column="income", at=good.start)
+        drain(ENDPOINT, spool=str(folder / "spool"))
+        step(6, "the clock passes that hour: it is judged, and the hours that have labels now are judged again\n")
+        last = {report.window: report for report in hours.move_to(good)}
+        hours.print_history(console)
+        played = Played(first, second, last[bad], url)
+        _tell_quality(played.labelled, console)
         _what_next(console, store, bad, time.monotonic() - begin)
         yield played
     finally:
         ray.shutdown()
 
 
-def _analysed(window: Window, store: Store, console: Console) -> Report:
-    report = run(Monitor(ENDPOINT), window, store, engine="ray")
-    print_report(report, console)
+def _truth(people: pd.DataFrame, hour: Window) -> list[dict[str, str]]:
+    """The labels of an hour's requests, by the names that these had."""
+    return [{"id": name_of(hour, number), "income": answer} for number, answer in enumerate(people["income"])]
+
+
+def _tell_quality(report: Report, console: Console) -> None:
+    console.print(f"\nWith its labels, {report.window} says of the answers themselves:")
+    for one in report.alarms:
+        if one.constraint.column == "income":
+            console.print(f"[bold red]✗[/] {one.message}")
     console.print()
-    return report
 
 
 def _start_ray(port: int) -> None:
@@ -113,7 +140,7 @@ def _deploy(model: Any, store: Store, spool: Path) -> None:
 def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
     rows = adult("train")
     model = train(rows)
-    monitor = Monitor(ENDPOINT)
+    monitor = Monitor(ENDPOINT, analyses=(*DEFAULT_ANALYSES, ModelQuality(), LabelCoverage()))
     answers = pd.DataFrame(predict(model, plain_rows(rows))).rename(columns={"probability": "prediction.probability"})
     baseline = monitor.fit(pd.concat([rows, answers], axis=1), label="income", source="UCI Adult, training split")
     save_monitor(store, monitor)
@@ -128,7 +155,7 @@ def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> N
     console.print("\nTry next:")
     console.print(f"  mmon --store {store.uri} report income --window {bad}", soft_wrap=True)
     console.print(f"  mmon --store {store.uri} query income --metric mean,missing,ks --by hour", soft_wrap=True)
-    console.print(f"  mmon --store {store.uri} list", soft_wrap=True)
+    console.print(f"  mmon --store {store.uri} runs income", soft_wrap=True)
     console.print("  mmon demo --keep          leaves the application running")
     console.print('  on your own model: [bold]@mmon_ray.capture("name")[/] above the class, then [bold]mmon baseline name train.csv[/]')
 

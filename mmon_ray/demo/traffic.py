@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from mmon_ray.window import Window, iso
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["broken", "send"]
+__all__ = ["broken", "name_of", "send"]
 
 _CONCURRENT = 16
 
@@ -32,6 +32,11 @@ def broken(frame: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
     return changed
 
 
+def name_of(window: Window, number: int) -> str:
+    """The id of a request of a window, by which its label is found."""
+    return f"{window.name}-{number:04d}"
+
+
 def send(url: str, frame: pd.DataFrame, window: Window, progress: Callable[[int], None] = lambda sent: None) -> None:
     """Send every row as one request, with event times spread evenly over the window.
 
@@ -39,17 +44,18 @@ def send(url: str, frame: pd.DataFrame, window: Window, progress: Callable[[int]
     """
     bodies = [json.dumps(row) for row in plain_rows(frame)]
     step = (window.end - window.start) / len(bodies)
-    asyncio.run(_send(url, bodies, window.start, step, progress))
+    asyncio.run(_send(url, bodies, window, step, progress))
 
 
-async def _send(url: str, bodies: list[str], start: datetime, step: timedelta, progress: Callable[[int], None]) -> None:
+async def _send(url: str, bodies: list[str], window: Window, step: timedelta, progress: Callable[[int], None]) -> None:
     import aiohttp
 
     queue = iter(enumerate(bodies))
 
     async def worker(session: aiohttp.ClientSession) -> None:
         for number, body in queue:
-            headers = {"Content-Type": "application/json", "X-Mmon-Event-Time": iso(start + number * step)}
+            times = {"X-Mmon-Event-Time": iso(window.start + number * step), "X-Request-ID": name_of(window, number)}
+            headers = {"Content-Type": "application/json", **times}
             async with session.post(url, data=body, headers=headers) as answer:
                 text = await answer.text()
                 if answer.status != 200:
