@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -125,8 +125,20 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     store.put(key("profile.parquet"), write_profile(baseline.profile))
     store.put(key("statistics.json"), _json(sagemaker.write_statistics(baseline.schema, baseline.profile)))
     store.put(key("constraints.json"), _json(sagemaker.write_constraints(baseline.schema, baseline.constraints, baseline.profile)))
+    quality = _quality_constraints(store, baseline)
+    if quality is not None:
+        store.put(key("model_quality_constraints.json"), _json(quality))
     store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
     return key(CHECKS)
+
+
+def _quality_constraints(store: Store, baseline: Baseline) -> dict[str, Any] | None:
+    """The closed service's constraints file of model quality, where the monitor judges that; None otherwise."""
+    if not store.exists(monitor_key(baseline.monitor)):
+        return None
+    judges = (one for one in load_monitor(store, baseline.monitor).analyses if isinstance(one, analyses.ModelQuality))
+    made = (sagemaker.write_quality_constraints(one, baseline.schema, baseline.constraints) for one in judges)
+    return next(made, None)
 
 
 def latest_baseline(store: Store, monitor: str) -> Baseline | None:

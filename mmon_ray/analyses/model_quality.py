@@ -15,17 +15,17 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import PROBLEMS, Answers, answers
 from mmon_ray.errors import InputError
-from mmon_ray.report import WAITING, Constraint, Metric, Test, compare, readable
+from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.curves import score_metrics
+from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
-from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_std
-from mmon_ray.stats.tails import normal_tail
+from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_means, service_std
 
-__all__ = ["Drop", "ModelQuality", "better_ways", "confusion_matrix"]
+__all__ = ["ModelQuality", "better_ways", "confusion_matrix"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,25 +34,6 @@ _BETTER = {"auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "media
 WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
 _ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
 _BOOTSTRAP_BINS = 200  # of the scores, for the spread of what follows from them
-
-
-@dataclass(frozen=True)
-class Drop(Test, kind="quality_test"):
-    """The normal test that a metric is beyond its bound, its own error and the baseline's taken together.
-
-    value   of the window
-    std     the root of both squared standard errors
-    """
-
-    value: float
-    std: float
-
-    def p_value(self, lower: float, upper: float) -> float:
-        """How likely a value as far beyond the bounds is, if the true one were at them."""
-        beyond = max(lower - self.value, self.value - upper)
-        if beyond <= 0:
-            return 1.0
-        return normal_tail(beyond / self.std) if self.std > 0 else 0.0
 
 
 class _Found(NamedTuple):
@@ -265,14 +246,16 @@ class ModelQuality(Analysis, kind="model_quality"):
         state = profile.get(Need(Residuals(), (found.label, found.prediction)))
         if not isinstance(state, Residuals):
             return {}
-        drawn = resampled_means(state, self.draws) if state.n > 1 else None
+        if self.rule == "service":
+            drawn = service_means(state) if state.n >= 200 else None
+        else:
+            drawn = resampled_means(state, self.draws) if state.n > 1 else None
         reason = "no row has a number as label and as prediction" if not state.n else "too few labels" if state.n < 2 else ""
         made = {}
         for metric in metrics("regression"):
             value = float(metric.ask(Regression(state.means, state.n)))
-            std = _std(metric.ask(drawn)) if drawn is not None else math.nan
-            if self.rule == "service":  # of five samples of 80 % of the rows, without replacement
-                std = std * math.sqrt(0.2 / 0.8) if state.n >= 200 else math.nan
+            spread = np.asarray(metric.ask(drawn)) if drawn is not None else np.full(1, math.nan)
+            std = float(spread.std()) if self.rule == "service" else _std(spread)
             made[metric.name] = _Found(value, std, reason or "the labels do not vary")
         made["median_absolute_error"] = _Found(state.absolute.quantile(0.5), math.nan, reason or "no labels")
         return made

@@ -12,17 +12,27 @@ from mmon_ray.states.residuals import Residuals
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.quality import Regression
 
-__all__ = ["bootstrap_std", "likely", "resampled_means", "rests_on", "service_std"]
+__all__ = ["bootstrap_std", "likely", "resampled_means", "rests_on", "service_means", "service_std"]
 
 Floats = npt.NDArray[np.float64]
 
 
-def resampled_means(state: Residuals, times: int, seed: int = 0) -> Regression:
+def service_means(state: Residuals, seed: int = 0) -> Regression:
+    """A regression's means in the closed service's five samples of 80 % of the rows, without replacement.
+
+    source   the central limit theorem; the mean of a share s of n rows, each entering with probability s, has (1 - s) / s of the variance
+             over n that a bootstrap's has
+    """
+    return resampled_means(state, 5, seed, share=(1 - 0.8) / 0.8)
+
+
+def resampled_means(state: Residuals, times: int, seed: int = 0, share: float = 1.0) -> Regression:
     """Bootstrap draws of a regression's means: normal, with the covariance of the parts over n.
 
+    share    of that variance, for samples that vary less than a bootstrap's
     source   the central limit theorem for the means of a resample; within 3 to 5 % of a bootstrap of rows in its standard deviations
     """
-    covariance = np.nan_to_num(state.covariance / max(state.n, 1))
+    covariance = share * np.nan_to_num(state.covariance / max(state.n, 1))
     means = state.means
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     roots = vectors * np.sqrt(np.maximum(values, 0))

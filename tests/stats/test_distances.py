@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import stats
-from mmon_ray.analyses.model_quality import Drop
 from mmon_ray.analyses.row_anomalies import UnusualRows
 from mmon_ray.analyses.slices import WorstSlice
 from mmon_ray.codec import dumps, kinds, loads
 from mmon_ray.report import Test
 from mmon_ray.states import Counts, Moments, Quantiles
 from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, Share, Triangle
+from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.forecast import Surprise
 from mmon_ray.stats.tails import chi_squared_tail, hypergeometric_tail, normal_tail, student_tail
 

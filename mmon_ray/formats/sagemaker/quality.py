@@ -15,7 +15,7 @@ from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Scores
-from mmon_ray.stats.curves import curves
+from mmon_ray.stats.curves import curves, reliability
 from mmon_ray.window import iso
 
 __all__ = ["read_quality_constraints", "write_quality_constraints", "write_quality_statistics", "write_quality_violations"]
@@ -63,6 +63,8 @@ def write_quality_statistics(
             "false_positive_rates": _list(drawn["roc"].x),
             "true_positive_rates": _list(drawn["roc"].y),
         }
+        shares, rows = reliability(scores.table(setup.positive))  # ours: the service has no such curve
+        values["reliability_curve"] = {"mean_scores": _list(shares.x), "positive_shares": _list(shares.y), "counts": _list(rows)}
         values["precision_recall_curve"] = {"precisions": _list(drawn["pr"].y), "recalls": _list(drawn["pr"].x)}
     dataset: dict[str, Any] = {"item_count": profile.rows}
     if report is not None and report.window is not None:
