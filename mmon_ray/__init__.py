@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import Anomalies, Custom, DataQuality, Drift, LabelCoverage, ModelQuality, RowAnomalies, Slices
+    from mmon_ray.analyses import Anomalies, Attribution, Custom, DataQuality, Drift, LabelCoverage, ModelQuality, RowAnomalies, Slices
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
@@ -37,7 +37,17 @@ if TYPE_CHECKING:
     from mmon_ray.window import Window
 
 _HOMES = {
-    "mmon_ray.analyses": ("Anomalies", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"),
+    "mmon_ray.analyses": (
+        "Anomalies",
+        "Attribution",
+        "Custom",
+        "DataQuality",
+        "Drift",
+        "LabelCoverage",
+        "ModelQuality",
+        "RowAnomalies",
+        "Slices",
+    ),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
@@ -61,6 +71,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Analysis",
     "Anomalies",
+    "Attribution",
     "Baseline",
     "CaptureError",
     "ChangedKey",

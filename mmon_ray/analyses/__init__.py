@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmon_ray.analyses.anomalies import Anomalies
+from mmon_ray.analyses.attribution import Attribution
 from mmon_ray.analyses.custom import Custom
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
@@ -11,4 +12,4 @@ from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slices import Slices
 
-__all__ = ["Anomalies", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]
+__all__ = ["Anomalies", "Attribution", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]

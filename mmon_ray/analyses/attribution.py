@@ -1,0 +1,193 @@
+"""Attribution: does the model lean on the same features as it did on the training data?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from typing_extensions import Self
+
+from mmon_ray.analysis import Analysis
+from mmon_ray.codec import resolve
+from mmon_ray.errors import InputError
+from mmon_ray.report import Constraint, Metric, compare, readable
+from mmon_ray.schema import Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Sample
+from mmon_ray.stats.drop import Drop
+from mmon_ray.stats.shapley import AGGREGATES, importance, kernel_shap, ndcg
+
+__all__ = ["Attribution"]
+
+Floats = npt.NDArray[np.float64]
+
+NDCG, IMPORTANCE = "attribution_ndcg", "attribution"
+RULES = ("test", "service")
+_TOLD = 3  # features in a sentence
+
+
+class _Found(NamedTuple):
+    """Shapley values of the rows that the model answered, and why it did not answer others."""
+
+    values: Floats
+    reason: str
+
+
+@dataclass(frozen=True)
+class Attribution(Analysis, kind="attribution"):
+    """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
+
+    model      "package.module:function": is given a table of the features and returns one number a row, a probability or a value; in a few
+               large batches. It may call the model, a Serve handle, or a second deployment that is not captured
+    aggregate  how the values of the rows become an importance: `mean_abs`, `median` or `mean_sq`
+    rows       how many rows of the window, and of the baseline, are explained
+    background how many rows of the baseline stand for a feature that is left out
+    coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows, twice
+    features   which; all of role feature when empty
+    rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance has surely moved by
+               more than the margin; `service`: when the NDCG is below the threshold
+    threshold  the least NDCG
+    margin     how far a feature's importance may move, as a share of that of all features
+    min_rows   with fewer rows it is computed but not judged
+    level      the share of violations that may be false, over all that is tested in a window
+    seed       of the coalitions and the bootstrap
+    source     Model Monitor paper, section 4.5; the closed service's explainability monitor
+    """
+
+    model: str = ""
+    aggregate: str = "mean_abs"
+    rows: int = 100
+    background: int = 50
+    coalitions: int = 0
+    features: tuple[str, ...] = ()
+    rule: str = "test"
+    threshold: float = 0.9
+    margin: float = 0.1
+    min_rows: int = 50
+    level: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("aggregate", AGGREGATES), ("rule", RULES)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(known)}")
+
+    def needs(self, schema: Schema) -> Iterator[Need]:
+        """A sample of whole rows: those that are explained, and in the baseline the background before them."""
+        yield self._need
+
+    def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
+        """The importance of each feature, and the NDCG of their order."""
+        names = self._names(schema)
+        if not self.model or base is None or not names:
+            why = "no model is named" if not self.model else "there are no features" if not names else "there is no baseline"
+            yield Metric(NDCG, math.nan, status="undefined", detail=why)
+            return
+        before = self._sample(base, names)
+        background, theirs = before.slice(0, self.background), before.slice(self.background, self.rows)
+        same = now is base
+        mine = theirs if same else self._sample(now, names).slice(0, self.rows)
+        if not theirs.num_rows or not mine.num_rows:
+            whose = "the window has no rows" if not mine.num_rows else f"the baseline has no more rows than the {self.background} behind"
+            yield from self._undefined(names, whose)
+            return
+        usual = self._explained(theirs, background)
+        found = usual if same else self._explained(mine, background)
+        reason = usual.reason or found.reason
+        if not len(usual.values) or not len(found.values):
+            yield from self._undefined(names, reason)
+            return
+        yield from self._metrics(names, usual, found, f"; the model failed on some rows: {reason}" if reason else "")
+
+    def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
+        """The threshold of the NDCG; and by the test each importance, give or take the margin."""
+        known = [one for one in metrics if one.name in (NDCG, IMPORTANCE) and not math.isnan(one.value)]
+        whole = sum(abs(one.value) for one in known if one.name == IMPORTANCE)
+        for one in known:
+            if one.name == NDCG:
+                yield Constraint(NDCG, lower=self.threshold, slack=0.0, level=1.0 if self.rule == "service" else self.level)
+            elif self.rule == "test":
+                room = self.margin * whole
+                yield Constraint(IMPORTANCE, one.column, one.value - room, one.value + room, level=self.level)
+
+    def explain(self, metric: Metric, constraint: Constraint) -> str:
+        """Which features the model leans on now, and on which it did."""
+        if metric.name == NDCG:
+            found = f"NDCG {readable(metric.value)}, at least {constraint.lower:g} is required"
+            return f"the model leans on other features: {metric.detail}; {found}"
+        if not metric.detail:
+            return compare(metric, constraint)
+        way = "more" if metric.value > constraint.upper else "less"
+        value = f"{readable(metric.value)} ± {readable(metric.std)}"
+        allowed = f"{readable(constraint.lower)} to {readable(constraint.upper)} is allowed"
+        return f"the model leans {way} on `{metric.column}`: its mean attribution is {value}, {metric.detail}; {allowed}"
+
+    @classmethod
+    def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
+        """A model of the package's own, the sum of all numbers; without rows; without a model."""
+        rng = np.random.default_rng(8)
+        table = pa.table({"a": rng.normal(size=260), "b": 3 * rng.normal(size=260), "c": rng.normal(size=260)})
+        own = cls("mmon_ray.analyses.attribution:sum_of_numbers", rows=60, background=20)
+        yield own, Schema.infer(table), table
+        yield own, Schema.infer(table), table.slice(0, 0)
+        yield cls(), Schema.infer(table), table
+
+    @property
+    def _need(self) -> Need:
+        return Need(Sample(self.rows + self.background), ())
+
+    def _names(self, schema: Schema) -> tuple[str, ...]:
+        if self.features:
+            return tuple(schema[name].name for name in self.features)
+        return tuple(column.name for column in schema if column.role == "feature")
+
+    def _sample(self, profile: Profile, names: tuple[str, ...]) -> pa.Table:
+        state = profile.get(self._need)
+        rows = state.rows if isinstance(state, Sample) else pa.table({})
+        return pa.table({name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows) for name in names})
+
+    def _explained(self, rows: pa.Table, background: pa.Table) -> _Found:
+        found = kernel_shap(resolve(self.model), rows, background, coalitions=self.coalitions or None, seed=self.seed)
+        return _Found(found.values[~np.isnan(found.values).any(axis=1)], "; ".join(found.failed))
+
+    def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
+        yield Metric(NDCG, math.nan, status="undefined", detail=why)
+        yield from (Metric(IMPORTANCE, math.nan, name, status="undefined", detail=why) for name in names)
+
+    def _metrics(self, names: tuple[str, ...], usual: _Found, found: _Found, failures: str) -> Iterator[Metric]:
+        (theirs, their_error), (mine, my_error) = importance(usual.values, self.aggregate), importance(found.values, self.aggregate)
+        value = float(ndcg(theirs, mine))
+        few = len(found.values) < self.min_rows
+        status, short = ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
+        if math.isnan(value):
+            yield Metric(NDCG, value, status="undefined", detail="no feature had an importance in the baseline" + failures)
+        else:
+            std = self._ndcg_error(theirs, found.values)
+            test = Drop(value, std) if self.rule == "test" and std > 0 else None
+            yield Metric(NDCG, value, "", std, status, short or _order(names, theirs, mine) + failures, test)
+        for name, before, its, after, error in zip(names, theirs, their_error, mine, my_error, strict=True):
+            whole = math.hypot(float(its), float(error))
+            told = short or f"{readable(float(before))} in the baseline"
+            yield Metric(IMPORTANCE, float(after), name, float(error), status, told, Drop(float(after), whole) if whole > 0 else None)
+
+    def _ndcg_error(self, theirs: Floats, values: Floats) -> float:
+        """The bootstrap's standard deviation over the window's rows."""
+        rng = np.random.default_rng(self.seed)
+        drawn = np.array([importance(values[rng.integers(0, len(values), len(values))], self.aggregate)[0] for _ in range(200)])
+        return float(np.nanstd(ndcg(theirs, drawn), ddof=1)) if len(values) > 1 else 0.0
+
+
+def _order(names: tuple[str, ...], theirs: Floats, mine: Floats) -> str:
+    first = [", ".join(f"`{names[place]}`" for place in np.argsort(-values, kind="stable")[:_TOLD]) for values in (mine, theirs)]
+    return f"first {first[0]}, in the baseline {first[1]}"
+
+
+def sum_of_numbers(rows: pa.Table) -> Floats:
+    """A model for examples: the sum of a row's numbers."""
+    total: Floats = np.sum([np.asarray(column.to_numpy(), np.float64) for column in rows.columns], axis=0)
+    return total
