@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import Anomalies, DataQuality, Drift, LabelCoverage, ModelQuality, RowAnomalies, Slices
+    from mmon_ray.analyses import Anomalies, Bias, DataQuality, Drift, Facet, LabelCoverage, ModelQuality, RowAnomalies, Slices
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mmon_ray.window import Window
 
 _HOMES = {
-    "mmon_ray.analyses": ("Anomalies", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"),
+    "mmon_ray.analyses": ("Anomalies", "Bias", "DataQuality", "Drift", "Facet", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
@@ -62,6 +62,7 @@ __all__ = [
     "Analysis",
     "Anomalies",
     "Baseline",
+    "Bias",
     "CaptureError",
     "ChangedKey",
     "CloudWatch",
@@ -69,6 +70,7 @@ __all__ = [
     "Constraint",
     "DataQuality",
     "Drift",
+    "Facet",
     "InputError",
     "LabelCoverage",
     "Log",
