@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmon_ray.report import Test
-from mmon_ray.stats.bootstrap import interval
+from mmon_ray.stats.bootstrap import interval, quantiles
 from mmon_ray.stats.tails import normal_tail
 
 __all__ = ["Disjoint", "Spread", "spread"]
@@ -24,7 +24,7 @@ class Disjoint(Test, kind="disjoint_test"):
     """A bootstrap interval against a range: the p-value is below 1 - confidence exactly when the two are disjoint.
 
     value       the statistic
-    std         the standard deviation of its draws, for a normal interval; NaN for a percentile interval
+    std         the standard deviation of its draws, for a normal interval; 0 for a percentile interval
     at          probabilities, rising; between them the percentile interval is interpolated
     quantiles   of the draws, at these; () for a normal interval
     draws       how many there were: no p-value of a percentile interval is below 2 / (draws + 1)
@@ -32,7 +32,7 @@ class Disjoint(Test, kind="disjoint_test"):
     """
 
     value: float
-    std: float = math.nan
+    std: float = 0.0
     at: tuple[float, ...] = ()
     quantiles: tuple[float, ...] = ()
     draws: int = 0
@@ -70,13 +70,14 @@ def spread(draws: npt.ArrayLike, value: float, confidence: float, method: str) -
     std = float(finite.std(ddof=1)) if finite.size > 1 else math.nan
     if known.size < 2:
         return Spread(math.nan, math.nan, std, None)
-    if method == "normal" and math.isfinite(value) and finite.size == known.size and std > 0:
+    varies = std > 1e-12 * max(1.0, abs(value))  # equal draws have the spread of their rounding
+    if method == "normal" and math.isfinite(value) and finite.size == known.size and varies:
         return Spread(*interval(known, value, confidence, method), std, Disjoint(value, std))
     low, high = interval(known, value, confidence)
     half = (*_AT, (1 - confidence) / 2)
     at = np.unique([*half, 0.5, *(1 - one for one in half)])
-    quantiles = np.quantile(known, at, method="linear" if finite.size == known.size else "closest_observation")
-    return Spread(low, high, std, Disjoint(value, at=tuple(at.tolist()), quantiles=tuple(quantiles.tolist()), draws=known.size))
+    test = Disjoint(value, at=tuple(at.tolist()), quantiles=tuple(quantiles(known, at).tolist()), draws=known.size)
+    return Spread(low, high, std, test)
 
 
 def _share(values: np.ndarray, at: np.ndarray, bound: float) -> float:
