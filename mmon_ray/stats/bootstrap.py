@@ -66,6 +66,7 @@ def interval(draws: npt.ArrayLike, value: float, confidence: float = 0.95, metho
 
 def quantiles(draws: npt.NDArray[np.float64], at: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Quantiles of draws, none of them NaN: interpolated, or, since nothing lies between a number and infinity, of infinite draws not."""
-    if np.isfinite(draws).all():
-        return np.quantile(draws, np.asarray(at))
-    return np.quantile(draws, np.asarray(at), method="closest_observation")
+    places = np.asarray(at, np.float64)
+    whole = bool(np.isfinite(draws).all())
+    found: npt.NDArray[np.float64] = np.quantile(draws, places) if whole else np.quantile(draws, places, method="closest_observation")
+    return found
