@@ -4,8 +4,9 @@
 
 Claim: at least 100 times as fast at 1e5 rows and 1,000 times at 1e6, and the same draws (Kolmogorov-Smirnov over metrics and 200 draws).
 Ours folds the rows (facet, label and prediction as integers, a group as text) into its state and evaluates them; the other draws rows with
-replacement, counts the cells of each draw with one `bincount` and computes the same metrics of all tables at once, which is the fastest we
-know: its time is that of a few draws, times 1,000. Processor seconds of one thread; rounds are interleaved. Writes benchmarks/results/bias.json.
+replacement, counts the cells of each draw with one `bincount` and computes the same metrics of all tables at once, the fastest that we know
+of: its time is that of a few draws, times 1,000. Processor seconds of one thread; rounds are interleaved. Writes
+benchmarks/results/bias.json.
 """
 
 from __future__ import annotations
@@ -41,9 +42,22 @@ def rows(count: int, seed: int, grouped: bool) -> pa.Table:
     return pa.table(table | ({"group": np.array(list("abcd"))[rng.integers(0, GROUPS, count)]} if grouped else {}))
 
 
+def numbers(table: pa.Table, grouped: bool) -> list[np.ndarray]:
+    group = [np.unique(table["group"].to_numpy(zero_copy_only=False), return_inverse=True)[1]] if grouped else []
+    return [*group, *(table[name].to_numpy() for name in ("facet", "y", "prediction"))]
+
+
 def metrics_of(tables: np.ndarray, grouped: bool) -> dict[str, np.ndarray]:
     found = Groups(tables.sum(axis=1), tables if grouped else None)
     return {name: one.ask(found) for name, one in disparities().items()}
+
+
+def cells_of(columns: list[np.ndarray]) -> np.ndarray:
+    """The cell of each row; of group where there is one, facet, label and prediction."""
+    cell = columns[0]
+    for column in columns[1:]:
+        cell = cell * 2 + column
+    return cell
 
 
 def row_bootstrap(columns: list[np.ndarray], groups: int, times: int, seed: int) -> dict[str, np.ndarray]:
@@ -53,8 +67,7 @@ def row_bootstrap(columns: list[np.ndarray], groups: int, times: int, seed: int)
     tables = np.empty((times, groups * 8))
     for draw in range(times):
         at = rng.integers(0, n, n)
-        group, facet, y, said = (column[at] for column in columns)
-        tables[draw] = np.bincount(((group * 2 + facet) * 2 + y) * 2 + said, minlength=groups * 8)
+        tables[draw] = np.bincount(cells_of([column[at] for column in columns]), minlength=groups * 8)
     return metrics_of(tables.reshape(times, groups, 2, 2, 2), groups > 1)
 
 
@@ -69,8 +82,7 @@ def measure(count: int, grouped: bool, rounds: int, some: int) -> dict[str, obje
     monitor = Monitor("m", analyses=(Bias((Facet("facet", "1"),), group="group" if grouped else "", draws=DRAWS),))
     baseline = monitor.fit(rows(20_000, 1, grouped), label="y")
     names = table.column_names
-    group = np.unique(table["group"].to_numpy(zero_copy_only=False), return_inverse=True)[1] if grouped else np.zeros(count, int)
-    columns = [group, *(table[name].to_numpy() for name in names[:3])]
+    columns = numbers(table, grouped)
     groups = GROUPS if grouped else 1
 
     def ours() -> dict[str, float]:
@@ -93,11 +105,9 @@ def measure(count: int, grouped: bool, rounds: int, some: int) -> dict[str, obje
 def same_draws(count: int = 20_000, times: int = 400) -> dict[str, float]:
     """The p-value of each metric that both kinds of draws have one distribution."""
     table = rows(count, 2, True)
-    group = np.unique(table["group"].to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    columns = [group, *(table[name].to_numpy() for name in table.column_names[:3])]
+    columns = numbers(table, True)
     by_rows = row_bootstrap(columns, GROUPS, times, 5)
-    group, facet, y, said = columns
-    cells = np.bincount(((group * 2 + facet) * 2 + y) * 2 + said, minlength=GROUPS * 8).reshape(GROUPS, 2, 2, 2)
+    cells = np.bincount(cells_of(columns), minlength=GROUPS * 8).reshape(GROUPS, 2, 2, 2)
     by_cells = metrics_of(resample(cells, times), True)
     return {name: float(scipy.stats.ks_2samp(by_rows[name], by_cells[name]).pvalue) for name in by_rows}
 

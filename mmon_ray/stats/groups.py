@@ -60,10 +60,11 @@ class Joint:
         flat = np.ravel_multi_index((self._group, inside, label, said), shape)[kept & also]
         order = np.argsort(flat, kind="stable")
         places, starts = np.unique(flat[order], return_index=True)
-        table = np.zeros((len(draws), math.prod(shape)))
+        # The draws lie side by side in memory: what is asked of them runs along them.
+        table = np.zeros((math.prod(shape), len(draws)))
         if len(places):
-            table[:, places] = np.add.reduceat(draws[:, kept & also][:, order], starts, axis=1)
-        by_group = table.reshape(-1, *shape)
+            table[places] = np.add.reduceat(draws.T[kept & also][order], starts, axis=0)
+        by_group = np.moveaxis(table.reshape(*shape, len(draws)), -1, 0)
         known = by_group[:, :-1]
         return Groups(by_group.sum(axis=1), known if self._grouped and known.shape[1] else None)
 
