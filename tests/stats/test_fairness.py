@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,20 @@ BY_HAND = {
 @pytest.mark.parametrize("name", disparities())
 def test_every_metric_of_a_table_by_hand(name: str) -> None:
     assert ask(name, TABLE, BY_GROUP) == pytest.approx(BY_HAND[name], rel=1e-12)
+
+
+def test_the_numbers_of_smclarify() -> None:
+    """60 random tables (group, [others, facet], label, prediction), many with empty cells; answers of smclarify 0.5's bias_report."""
+    stored = json.loads((Path(__file__).parent / "smclarify.json").read_text())
+    compared = 0
+    for case in stored:
+        grouped = np.array(case["counts"], float)
+        table = Groups(grouped.sum(axis=0), grouped)
+        for name, value in case["metrics"].items():
+            expected = math.nan if value is None else float(value)
+            assert float(disparities()[name].ask(table)) == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True), (name, case)
+            compared += 1
+    assert compared == 60 * 20
 
 
 def test_there_are_eight_before_training_and_twelve_after() -> None:
