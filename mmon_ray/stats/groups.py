@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,10 +33,24 @@ class Cell(NamedTuple):
 
 
 class Joint:
-    """Cells and their counts; what is asked of the counts may also be asked of bootstrap draws of them."""
+    """Cells and their counts; what is asked of the counts may also be asked of bootstrap draws.
 
-    def __init__(self, cells: Sequence[Cell], counts: Iterable[float], grouped: bool) -> None:
-        self.counts: Floats = np.fromiter(counts, np.float64, len(cells))
+    counts   of all cells, also of those that a value might have and has not
+    likely   what draws are to be taken of: as many rows, among them one for each value that is spread over its labels and predictions. Of
+             40 women of whom none is accepted a bootstrap would say that none ever is (as `stats.spread.likely`; Agresti and Coull, 1998)
+    """
+
+    def __init__(self, table: Mapping[Cell, float], grouped: bool) -> None:
+        rows = sum(table.values())
+        usual: dict[str, Cell] = {}  # the largest cell of each value: in its group the row is added
+        for cell, count in table.items():
+            if cell.value is not None and count >= table[usual.setdefault(cell.value, cell)]:
+                usual[cell.value] = cell
+        added = {cell._replace(label=label, said=said): 0.25 for cell in usual.values() for label in (0, 1) for said in (0, 1)}
+        cells = list({**table, **added})
+        self.counts: Floats = np.array([table.get(cell, 0.0) for cell in cells], np.float64)
+        more = np.array([added.get(cell, 0.0) for cell in cells], np.float64)
+        self.likely: Floats = (self.counts + more) * (rows / max(1.0, rows + len(usual)))
         self._values = [cell.value for cell in cells]
         names = sorted({cell.group for cell in cells if cell.group is not None}) if grouped else []
         self._grouped = grouped

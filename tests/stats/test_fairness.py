@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,8 +156,8 @@ ROWS = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sample
 
 
 def joint(rows: list[tuple[bool, bool, bool, str]]) -> Joint:
-    cells = [Cell("in" if d else "out", int(y), int(said), group) for d, y, said, group in rows]
-    return Joint(cells, [1.0] * len(cells), grouped=True)
+    cells = Counter(Cell("in" if d else "out", int(y), int(said), group) for d, y, said, group in rows)
+    return Joint(cells, grouped=True)
 
 
 @given(ROWS)
@@ -171,23 +172,18 @@ def test_a_table_says_what_its_rows_say(rows: list[tuple[bool, bool, bool, str]]
 
 @given(st.lists(ROWS, min_size=2, max_size=4))
 def test_many_tables_at_once_are_each_of_them(several: list[list[tuple[bool, bool, bool, str]]]) -> None:
-    every = [row for rows in several for row in rows]
-    table = joint(every)
-    draws = np.zeros((len(several), len(every)))
-    start = 0
-    for at, rows in enumerate(several):
-        draws[at, start : start + len(rows)] = 1
-        start += len(rows)
+    every = joint([row for rows in several for row in rows])
+    draws = np.random.default_rng(len(several)).integers(0, 3, (len(several), len(every.counts))).astype(float)
     for name, one in disparities().items():
-        together = one.ask(table.groups(draws, ["in"], one.uses))
+        together = one.ask(every.groups(draws, ["in"], one.uses))
         assert together.shape == (len(several),)
-        alone = [float(one.ask(table.groups(draw[None], ["in"], one.uses))[0]) for draw in draws]
+        alone = [float(one.ask(every.groups(draw[None], ["in"], one.uses))[0]) for draw in draws]
         assert together == pytest.approx(alone, nan_ok=True), name
 
 
 def test_rows_that_lack_something_count_where_it_is_not_needed() -> None:
     cells = [Cell("f", POSITIVE, POSITIVE), Cell("f", UNKNOWN, NEGATIVE), Cell(None, NEGATIVE, UNKNOWN), Cell("m", UNKNOWN, POSITIVE)]
-    table = Joint(cells, [1, 2, 3, 4], grouped=False)
+    table = Joint(dict(zip(cells, (1, 2, 3, 4), strict=True)), grouped=False)
 
     def counted(*uses: str) -> list[list[list[float]]]:
         return table.groups(table.counts[None], ["f"], uses).counts[0].tolist()
@@ -197,6 +193,18 @@ def test_rows_that_lack_something_count_where_it_is_not_needed() -> None:
     assert counted("prediction") == [[[0, 4], [0, 0]], [[2, 1], [0, 0]]]
     assert counted("label", "prediction") == [[[0, 0], [0, 0]], [[0, 0], [0, 1]]]
     assert table.groups(table.counts[None], ["f"], ()).grouped is None
+
+
+@given(ROWS)
+def test_draws_are_of_as_many_rows_and_of_what_may_happen_to_each_value(rows: list[tuple[bool, bool, bool, str]]) -> None:
+    table = joint(rows)
+    values = {row[0] for row in rows}
+    assert table.counts.sum() == len(rows) and table.likely.sum() == pytest.approx(len(rows))
+    either = table.groups(table.likely[None], ["in"], ("label", "prediction")).counts[0]
+    for side, here in enumerate((False in values, True in values)):
+        assert (either[side] > 0).all() == here
+    raw = table.groups(table.counts[None], ["in"], ("label", "prediction")).counts[0]
+    assert either == pytest.approx((raw + 0.25 * (raw.sum(axis=(1, 2), keepdims=True) > 0)) * len(rows) / (len(rows) + len(values)))
 
 
 def test_division_by_nothing() -> None:
