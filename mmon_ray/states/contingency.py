@@ -112,5 +112,6 @@ def _near(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray] | None:
     low, high = int(values.min()), int(values.max())
     if high - low >= _NEAR:
         return None
-    code = values - low if low else values
-    return [*(f"{_GIVEN}{value}" for value in range(low, high + 1)), _MISSING], code.astype(np.int64, copy=False)
+    wide = values if values.dtype.itemsize == 8 else values.astype(np.int64)  # the difference of two bytes may be none
+    code = (wide - wide.dtype.type(low)).astype(np.int64, copy=False) if low else wide.astype(np.int64, copy=False)
+    return [*(f"{_GIVEN}{value}" for value in range(low, high + 1)), _MISSING], code
