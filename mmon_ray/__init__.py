@@ -17,12 +17,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import Anomalies, Bias, DataQuality, Drift, Facet, LabelCoverage, ModelQuality, RowAnomalies, Slices
+    from mmon_ray.analyses import Anomalies, Bias, DataQuality, Drift, LabelCoverage, ModelQuality, RowAnomalies, Slices
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.facet import Facet
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     from mmon_ray.window import Window
 
 _HOMES = {
-    "mmon_ray.analyses": ("Anomalies", "Bias", "DataQuality", "Drift", "Facet", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"),
+    "mmon_ray.analyses": ("Anomalies", "Bias", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.facet": ("Facet",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),

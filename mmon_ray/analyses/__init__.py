@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmon_ray.analyses.anomalies import Anomalies
-from mmon_ray.analyses.bias import Bias, Facet
+from mmon_ray.analyses.bias import Bias
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
 from mmon_ray.analyses.label_coverage import LabelCoverage
@@ -11,4 +11,4 @@ from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slices import Slices
 
-__all__ = ["Anomalies", "Bias", "DataQuality", "Drift", "Facet", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]
+__all__ = ["Anomalies", "Bias", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import Answers, answers
-from mmon_ray.codec import Coded
+from mmon_ray.answers import answers
 from mmon_ray.errors import InputError
+from mmon_ray.facet import BiasSetup, Facet, joined
 from mmon_ray.report import Constraint, Metric, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
@@ -24,84 +24,10 @@ from mmon_ray.stats.disjoint import spread
 from mmon_ray.stats.fairness import POST, Disparity, Groups, disparities
 from mmon_ray.stats.groups import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 
-__all__ = ["Bias", "Facet"]
+__all__ = ["Bias"]
 
 RULES = ("interval", "point")
-CROSS = " x "  # between the parts of an intersection
 _OF_LABELS = ("KL", "JS", "LP", "TVD", "KS")  # with two labels they say what DPL says
-_ONE, _PART = "=", ">"
-
-
-@dataclass(frozen=True)
-class Facet(Coded, kind="facet"):
-    """Whom the others are compared with: rows with some values of a column, or of an intersection of several.
-
-    columns   their names; a plain text is one: `Facet("sex")`, `Facet(("sex", "race"))`
-    values    together one group; each value against the rest when empty. Of an intersection 'Female x Black'
-    above     instead of values: numbers above a threshold; of one column
-    errors    InputError without columns, or with both values and a threshold
-    """
-
-    columns: str | tuple[str, ...]
-    values: str | tuple[str, ...] = ()
-    above: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("columns", "values"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, tuple(_text(one) for one in ((given,) if isinstance(given, str) else given)))
-        if not self.columns:
-            raise InputError("a facet without columns; expected at least one, as in Facet('sex')")
-        if self.above is not None and (self.values or len(self.columns) > 1):
-            raise InputError(f"a facet above {self.above} has one column and no values; found {self.columns} and {self.values}")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of its columns."""
-        return (self.columns,) if isinstance(self.columns, str) else self.columns
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The values that make its one group; () when each is one."""
-        return (self.values,) if isinstance(self.values, str) else self.values
-
-    @property
-    def name(self) -> str:
-        """Its columns in one text: `sex x race`."""
-        return CROSS.join(self.parts)
-
-    def column(self, value: str) -> str:
-        """What its metrics are about: `sex=Female`, `age>40`."""
-        return f"{self.name}{_ONE if self.above is None else _PART}{value}"
-
-    def value_of(self, column: str) -> str | None:
-        """The value that a metric's column is about; None when it is that of another facet."""
-        if self.above is not None:
-            return readable(self.above) if column == self.column(readable(self.above)) else None
-        return column.removeprefix(self.name + _ONE) if column.startswith(self.name + _ONE) else None
-
-
-class BiasSetup(NamedTuple):
-    """What is read: the columns of label, prediction and group, "" for none; and what is positive.
-
-    cuts   of label and prediction: above which number they are positive; None: where they are the positive label
-    """
-
-    label: str
-    prediction: str
-    group: str
-    cuts: tuple[float | None, float | None]
-    found: Answers
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those that there are, in order."""
-        return tuple(filter(None, (self.label, self.prediction, self.group)))
-
-    @property
-    def positive(self) -> str:
-        """The positive label, or the threshold, as text."""
-        return self.found.positive if self.cuts[0] is None else readable(self.cuts[0])
 
 
 @dataclass(frozen=True)
@@ -319,19 +245,13 @@ def _joint(state: Contingency, facet: Facet, setup: BiasSetup) -> Joint:
         said = rest.get(setup.prediction)
         if said is not None and setup.cuts[1] is None:
             said = setup.found.said(said)
-        cell = Cell(_joined(parts), label, _outcome(said, setup.cuts[1], setup.positive), rest.get(setup.group))
+        cell = Cell(joined(parts), label, _outcome(said, setup.cuts[1], setup.positive), rest.get(setup.group))
         table[cell] = table.get(cell, 0) + count
     return Joint(table, bool(setup.group))
 
 
 def _way(one: Disparity, value: float) -> str:
     return "lower" if value * one.sign > 0 else "higher"
-
-
-def _joined(parts: Sequence[str | None]) -> str | None:
-    """The value of an intersection; None where a part is missing."""
-    known = [part for part in parts if part is not None]
-    return CROSS.join(known) if len(known) == len(parts) else None
 
 
 def _outcome(text: str | None, cut: float | None, positive: str) -> int:
@@ -347,7 +267,7 @@ def _entries(facet: Facet, *states: object) -> list[tuple[str, tuple[str, ...]]]
     if facet.wanted:
         return [(",".join(facet.wanted), facet.wanted)]
     tables = [state.combinations for state in states if isinstance(state, Contingency) and not state.cells.error]
-    seen = {_joined(cell[: len(facet.parts)]) for table in tables for cell, _ in table}
+    seen = {joined(cell[: len(facet.parts)]) for table in tables for cell, _ in table}
     return [(value, (value,)) for value in sorted(one for one in seen if one is not None)]
 
 
@@ -373,10 +293,3 @@ def _reason(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     if not inside or not others:
         return f"no row is in `{column}`" if not inside else f"all rows are in `{column}`: nobody is left to compare with"
     return "no label occurs in both groups" if one.name in _OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
-
-
-def _text(value: object) -> str:
-    """A value as `Contingency` writes it: 1 and 1.0 are '1', true is 'true'."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
