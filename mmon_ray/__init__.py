@@ -17,12 +17,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmon_ray.analyses import Anomalies, Attribution, Custom, DataQuality, Drift, LabelCoverage, ModelQuality, RowAnomalies, Slices
+    from mmon_ray.analyses import (
+        Anomalies,
+        Attribution,
+        Bias,
+        Custom,
+        DataQuality,
+        Drift,
+        LabelCoverage,
+        ModelQuality,
+        RowAnomalies,
+        Slices,
+    )
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.facet import Facet
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
@@ -40,6 +52,7 @@ _HOMES = {
     "mmon_ray.analyses": (
         "Anomalies",
         "Attribution",
+        "Bias",
         "Custom",
         "DataQuality",
         "Drift",
@@ -53,6 +66,7 @@ _HOMES = {
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.facet": ("Facet",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
@@ -73,6 +87,7 @@ __all__ = [
     "Anomalies",
     "Attribution",
     "Baseline",
+    "Bias",
     "CaptureError",
     "ChangedKey",
     "CloudWatch",
@@ -81,6 +96,7 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Facet",
     "InputError",
     "LabelCoverage",
     "Log",

@@ -20,6 +20,7 @@ from mmon_ray.state import Need, Profile, State
 SINGLE = [("real",), ("wide",), ("whole",), ("flag",), ("word",), ("code",), ("never",)]
 COLUMNS = {
     "counts": [*SINGLE, ("word", "flag"), ("real", "code", "whole")],
+    "contingency": [*SINGLE, ("word", "flag"), ("real", "code", "never", "whole")],
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
@@ -74,6 +75,10 @@ def close_counts(a, b) -> bool:
     return (a.total, a.missing) == (b.total, b.missing) and all(-a.error <= each <= b.error for each in off)
 
 
+def close_contingency(a, b) -> bool:
+    return a.above == b.above and close_counts(a.cells, b.cells)
+
+
 def close_residuals(a, b) -> bool:
     return close_covariance(a.parts, b.parts) and close_quantiles(a.absolute, b.absolute)
 
@@ -109,6 +114,7 @@ CLOSE = {
     "moments": close_moments,
     "quantiles": close_quantiles,
     "counts": close_counts,
+    "contingency": close_contingency,
     "covariance": close_covariance,
     "lengths": close_lengths,
     "missing_together": close_missing_together,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmon_ray.analyses.anomalies import Anomalies
 from mmon_ray.analyses.attribution import Attribution
+from mmon_ray.analyses.bias import Bias
 from mmon_ray.analyses.custom import Custom
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
@@ -12,4 +13,4 @@ from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slices import Slices
 
-__all__ = ["Anomalies", "Attribution", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]
+__all__ = ["Anomalies", "Attribution", "Bias", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmon_ray.states.contingency import Contingency
 from mmon_ray.states.counts import Counts
 from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.distinct import Distinct
@@ -17,6 +18,7 @@ from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
 
 __all__ = [
+    "Contingency",
     "Counts",
     "Covariance",
     "Distinct",

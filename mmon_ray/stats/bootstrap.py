@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mmon_ray.errors import InputError
 
-__all__ = ["INTERVALS", "interval", "resample"]
+__all__ = ["INTERVALS", "interval", "quantiles", "resample"]
 
 INTERVALS = ("percentile", "normal")
 
@@ -56,9 +56,17 @@ def interval(draws: npt.ArrayLike, value: float, confidence: float = 0.95, metho
     if known.size < 2:
         return math.nan, math.nan
     if method == "percentile":
-        low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = quantiles(known, [(1 - confidence) / 2, (1 + confidence) / 2])
         return float(low), float(high)
     from scipy.special import ndtri
 
     width = float(ndtri((1 + confidence) / 2) * known.std(ddof=1))
     return value - width, value + width
+
+
+def quantiles(draws: npt.NDArray[np.float64], at: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Quantiles of draws, none of them NaN: interpolated, or, since nothing lies between a number and infinity, of infinite draws not."""
+    places = np.asarray(at, np.float64)
+    whole = bool(np.isfinite(draws).all())
+    found: npt.NDArray[np.float64] = np.quantile(draws, places) if whole else np.quantile(draws, places, method="closest_observation")
+    return found

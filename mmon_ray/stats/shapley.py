@@ -149,9 +149,7 @@ def _coalitions(features: int, budget: int, seed: int) -> tuple[npt.NDArray[np.b
     sizes = np.arange(1, features)
     kernel = (features - 1) / (sizes * (features - sizes))  # of all coalitions of a size together
     if features <= ENUMERATED:
-        sets = np.array(
-            [[place in chosen for place in range(features)] for size in sizes for chosen in combinations(range(features), size)]
-        )
+        sets = np.concatenate([_of_size(features, int(size)) for size in sizes])
         return sets, np.array([kernel[k - 1] / comb(features, k) for k in sets.sum(axis=1)])
     # Sizes that the budget allows are asked whole, from both ends, where the weights are; the middle is drawn, each with its complement.
     made: list[npt.NDArray[np.bool_]] = []
