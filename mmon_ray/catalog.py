@@ -56,6 +56,12 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=Coded)
+_SERVICE_FILES = (
+    "statistics.json",
+    "constraint_violations.json",
+    *(f"{kind}_{name}.json" for kind, name in (("model_quality", "statistics"), ("bias", "analysis"), ("explainability", "analysis"))),
+    *(f"{kind}_violations.json" for kind in ("model_quality", "bias", "explainability")),
+)
 
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
 KINDS = (analyses, sinks)
@@ -168,7 +174,7 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
     `report-002.json` and so on.
     """
-    for name in ("statistics.json", "constraint_violations.json", "model_quality_statistics.json", "model_quality_violations.json"):
+    for name in _SERVICE_FILES:
         if name not in files:
             store.delete(report_key(report.monitor, window, name))
     for name, body in files.items():

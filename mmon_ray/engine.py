@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from mmon_ray import records
-from mmon_ray.analyses import ModelQuality
+from mmon_ray.analyses import Attribution, Bias, ModelQuality
 from mmon_ray.catalog import Run, latest_baseline, save_report, save_run
 from mmon_ray.errors import InputError
 from mmon_ray.formats import sagemaker
@@ -265,16 +265,24 @@ def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) ->
 
 
 def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, profile: Profile, at: datetime) -> dict[str, bytes]:
-    """The closed service's files; violations only when there are some, as there. Model quality has files of its own, as there."""
+    """The closed service's files; violations only when there are some, as there. Each kind of monitor has files of its own, as there."""
     if baseline is None or not report.rows:
         return {}
     docs: dict[str, Any] = {
         "statistics.json": sagemaker.write_statistics(baseline.schema, profile),
         "constraint_violations.json": sagemaker.write_violations(report, baseline.schema),
     }
-    for quality in monitor.analyses:
-        if isinstance(quality, ModelQuality):
-            made = sagemaker.write_quality_statistics(quality, baseline.schema, profile, report.metrics, report, at)
-            docs |= {"model_quality_statistics.json": made, "model_quality_violations.json": sagemaker.write_quality_violations(report)}
+    for one in monitor.analyses:
+        if isinstance(one, ModelQuality):
+            docs["model_quality_statistics.json"] = sagemaker.write_quality_statistics(
+                one, baseline.schema, profile, report.metrics, report, at
+            )
+            docs["model_quality_violations.json"] = sagemaker.write_quality_violations(report)
+        elif isinstance(one, Bias):
+            docs["bias_analysis.json"] = sagemaker.write_bias_analysis(one, baseline.schema, report.metrics)
+            docs["bias_violations.json"] = sagemaker.write_bias_violations(one, report)
+        elif isinstance(one, Attribution):
+            docs["explainability_analysis.json"] = sagemaker.write_attribution_analysis(report.metrics)
+            docs["explainability_violations.json"] = sagemaker.write_attribution_violations(report)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return {name: orjson.dumps(doc, option=options) for name, doc in docs.items() if doc is not None}

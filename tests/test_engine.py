@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from types import ModuleType
 
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
 import pytest
 import zstandard
 
-from mmon_ray.analyses import Anomalies, DataQuality, Drift
+from mmon_ray.analyses import Anomalies, Attribution, Bias, DataQuality, Drift
 from mmon_ray.catalog import Run, latest_baseline, load_monitor, load_report, newest_window, overview, save_baseline, save_monitor
 from mmon_ray.codec import dump, dumps, loads
 from mmon_ray.engine import fold, run
-from mmon_ray.errors import InputError
+from mmon_ray.errors import InputError, MissingKey
+from mmon_ray.facet import Facet
 from mmon_ray.history.series import past, series
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, report_key, run_key, state_key
@@ -208,6 +212,36 @@ def test_a_longer_window_is_the_merge_of_its_hours(store: Store, monitor: Monito
     mean = pd.concat([first, second])["age"].mean()
     assert report.metric("mean", "age").value == pytest.approx(mean)
     assert newest_window(store, "credit") == Window(HOUR, HOUR + timedelta(hours=2))
+
+
+def score(rows: pa.Table) -> np.ndarray:
+    """The model that the attribution test asks: `age` decides."""
+    return rows["age"].to_numpy() / 80 + rows["income"].to_numpy() * 1e-9
+
+
+def test_bias_and_attribution_leave_the_services_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("mine_for_the_engine")
+    module.score = score  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    analyses = (Bias((Facet("city", ("Bern",)),), above=0.4), Attribution(f"{module.__name__}:score", features=("age", "income")))
+    monitor = Monitor("credit", analyses=analyses)
+    save_monitor(store, monitor)
+    frame = people(3_000, 1)
+    save_baseline(store, monitor.fit(frame.assign(prediction=np.where(np.arange(3_000) % 2, 0.5, 0.3))))
+    put(store, people(900, 2))
+    report = run(monitor, WINDOW, store)
+    assert report.errors == {}
+    bias = json.loads(store.get(report_key("credit", WINDOW, "bias_analysis.json")))
+    (entry,) = bias["post_training_bias_metrics"]["facets"]["city"]
+    assert entry["value_or_threshold"] == "Bern"
+    values = {one["name"]: one["value"] for one in entry["metrics"]}
+    assert values["DPPL"] == 0 and values["DI"] == 1  # everybody is predicted 0.5
+    explained = json.loads(store.get(report_key("credit", WINDOW, "explainability_analysis.json")))["explanations"]["kernel_shap"]["label0"]
+    assert set(explained["global_shap_values"]) == {"age", "income"}
+    assert explained["global_shap_values"]["age"] > 100 * explained["global_shap_values"]["income"]
+    assert 0 < explained["expected_value"] < 1
+    with pytest.raises(MissingKey):  # no violations, no file
+        store.get(report_key("credit", WINDOW, "explainability_violations.json"))
 
 
 def test_an_empty_hour_is_insufficient(store: Store, monitor: Monitor) -> None:

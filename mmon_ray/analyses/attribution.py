@@ -22,11 +22,11 @@ from mmon_ray.states import Sample
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.shapley import AGGREGATES, importance, kernel_shap, ndcg
 
-__all__ = ["Attribution"]
+__all__ = ["EXPECTED", "IMPORTANCE", "NDCG", "Attribution"]
 
 Floats = npt.NDArray[np.float64]
 
-NDCG, IMPORTANCE = "attribution_ndcg", "attribution"
+NDCG, IMPORTANCE, EXPECTED = "attribution_ndcg", "attribution", "expected_value"
 RULES = ("test", "service")
 _TOLD = 3  # features in a sentence
 
@@ -35,6 +35,7 @@ class _Found(NamedTuple):
     """Shapley values of the rows that the model answered, and why it did not answer others."""
 
     values: Floats
+    expected: float
     reason: str
 
 
@@ -153,7 +154,7 @@ class Attribution(Analysis, kind="attribution"):
 
     def _explained(self, rows: pa.Table, background: pa.Table) -> _Found:
         found = kernel_shap(resolve(self.model), rows, background, coalitions=self.coalitions or None, seed=self.seed)
-        return _Found(found.values[~np.isnan(found.values).any(axis=1)], "; ".join(found.failed))
+        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed))
 
     def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
         yield Metric(NDCG, math.nan, status="undefined", detail=why)
@@ -162,6 +163,7 @@ class Attribution(Analysis, kind="attribution"):
     def _metrics(self, names: tuple[str, ...], usual: _Found, found: _Found, failures: str) -> Iterator[Metric]:
         (theirs, their_error), (mine, my_error) = importance(usual.values, self.aggregate), importance(found.values, self.aggregate)
         value = float(ndcg(theirs, mine))
+        yield Metric(EXPECTED, found.expected, detail="the mean answer to the background")
         few = len(found.values) < self.min_rows
         status, short = ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
         if math.isnan(value):

@@ -5,6 +5,7 @@ What a file has no word for is left out, and what is not understood is ignored; 
 
 from __future__ import annotations
 
+from mmon_ray.formats.sagemaker.attribution import write_attribution_analysis, write_attribution_violations
 from mmon_ray.formats.sagemaker.bias import write_bias_analysis, write_bias_violations
 from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
 from mmon_ray.formats.sagemaker.quality import (
@@ -26,6 +27,8 @@ __all__ = [
     "read_quality_constraints",
     "read_statistics",
     "read_violations",
+    "write_attribution_analysis",
+    "write_attribution_violations",
     "write_bias_analysis",
     "write_bias_violations",
     "write_constraints",
