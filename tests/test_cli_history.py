@@ -141,7 +141,7 @@ def test_the_metrics_are_listed(store: Path) -> None:
         (("query", "credit", "--metric", "ks", "--against", "x"), "'x' is not a time"),
         (("state", "list", "nobody"), "no monitor 'nobody'"),
         (("state", "show", "credit", "2023-01-01"), "no such states of 'credit' in 2023-01-01"),
-        (("state", "show", "credit", "2024-11-21", "--kind", "mode"), "no kind of state 'mode'; there are counts"),
+        (("state", "show", "credit", "2024-11-21", "--kind", "mode"), "no kind of state 'mode'; there are contingency, counts"),
         (("state", "show", "credit", "2024-11-21", "--feature", "x"), "no such states"),
         (("state", "show", "credit", "2024-11-21T10:30Z/2024-11-21T11"), "not made of whole hours"),
         (("baseline", "other", "absent.csv", "--reference", "yearly:3"), "'yearly:3' is not a reference; write training, rolling:24"),

@@ -131,6 +131,15 @@ def test_examples_are_short(example: str) -> None:
     assert len((ROOT / "examples" / example).read_text().splitlines()) < 80
 
 
+def test_the_custom_metric_alarms_when_it_costs_more() -> None:
+    words = [sys.executable, "-m", "examples.custom_metric"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    ok, bad = done.stdout.splitlines()
+    assert ok.strip() == "ok"
+    assert bad.startswith("alarm cost of `bad` is ") and bad.endswith("in the baseline")
+
+
 def test_the_notebook_example_explains_itself() -> None:
     done = subprocess.run([sys.executable, ROOT / "examples" / "notebook.py"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ from mmon_ray.report import Constraint, Metric, compare, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
+from mmon_ray.states.sample import TOO_ALIKE
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.shapley import AGGREGATES, importance, kernel_shap, ndcg
 
@@ -88,6 +89,9 @@ class Attribution(Analysis, kind="attribution"):
         if not self.model or base is None or not names:
             why = "no model is named" if not self.model else "there are no features" if not names else "there is no baseline"
             yield Metric(NDCG, math.nan, status="undefined", detail=why)
+            return
+        if any(isinstance(state := one.get(self._need), Sample) and state.too_alike for one in (now, base)):
+            yield from self._undefined(names, TOO_ALIKE)
             return
         before = self._sample(base, names)
         background, theirs = before.slice(0, self.background), before.slice(self.background, self.rows)

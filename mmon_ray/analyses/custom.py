@@ -19,6 +19,7 @@ from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
 from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
+from mmon_ray.states.sample import TOO_ALIKE
 from mmon_ray.stats.drop import Drop
 
 __all__ = ["Custom", "quantile_loss_10", "quantile_loss_50", "quantile_loss_90"]
@@ -83,6 +84,11 @@ class Custom(Analysis, kind="custom"):
         if self.of == "answers" and (found is None or not (found.prediction or found.score)):
             raise InputError(f"'{self.function}' wants labels and predictions; the baseline has no column of role label, or no prediction")
         column = found.label if found else ""
+        if any(
+            isinstance(state := one.get(Need(Sample(self.k), ())), Sample) and state.too_alike for one in (now, base) if one is not None
+        ):
+            yield from (Metric(name, math.nan, column, status="undefined", detail=TOO_ALIKE) for name in self.names)
+            return
         rows, before = self._rows(found, now), self._rows(found, base) if base is not None else None
         if not rows.num_rows:
             detail = f"{WAITING}: 0 of {now.rows:,} rows have one" if found and now.rows else "there are no rows"
@@ -135,14 +141,16 @@ class Custom(Analysis, kind="custom"):
         yield loss, schema, table.slice(0, 0)
 
     def _rows(self, found: Answers | None, profile: Profile) -> pa.Table:
+        """The rows that the function is given; of answers the label, the prediction and what each counts."""
         state = profile.get(Need(Sample(self.k), ()))
-        rows = state.rows if isinstance(state, Sample) else pa.table({})
+        if not isinstance(state, Sample):
+            return pa.table({})
         if found is None:
-            return rows
-        pair = (found.label, found.prediction or found.score)
-        if not set(pair) <= set(rows.column_names):
-            return rows.slice(0, 0)
-        return rows.select([name for name in (*pair, META + "weight") if name in rows.column_names]).drop_null()
+            return state.rows
+        pair = [found.label, found.prediction or found.score]
+        if not set(pair) <= set(state.rows.column_names):
+            return state.rows.slice(0, 0)
+        return state.rows.select(pair).append_column(META + "weight", pa.array(state.row_weights)).drop_null()
 
     def _asker(self, found: Answers | None) -> Callable[[pa.Table, pa.Table | None], dict[str, float]]:
         """The function in one form: rows and the baseline's in, name -> number out."""
@@ -152,8 +160,7 @@ class Custom(Analysis, kind="custom"):
             return self._checked(function(rows, before))
 
         def of_answers(rows: pa.Table, before: pa.Table | None) -> dict[str, float]:
-            y, y_hat = (rows.column(place).to_numpy() for place in (0, 1))
-            weight = rows.column(2).to_numpy() if rows.num_columns > 2 else np.ones(rows.num_rows)
+            y, y_hat, weight = (column.to_numpy() for column in rows.columns)
             return self._checked({self.names[0]: function(y, y_hat, weight)})
 
         return of_rows if found is None else of_answers

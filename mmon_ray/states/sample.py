@@ -19,7 +19,9 @@ from mmon_ray.errors import StateError
 from mmon_ray.schema import META
 from mmon_ray.state import State
 
-__all__ = ["Sample"]
+__all__ = ["TOO_ALIKE", "Sample"]
+
+TOO_ALIKE = "the rows are too alike to be sampled; give them a column that tells them apart, such as an id"
 
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds since 1970: the times that JSON and Python can write
@@ -98,6 +100,11 @@ class Sample(State, kind="sample"):
         ranks = _ranks(_row_hashes(self.rows), weights)
         chance = -np.expm1(-weights * ranks.max(initial=0.0))
         return np.where(ranks < ranks.max(initial=0.0), weights / np.where(chance > 0, chance, 1.0), 0.0)
+
+    @property
+    def too_alike(self) -> bool:
+        """Whether rows were left out, and half of those kept are equal to others: then it is a sample of a few values, not of rows."""
+        return self.total > self.k and 2 * len(np.unique(_row_hashes(self.rows))) < self.rows.num_rows
 
 
 def _lowest(table: pa.Table, weight: str, k: int) -> np.ndarray:
