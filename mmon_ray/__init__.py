@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
+    from mmon_ray.preparation import Preparation
+    from mmon_ray.preparations import Batch
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -71,6 +73,8 @@ _HOMES = {
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
+    "mmon_ray.preparation": ("Preparation",),
+    "mmon_ray.preparations": ("Batch",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -87,6 +91,7 @@ __all__ = [
     "Anomalies",
     "Attribution",
     "Baseline",
+    "Batch",
     "Bias",
     "CaptureError",
     "ChangedKey",
@@ -107,6 +112,7 @@ __all__ = [
     "MonitorError",
     "Need",
     "Policy",
+    "Preparation",
     "Profile",
     "Reference",
     "Report",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from mmon_ray import analyses, sinks
+from mmon_ray import analyses, preparations, sinks
 from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError, MissingKey, StateError
 from mmon_ray.formats import sagemaker
@@ -64,7 +64,7 @@ _SERVICE_FILES = (
 )
 
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
-KINDS = (analyses, sinks)
+KINDS = (analyses, preparations, sinks)
 
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 

@@ -16,6 +16,7 @@ from mmon_ray.codec import Coded, resolve
 from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
+from mmon_ray.preparation import Preparation
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import Schema
@@ -59,6 +60,8 @@ class Monitor(Coded, kind="monitor"):
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
     label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
+    prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
+    most_spoiled a run fails when a larger share of an hour's rows could not be prepared; they are counted with their reasons
     """
 
     name: str
@@ -70,6 +73,8 @@ class Monitor(Coded, kind="monitor"):
     reference: Reference = field(default_factory=Training)
     policy: Policy = field(default_factory=Policy)
     label_hours: int = 168
+    prepare: tuple[Preparation, ...] = ()
+    most_spoiled: float = 0.1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -120,8 +125,9 @@ class Monitor(Coded, kind="monitor"):
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
-        opened = resolve("mmon_ray.source:open_source")(rows)
-        schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored)
+        raw = resolve("mmon_ray.source:open_source")(rows)
+        opened = raw.prepared(self.prepare)
+        schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored, sent=raw.schema.names)
         profile = resolve("mmon_ray.engine:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")

@@ -6,7 +6,7 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat, flatten, table_of, text_of
 
 __all__ = ["BATCH_ROWS", "Source", "file_batches", "open_source"]
@@ -42,6 +43,22 @@ class Source:
     batches: Callable[[], Iterator[pa.Table]]
     files: tuple[str, ...] = ()
     dataset: Any = None
+
+    def prepared(self, steps: Sequence[Preparation]) -> Source:
+        """The rows after some steps; the first few are prepared at once, to see what columns they have then.
+
+        errors   InputError as `preparation.prepared`
+        """
+        if not steps:
+            return self
+
+        def prepare(table: pa.Table) -> pa.Table:
+            return prepared(_flattened(table), steps).table
+
+        first = next(self.batches(), self.schema.empty_table())
+        dataset = None if self.dataset is None else self.dataset.map_batches(prepare, batch_format="pyarrow")
+        schema = prepare(first.slice(0, _HEAD_ROWS)).schema
+        return replace(self, schema=schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
 
 
 def open_source(rows: Any) -> Source:

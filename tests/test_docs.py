@@ -24,6 +24,7 @@ from mmon_ray.cli import main
 from mmon_ray.codec import kinds
 from mmon_ray.history.states import save_hour
 from mmon_ray.measures import measures
+from mmon_ray.preparation import Preparation
 from mmon_ray.reference import Reference
 from mmon_ray.sink import Sink
 from mmon_ray.state import State
@@ -64,7 +65,7 @@ def test_every_module_says_its_idea_and_keeps_its_promises(module: str) -> None:
         assert hasattr(loaded, name), f"{module}.__all__ names {name}, which is not there"
 
 
-@pytest.mark.parametrize("base", [State, Analysis, Sink, Reference])
+@pytest.mark.parametrize("base", [State, Analysis, Preparation, Sink, Reference])
 def test_the_readme_lists_every_kind(base: type) -> None:
     own = {kind for kind, cls in kinds(base).items() if cls.__module__.startswith("mmon_ray.")}
     assert own
@@ -100,7 +101,7 @@ def test_the_readmes_questions_are_answered(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_kinds_are_frozen_dataclasses_with_documented_fields() -> None:
-    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Sink), **kinds(Reference)}.items():
+    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Preparation), **kinds(Sink), **kinds(Reference)}.items():
         if cls.__module__.startswith("mmon_ray."):
             assert dataclasses.is_dataclass(cls), kind
             for field in dataclasses.fields(cls):

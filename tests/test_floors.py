@@ -19,8 +19,8 @@ PACKAGE = Path(mmon_ray.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
-    ("analysis", "answers", "facet", "reference", "states/", "stats/", "measures"),
-    ("analyses/", "monitor"),
+    ("analysis", "preparation", "answers", "facet", "reference", "states/", "stats/", "measures"),
+    ("analyses/", "preparations/", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source"),
