@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LabelCoverage,
         ModelQuality,
         RowAnomalies,
+        SliceDrift,
         Slices,
     )
     from mmon_ray.analysis import Analysis
@@ -61,6 +62,8 @@ _HOMES = {
         "LabelCoverage",
         "ModelQuality",
         "RowAnomalies",
+        "SliceDrift",
+        "SliceDrift",
         "Slices",
     ),
     "mmon_ray.analysis": ("Analysis",),
@@ -121,6 +124,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceDrift",
     "Slices",
     "Sns",
     "State",
