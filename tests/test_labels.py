@@ -583,6 +583,18 @@ def test_labels_come_over_http(tmp_path: Path) -> None:
     assert sorted(one for table in found for one in table["id"].to_pylist()) == ["a", "b", "c", "d"]
 
 
+def test_the_door_knows_parquet_by_how_it_begins(store: Store) -> None:
+    from starlette.testclient import TestClient
+
+    from mmon_ray.label_door import application
+
+    body = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": ["a0", "a1"], "label": [0, 1]}), body)
+    for kind in ({}, {"content-type": "application/octet-stream"}, {"content-type": "application/json"}):
+        answer = TestClient(application(store)).put("/labels/credit", content=body.getvalue().to_pybytes(), headers=kind)
+        assert (answer.status_code, answer.json()) == (200, {"labels": 2})
+
+
 def test_the_door_refuses_what_is_too_large_and_says_when_the_store_is_away() -> None:
     from starlette.testclient import TestClient
 

@@ -10,6 +10,7 @@ from mmon_ray.formats.sagemaker.bias import write_bias_analysis, write_bias_viol
 from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
 from mmon_ray.formats.sagemaker.quality import (
     read_quality_constraints,
+    read_quality_statistics,
     write_quality_constraints,
     write_quality_statistics,
     write_quality_violations,
@@ -25,6 +26,7 @@ __all__ = [
     "capture_to_service",
     "read_constraints",
     "read_quality_constraints",
+    "read_quality_statistics",
     "read_statistics",
     "read_violations",
     "write_attribution_analysis",
