@@ -23,6 +23,7 @@ COLUMNS = {
     "contingency": [*SINGLE, ("word", "flag"), ("real", "code", "never", "whole")],
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
+    "group_sample": [("code", "real", "whole"), ("word", "whole", "flag"), ("never", "real", "whole"), ("real",)],
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
     "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],

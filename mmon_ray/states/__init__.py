@@ -7,6 +7,7 @@ from mmon_ray.states.counts import Counts
 from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.distinct import Distinct
 from mmon_ray.states.gaps import MissingTogether
+from mmon_ray.states.group_sample import GroupSample
 from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
@@ -23,6 +24,7 @@ __all__ = [
     "Counts",
     "Covariance",
     "Distinct",
+    "GroupSample",
     "Lengths",
     "MissingTogether",
     "Moments",

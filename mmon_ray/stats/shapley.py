@@ -122,16 +122,19 @@ def importance(values: npt.ArrayLike, how: str = "mean_abs") -> tuple[Floats, Fl
     return (np.median(parts, axis=0), 1.2533 * spread) if how == "median" else (parts.mean(axis=0), spread)
 
 
-def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike) -> Floats:
+def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike, k: int = 0) -> Floats:
     """How well the current importances rank the features, by the baseline's: 1 is the same order.
 
     baseline   the gains, (features,); below 0 they count as 0
     current    (..., features): give the order only; equal ones share their places
+    k          only the first so many places count; all when 0
     returns    in [0, 1]; NaN where something is NaN or nothing has a gain
     source     Jarvelin and Kekalainen 2002, as in the closed service, with ties as in McSherry and Najork 2008 (scikit-learn's ndcg_score)
     """
     gains, order = np.maximum(np.asarray(baseline, np.float64), 0), np.asarray(current, np.float64)
     discounts = 1 / np.log2(np.arange(gains.size) + 2)
+    if k:
+        discounts[k:] = 0
     above = (order[..., None, :] > order[..., :, None]).sum(axis=-1)  # how many features stand before each
     equal = (order[..., None, :] == order[..., :, None]).sum(axis=-1)
     total = np.concatenate([[0.0], np.cumsum(discounts)])
