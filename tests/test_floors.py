@@ -18,12 +18,12 @@ PACKAGE = Path(mmon_ray.__file__).parent
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "codec"),
-    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
+    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
     ("analysis", "preparation", "answers", "facet", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "stores/", "keys", "profiles", "source"),
+    ("store", "stores/", "keys", "profiles", "source", "process"),
     ("sinks/", "formats/"),
     (
         "capture/",
@@ -39,6 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "label_metrics",
         "catalog",
         "history/",
+        "programs",
     ),
     ("engine",),
     ("gauges", "scheduler", "jobs"),
@@ -63,6 +64,7 @@ ORDER = (
         "state",
         "stretch",
         "sink",
+        "program",
         "keys",
         "store",
         "profiles",
