@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import baseline_key, endpoint_prefix
 from mmon_ray.monitor import Baseline, Monitor
-from mmon_ray.program import GIVEN, Outcome, Program
+from mmon_ray.program import GIVEN, Outcome, Program, together
+from mmon_ray.report import Constraint
 from mmon_ray.source import file_contents
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
-__all__ = ["baseline_programs", "run_programs"]
+__all__ = ["baseline_programs", "run_programs", "sent_by_value", "with_programs"]
 
 Files = Iterable[tuple[str, bytes]]
 
@@ -73,7 +75,7 @@ def baseline_programs(
     baseline: Baseline,
     data: str = "",
     window: Window | None = None,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[Outcome, ...]:
     """What the monitor's programs make of the data that a baseline was learned from, without variables for a baseline.
 
@@ -94,6 +96,14 @@ def baseline_programs(
                 store.put(baseline_key(monitor.name, baseline.version, f"{program.name}_{name}"), body)
         outcomes.append(outcome)
     return tuple(outcomes)
+
+
+def with_programs(baseline: Baseline, outcomes: Iterable[Outcome]) -> Baseline:
+    """A baseline with a line for each metric that the programs measured: its value as both bounds, switched off, for people to edit."""
+    known = {(one.name, one.column) for one in baseline.constraints}
+    metrics = together(outcomes, known).metrics
+    lines = (Constraint(one.name, one.column, one.value, one.value, enabled=False) for one in metrics if math.isfinite(one.value))
+    return replace(baseline, constraints=(*baseline.constraints, *lines))
 
 
 class _Captured:
@@ -211,11 +221,10 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
 
 def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     import ray
-    from ray import cloudpickle
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, configure_logging=False)
-    cloudpickle.register_pickle_by_value(process)  # type: ignore[no-untyped-call]  # the worker may be an image that has no mmon_ray
+    sent_by_value()
     sent = [(path, ray.put(body)) for path, body in files]
     task = ray.remote(process.execute_there).options(runtime_env=runtime_env, num_cpus=1, max_retries=0)
     reference = task.remote(order, sent)
@@ -228,6 +237,13 @@ def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any],
     except BaseException:
         ray.cancel(reference, force=True)
         raise
+
+
+def sent_by_value() -> None:
+    """Has Ray send the code of `process` itself, not its name: a worker may be in an image that has no mmon_ray."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(process)  # type: ignore[no-untyped-call]
 
 
 def _code(folder: Path) -> Iterator[tuple[str, bytes]]:
