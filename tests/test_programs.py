@@ -333,6 +333,7 @@ def test_a_program_is_given_on_the_command_line_and_its_report_shown(tmp_path: P
     assert "✗ somebody is 59 years old" in ran.stdout
     assert mmon(folder, "report", "credit").stdout == ran.stdout
     assert json.loads(mmon(folder, "--json", "list").stdout)["monitors"][0]["status"] == "alarm"
+    assert "alarm" in mmon(folder, "runs", "credit").stdout
 
 
 def test_a_failed_program_is_exit_code_2(tmp_path: Path, training: str) -> None:
