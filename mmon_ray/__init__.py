@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LabelCoverage,
         ModelQuality,
         RowAnomalies,
+        SliceDrift,
         Slices,
     )
     from mmon_ray.analysis import Analysis
@@ -62,6 +63,8 @@ _HOMES = {
         "LabelCoverage",
         "ModelQuality",
         "RowAnomalies",
+        "SliceDrift",
+        "SliceDrift",
         "Slices",
     ),
     "mmon_ray.analysis": ("Analysis",),
@@ -124,6 +127,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceDrift",
     "Slices",
     "Sns",
     "State",

@@ -137,6 +137,11 @@ class Monitor(Coded, kind="monitor"):
         profile = resolve("mmon_ray.engine:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
+        # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
+        more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
+        if more and not opened.once:
+            again = resolve("mmon_ray.engine:fold")(opened, Profile.zero(more))
+            profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         return self.learn(schema, profile, source=source or opened.name, created=created)
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
@@ -144,8 +149,7 @@ class Monitor(Coded, kind="monitor"):
 
         schema, profile   the columns with their roles, and the states that `zero(schema)` asks for
         """
-        for analysis in self.analyses:
-            schema = analysis.learn(schema, profile)
+        schema = self._learned(schema, profile)
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
         return Baseline(self.name, version, source, schema, profile, tuple(self._suggest(schema, profile)))
 
@@ -208,6 +212,11 @@ class Monitor(Coded, kind="monitor"):
             histograms=tuple(histograms),
             insufficient=few[0] if few else "",
         )
+
+    def _learned(self, schema: Schema, profile: Profile) -> Schema:
+        for analysis in self.analyses:
+            schema = analysis.learn(schema, profile)
+        return schema
 
     def _suggest(self, schema: Schema, profile: Profile) -> Iterator[Constraint]:
         own: dict[int, list[Metric]] = {}

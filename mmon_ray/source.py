@@ -47,6 +47,7 @@ class Source:
     batches   reads them, at most BATCH_ROWS rows each
     files     the Parquet files, when it is made of such
     dataset   the Ray dataset, when it is one
+    once      True when its batches can be read one time only
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source:
     batches: Callable[[], Iterator[pa.Table]]
     files: tuple[str, ...] = ()
     dataset: Any = None
+    once: bool = False
 
     def prepared(self, steps: Sequence[Preparation]) -> Source:
         """The rows after some steps; the first few are prepared at once, to see what columns they have then.
@@ -175,7 +177,7 @@ def _from_iterable(items: Iterator[Any]) -> Source:
         return found
 
     head = table(first)
-    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))))
+    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))), once=True)
 
 
 def _from_paths(paths: list[str]) -> Source:

@@ -19,7 +19,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
-    ("analysis", "preparation", "answers", "facet", "reference", "states/", "stats/", "measures"),
+    ("analysis", "preparation", "answers", "facet", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "labels",
         "label_types",
         "attach",
+        "recent_labels",
         "strangers",
         "join_part",
         "join",
@@ -77,6 +78,7 @@ ORDER = (
         "labels",
         "label_types",
         "attach",
+        "recent_labels",
         "strangers",
         "join_part",
         "join",

@@ -12,6 +12,7 @@ from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
 from mmon_ray.states.residuals import Residuals
+from mmon_ray.states.residuals_by import ResidualsBy
 from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
@@ -28,6 +29,7 @@ __all__ = [
     "Presence",
     "Quantiles",
     "Residuals",
+    "ResidualsBy",
     "Sample",
     "Scores",
     "Tails",

@@ -22,6 +22,7 @@ from mmon_ray.formats.sagemaker.program import (
 )
 from mmon_ray.formats.sagemaker.quality import (
     read_quality_constraints,
+    read_quality_statistics,
     write_quality_constraints,
     write_quality_statistics,
     write_quality_violations,
@@ -47,6 +48,7 @@ __all__ = [
     "read_constraints",
     "read_outcome",
     "read_quality_constraints",
+    "read_quality_statistics",
     "read_statistics",
     "read_violations",
     "write_attribution_analysis",
