@@ -106,7 +106,8 @@ def together(outcomes: Iterable[Outcome], taken: Collection[Key] = ()) -> Togeth
     """The outcomes of some programs as one.
 
     A metric whose name and column another has already is left out, which its program's error says. The entries that speak of one
-    constraint, be they hundreds, are one violation: its sentence has the first three different ones and the number of the others.
+    constraint, be they hundreds, are one violation: its sentence has the first three different ones and the number of the others. It has no
+    metric: only the program knows what it compared, so nothing is left to chance, and it alarms at once.
 
     taken   (name, column) of the metrics that are the monitor's own
     """
@@ -131,9 +132,7 @@ def together(outcomes: Iterable[Outcome], taken: Collection[Key] = ()) -> Togeth
             entries.setdefault((violation.constraint.name, violation.constraint.column), []).append(violation)
         if outcome.note:
             notes.append(f"program '{outcome.program}' says: {outcome.note.rstrip('. ')}")
-    known = {(metric.name, metric.column): metric for metric in metrics}
-    violations = tuple(replace(_one(group), metric=known.get(key)) for key, group in entries.items())
-    return Together(tuple(metrics), violations, errors, tuple(notes))
+    return Together(tuple(metrics), tuple(map(_one, entries.values())), errors, tuple(notes))
 
 
 def _one(entries: Sequence[Violation]) -> Violation:

@@ -11,7 +11,7 @@ import pytest
 from mmon_ray.codec import dumps, loads
 from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
-from mmon_ray.formats.sagemaker import program_paths, program_variables, read_outcome
+from mmon_ray.formats.sagemaker import program_paths, program_variables, read_outcome, write_violations
 from mmon_ray.monitor import Monitor
 from mmon_ray.program import GIVEN, Outcome, Program, together
 from mmon_ray.report import Constraint, Metric, Violation
@@ -108,6 +108,7 @@ TEXT = {"sentence": "I baked", "avg_cosine_score": 0.123456, "feature_name": "co
             *("baseline_drift_check", "cos", "baseline_drift_check of `cos` is violated: sentence 'I baked', avg_cosine_score 0.1235"),
         ),
         ({"constraint_check_type": "own"}, "own", "", "own is violated"),
+        ({"constraint_check_type": "own", "description": "two\nlines" + "x" * 9_999}, "own", "", "two lines" + "x" * 1_015),
     ],
 )
 def test_entries_of_every_form_become_violations(entry, name: str, column: str, message: str) -> None:
@@ -211,10 +212,11 @@ def test_hundreds_of_entries_about_one_constraint_are_one_violation() -> None:
     assert [one.message for one in same.violations] == ["x; y; and 1 more"]
 
 
-def test_a_violation_brings_the_metric_that_the_program_wrote_of_it() -> None:
-    metric = Metric("precision", 0.6)
-    (one,) = together([Outcome("own", (metric,), (violation("too low", "precision", ""),))]).violations
-    assert one.metric == metric
+def test_a_programs_own_verdict_alarms_at_once_in_its_own_words() -> None:
+    report = judge(Outcome("nlp", (Metric("precision", 0.6, std=0.2),), (violation("precision is too low", "precision", ""),)))
+    assert [(one.message, one.band) for one in report.violations] == [("precision is too low", "alarm")]
+    entries = write_violations(report)["violations"]
+    assert entries == [{"feature_name": "", "constraint_check_type": "precision", "description": "precision is too low"}]
 
 
 def test_a_metric_is_never_two() -> None:

@@ -37,7 +37,7 @@ _FORMATS = {
 _LARGEST = 2.348543e108  # what the service publishes for infinity
 _DIMENSIONS = {"Endpoint", "EndpointName", "MonitoringSchedule", "ScheduleName"}  # of every metric
 _KNOWN = ("constraint_check_type", "description", "feature_name", "metric_name", "facet", "endpoint_name", "monitoring_schedule_name")
-_LONGEST = 200  # letters of a value in a sentence
+_LONGEST, _LONGEST_SENTENCE = 200, 1024  # letters: of a value in a sentence; of a description or a message, as in the service
 
 
 def program_variables(monitor: str, endpoint: str, window: Window | None, dataset: str, capture: str) -> dict[str, str]:
@@ -90,7 +90,7 @@ def read_outcome(program: str, files: Mapping[str, bytes]) -> Outcome:
     kept = {"violations.json": found.get(written), "statistics.json": found.get("statistics.json")}
     note = "" if status in ("Completed", "CompletedWithViolations") else f"{status}:{rest}" if rest else status
     beside = {f"{program}_{name}": body for name, body in kept.items() if body is not None}
-    return Outcome(program, tuple(metrics.values()), violations, note=" ".join(note.split())[:1024], files=beside)
+    return Outcome(program, tuple(metrics.values()), violations, note=" ".join(note.split())[:_LONGEST_SENTENCE], files=beside)
 
 
 def _document(name: str, body: bytes) -> Any:
@@ -116,7 +116,7 @@ def _violations(name: str, doc: Any) -> Iterator[Violation]:
 def _sentence(entry: Mapping[str, Any], name: str, column: str) -> str:
     """The program's own description, or all that its entry says."""
     if entry.get("description"):
-        return str(entry["description"])
+        return " ".join(str(entry["description"]).split())[:_LONGEST_SENTENCE]
     said = [f"{key} {_short(value)}" for key, value in entry.items() if key not in _KNOWN]
     subject = f"{name} of `{column}`" if column else name
     return f"{subject} is violated" + (f": {', '.join(said)}" if said else "")
