@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
     from mmon_ray.preparations import Batch
+    from mmon_ray.program import Program
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -80,6 +81,7 @@ _HOMES = {
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
     "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.program": ("Program",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -119,6 +121,7 @@ __all__ = [
     "Policy",
     "Preparation",
     "Profile",
+    "Program",
     "Ranking",
     "Reference",
     "Report",

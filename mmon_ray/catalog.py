@@ -56,12 +56,7 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=Coded)
-_SERVICE_FILES = (
-    "statistics.json",
-    "constraint_violations.json",
-    *(f"{kind}_{name}.json" for kind, name in (("model_quality", "statistics"), ("bias", "analysis"), ("explainability", "analysis"))),
-    *(f"{kind}_violations.json" for kind in ("model_quality", "bias", "explainability")),
-)
+_MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names end of what lies beside a report
 
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
 KINDS = (analyses, preparations, sinks)
@@ -174,15 +169,16 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
     `report-002.json` and so on.
     """
-    for name in _SERVICE_FILES:
-        if name not in files:
-            store.delete(report_key(report.monitor, window, name))
-    for name, body in files.items():
-        store.put(report_key(report.monitor, window, name), body)
     key, body = report_key(report.monitor, window, "report.json"), dumps(report)
-    earlier = store.get(key) if store.exists(key) else body
+    there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
+    for name in there:
+        if name.endswith(_MADE) and name not in files:
+            store.delete(report_key(report.monitor, window, name))
+    for name, content in files.items():
+        store.put(report_key(report.monitor, window, name), content)
+    earlier = store.get(key) if "report.json" in there else body
     if earlier != body:
-        kept = sum(entry.key.rpartition("/")[2].startswith("report-") for entry in store.list(key.removesuffix("report.json")))
+        kept = sum(name.startswith("report-") for name in there)
         store.put(report_key(report.monitor, window, f"report-{kept + 1:03d}.json"), earlier)
     store.put(key, body)
 

@@ -17,6 +17,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.preparation import Preparation
+from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import Schema
@@ -61,6 +62,7 @@ class Monitor(Coded, kind="monitor"):
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
     label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
+    programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared; they are counted with their reasons
     """
 
@@ -75,11 +77,15 @@ class Monitor(Coded, kind="monitor"):
     label_hours: int = 168
     prepare: tuple[Preparation, ...] = ()
     most_spoiled: float = 0.1
+    programs: tuple[Program, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise InputError(f"'{self.name}' is not a name for a monitor; use letters, digits, '.', '_' and '-'")
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
+        names = [program.name for program in self.programs]
+        if len(set(names)) < len(names):
+            raise InputError(f"monitor '{self.name}' has the programs {', '.join(names)}; give each a name of its own")
         for module in self.imports:
             try:
                 importlib.import_module(module)
@@ -155,21 +161,26 @@ class Monitor(Coded, kind="monitor"):
         *,
         past: Sequence[Past | None] = (),
         measured: Sequence[Metric] = (),
+        outcomes: Sequence[Outcome] = (),
     ) -> Report:
         """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged.
 
         past       what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
         measured   metrics that do not follow from the rows, such as those of the join with labels; judged by the constraints that name them
+        outcomes   what the monitor's programs said: their metrics are judged likewise, what they call a violation is one. Without any, what
+                   they would have measured is not missed
         """
-        report = Report(self.name, window, profile.rows, tuple(measured))
+        given = {(metric.name, metric.column) for metric in measured} | {(ROWS, "")}
+        told = together(outcomes, given)
+        report = Report(self.name, window, profile.rows, (*measured, *told.metrics), errors=told.errors, notes=told.notes)
+        report = replace(report, violations=self.policy.decide(told.violations, past))
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
             return replace(report, insufficient="the window has no rows")
         if baseline is None:
-            return replace(report, insufficient="the monitor has no baseline yet")
+            return replace(report, insufficient="the monitor has no baseline yet" if self.analyses or not outcomes else "")
         metrics: list[Metric] = list(measured)
-        given = {(metric.name, metric.column) for metric in measured}
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
         owner: dict[tuple[str, str], Analysis] = {}
@@ -180,8 +191,13 @@ class Monitor(Coded, kind="monitor"):
             metrics += [result for result in results if isinstance(result, Metric)]
             histograms += [result for result in results if isinstance(result, Histogram)]
             owner |= {(result.name, result.column): analysis for result in results if isinstance(result, Metric)}
+        told = together(outcomes, given.union(owner))
+        metrics += told.metrics
+        errors |= told.errors
         # What a failed analysis left unchecked is said once, in `errors`, not once a constraint.
-        judged = [one for one in baseline.constraints if not errors or (one.name, one.column) in given.union(owner)]
+        found = {(metric.name, metric.column) for metric in metrics}
+        all_ran = not errors and len(outcomes) == len(self.programs)
+        judged = [one for one in baseline.constraints if all_ran or (one.name, one.column) in found]
         explain = {key: analysis.explain for key, analysis in owner.items()}
         violations = check(metrics, judged, lambda m, c: explain.get((m.name, m.column), compare)(m, c))
         # A single sparse column does not make a window insufficient; a kind of metric that could be judged nowhere does.
@@ -190,7 +206,7 @@ class Monitor(Coded, kind="monitor"):
         return replace(
             report,
             metrics=tuple(metrics),
-            violations=self.policy.decide(violations, past),
+            violations=self.policy.decide((*violations, *told.violations), past),
             errors=errors,
             constraints=baseline.constraints,
             histograms=tuple(histograms),

@@ -6,7 +6,7 @@ Nothing is lost: a line that cannot be read is kept beside the records with its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -26,7 +26,7 @@ from mmon_ray.schema import META, Schema
 from mmon_ray.store import Entry, Store
 from mmon_ray.window import Window, parse_time
 
-__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "records_of"]
+__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "has_failed", "newest_hour", "parse", "plain", "records_of"]
 
 MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
@@ -206,7 +206,7 @@ class _Part:
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
         for entry in entries:
-            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema)
+            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema)
             tables.append(table)
             rejected += bad
             tally += counts
@@ -251,7 +251,7 @@ def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
-    failed = meta["status"] not in ("ok", "") and not meta["status"].startswith(("2", "3"))
+    failed = has_failed(record)
     instances = instances_of(record.get("input"), record.get("output"), schema)
     answers = None if failed else answers_of(record.get("output"), len(instances))
     unmatched = answers is None and not failed
@@ -262,8 +262,14 @@ def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any
     return rows, int(failed), int(unmatched)
 
 
-def _plain(body: bytes) -> bytes:
-    """Decompressed lines; a torn or foreign object gives what can be read of it, and one line that is rejected and counted."""
+def has_failed(record: Mapping[str, Any]) -> bool:
+    """Whether the deployment answered a captured request with an error, or not at all."""
+    status = str(record.get("status", ""))
+    return status not in ("ok", "") and not status.startswith(("2", "3"))
+
+
+def plain(body: bytes) -> bytes:
+    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected and counted."""
     import zstandard
 
     pieces = []

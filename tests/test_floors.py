@@ -18,12 +18,12 @@ PACKAGE = Path(mmon_ray.__file__).parent
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "codec"),
-    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
+    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
     ("analysis", "preparation", "answers", "facet", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "stores/", "keys", "profiles", "source"),
+    ("store", "stores/", "keys", "profiles", "source", "process"),
     ("sinks/", "formats/"),
     (
         "capture/",
@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "label_metrics",
         "catalog",
         "history/",
+        "programs",
     ),
     ("engine",),
     ("gauges", "scheduler", "jobs"),
@@ -64,6 +65,7 @@ ORDER = (
         "state",
         "stretch",
         "sink",
+        "program",
         "keys",
         "store",
         "profiles",
