@@ -111,7 +111,9 @@ def run(
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
-        notes = (note for one in joins for note in one.notes())
+        notes = [note for one in joins for note in one.notes()]
+        if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
+            notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
         files = _service_files(report, monitor, baseline, profile, moment)
         save_report(store, report, window, files | {name: body for one in outcomes for name, body in one.files.items()})

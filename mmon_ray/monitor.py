@@ -177,7 +177,7 @@ class Monitor(Coded, kind="monitor"):
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
-            return replace(report, insufficient="the window has no rows")
+            return self._of_no_rows(replace(report, insufficient="the window has no rows"), baseline, past)
         if baseline is None:
             return replace(report, insufficient="the monitor has no baseline yet" if self.analyses or not outcomes else "")
         metrics: list[Metric] = list(measured)
@@ -211,6 +211,26 @@ class Monitor(Coded, kind="monitor"):
             constraints=baseline.constraints,
             histograms=tuple(histograms),
             insufficient=few[0] if few else "",
+        )
+
+    def _of_no_rows(self, report: Report, baseline: Baseline | None, past: Sequence[Past | None]) -> Report:
+        """What can be said of a window without rows: whether there are usually some."""
+        found = [
+            (metric, analysis)
+            for analysis in self.analyses
+            if analysis.recalls and baseline is not None
+            for results in [_tried(lambda analysis=analysis: analysis.trend([Metric(ROWS, 0.0, std=1.0)], past))]
+            for metric in (results if isinstance(results, list) else ())
+            if isinstance(metric, Metric)
+        ]
+        owner = {(metric.name, metric.column): analysis for metric, analysis in found}
+        judged = [one for one in baseline.constraints if (one.name, one.column) in owner] if baseline is not None else []
+        violations = check([metric for metric, _ in found], judged, lambda m, c: owner[m.name, m.column].explain(m, c))
+        return replace(
+            report,
+            metrics=(*report.metrics, *(metric for metric, _ in found)),
+            violations=(*report.violations, *self.policy.decide(violations, past)),
+            constraints=tuple(judged),
         )
 
     def _learned(self, schema: Schema, profile: Profile) -> Schema:

@@ -619,3 +619,12 @@ def test_a_report_of_a_window_without_labels_is_read_again(learned: Store) -> No
     report = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
     assert report.notes and load_report(learned, "credit", Window.hour(HOUR)).notes == report.notes
     assert math.isnan(report.metric("label_delay_p50").value)  # type: ignore[union-attr]
+
+
+def test_labels_that_the_baseline_does_not_know_are_told(store: Store) -> None:
+    save_monitor(store, MONITOR)
+    save_baseline(store, MONITOR.fit(pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5})))
+    capture(store, 300)
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
+    report = run(MONITOR, Window.hour(HOUR), store, at=HOUR + timedelta(hours=1))
+    assert "the baseline has no column of labels, so none are judged; make it again with --label and its name" in report.notes
