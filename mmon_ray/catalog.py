@@ -129,6 +129,7 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     quality = _quality_constraints(store, baseline)
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
+    store.put(key("metrics.json"), dumps(baseline.metrics))
     store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
     return key(CHECKS)
 
@@ -160,7 +161,9 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
-    return Baseline(monitor, version, source, schema, profile, constraints)
+    measured = baseline_key(monitor, version, "metrics.json")
+    metrics = loads(store.get(measured)) if store.exists(measured) else ()
+    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics)
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:

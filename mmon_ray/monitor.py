@@ -39,6 +39,7 @@ class Baseline(Coded, kind="baseline"):
     version   the moment it was made, as text that sorts: `20261122T101500Z`
     source    where the rows came from, for people
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
+    metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
     """
 
     monitor: str
@@ -48,6 +49,7 @@ class Baseline(Coded, kind="baseline"):
     profile: Profile
     constraints: tuple[Constraint, ...]
     reference: str = ""
+    metrics: tuple[tuple[Analysis, tuple[Metric, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class Monitor(Coded, kind="monitor"):
         """
         schema = self._learned(schema, profile)
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
-        return Baseline(self.name, version, source, schema, profile, tuple(self._suggest(schema, profile)))
+        constraints, metrics = self._suggest(schema, profile)
+        return Baseline(self.name, version, source, schema, profile, constraints, metrics=metrics)
 
     def evaluate(
         self,
@@ -184,7 +187,7 @@ class Monitor(Coded, kind="monitor"):
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
         owner: dict[tuple[str, str], Analysis] = {}
-        for analysis, results in self._results(baseline.schema, profile, baseline.profile, past):
+        for analysis, results in self._results(baseline.schema, profile, baseline.profile, past, baseline.metrics):
             if isinstance(results, Exception):
                 errors[analysis.kind] = f"{type(results).__name__}: {results}"
                 continue
@@ -238,22 +241,29 @@ class Monitor(Coded, kind="monitor"):
             schema = analysis.learn(schema, profile)
         return schema
 
-    def _suggest(self, schema: Schema, profile: Profile) -> Iterator[Constraint]:
+    def _suggest(self, schema: Schema, profile: Profile) -> tuple[tuple[Constraint, ...], tuple[tuple[Analysis, tuple[Metric, ...]], ...]]:
+        """The constraints that follow from the baseline's own metrics, and these."""
         own: dict[int, list[Metric]] = {}
-        for analysis, results in self._results(schema, profile, profile, ()):
+        for analysis, results in self._results(schema, profile, profile, (), ()):
             if isinstance(results, Exception):
                 raise results
             own.setdefault(id(analysis), []).extend(result for result in results if isinstance(result, Metric))
-        for analysis in self.analyses:
-            yield from analysis.suggest(own.get(id(analysis), ()))
+        constraints = (one for analysis in self.analyses for one in analysis.suggest(own.get(id(analysis), ())))
+        return tuple(constraints), tuple((analysis, tuple(own.get(id(analysis), ()))) for analysis in self.analyses)
 
     def _results(
-        self, schema: Schema, profile: Profile, base: Profile, past: Sequence[Past | None]
+        self,
+        schema: Schema,
+        profile: Profile,
+        base: Profile,
+        past: Sequence[Past | None],
+        usual: Sequence[tuple[Analysis, Sequence[Metric]]],
     ) -> Iterator[tuple[Analysis, list[Metric | Histogram] | Exception]]:
         """What each analysis makes of a window, or what it raised; then what those that look back make of all that."""
         metrics = [Metric(ROWS, float(profile.rows), std=math.sqrt(profile.rows))]
         for analysis in self.analyses:
-            results = _tried(lambda analysis=analysis: analysis.finalize(schema, profile, base))
+            known = next((metrics for one, metrics in usual if one == analysis), ())
+            results = _tried(lambda analysis=analysis, known=known: analysis.against(schema, profile, base, known))
             if not isinstance(results, Exception):
                 metrics += [result for result in results if isinstance(result, Metric)]
             yield analysis, results

@@ -29,6 +29,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "capture/",
         "instances",
         "records",
+        "endpoints",
+        "explainers",
         "label_files",
         "labels",
         "label_types",
