@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Custom,
         DataQuality,
         Drift,
+        Embedding,
         LabelCoverage,
         ModelQuality,
         Ranking,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch
+    from mmon_ray.preparations import Batch, Encode
     from mmon_ray.program import Program
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
@@ -61,6 +62,7 @@ _HOMES = {
         "Custom",
         "DataQuality",
         "Drift",
+        "Embedding",
         "LabelCoverage",
         "ModelQuality",
         "Ranking",
@@ -80,7 +82,7 @@ _HOMES = {
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.preparations": ("Batch", "Encode"),
     "mmon_ray.program": ("Program",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
@@ -108,6 +110,8 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Embedding",
+    "Encode",
     "Facet",
     "InputError",
     "LabelCoverage",

@@ -62,6 +62,10 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "rank": [(1.0,)],
     "share": [("x",), ("Integral",)],
     "table": [("a",)],
+    "matrix": [(4,)],
+    "mean": [(4,)],
+    "mean_features": [(4,)],
+    "n": [(4,)],
     "together": [("x", "y")],
     "top": [(3,)],
 }

@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
     ("analysis", "preparation", "answers", "facet", "slicing", "reference", "states/", "stats/", "measures"),
-    ("analyses/", "preparations/", "monitor"),
+    ("analyses/", "preparations/", "encoders", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source", "process"),
