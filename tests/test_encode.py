@@ -44,7 +44,9 @@ def test_columns_of_any_text_and_of_bytes_and_a_column_that_is_not_there() -> No
     assert step.prepare(pa.table({"other": [1]})).table.column("to").to_pylist() == [None]
 
 
-@pytest.mark.parametrize(("encoder", "why"), [("builtins:repr", "returned a str that is no array of numbers"), ("no.such:thing", "no.such")])
+@pytest.mark.parametrize(
+    ("encoder", "why"), [("builtins:repr", "returned a str that is no array of numbers"), ("no.such:thing", "no.such")]
+)
 def test_an_encoder_that_is_none_says_so(encoder: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         Encode("t", encoder).prepare(pa.table({"t": ["a", "b"]}))

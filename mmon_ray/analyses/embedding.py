@@ -19,7 +19,7 @@ from mmon_ray.report import Constraint, Metric, compare, readable
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Vectors, VectorSample
-from mmon_ray.states.vectors import random_features
+from mmon_ray.states.vectors import cosines, random_features
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.embedding import INSIDE, classifier_auc, discrepancy, mean_cosine, own_cosine, plane, reach
 from mmon_ray.stats.shares import Share
@@ -217,11 +217,11 @@ class Embedding(Analysis, kind="embedding"):
     def _measured(self, mine: _Side, theirs: _Side, length: int, same: bool) -> Iterator[Metric]:
         n, mean, units, texts = mine.of(length)
         m, usual, sample, _ = theirs.of(length)
-        cosines = units @ usual
-        std = float(cosines.std(ddof=1) / math.sqrt(n)) if len(cosines) > 1 else 0.0
-        their_std = float((sample @ usual).std(ddof=1) / math.sqrt(m)) if len(sample) > 1 else 0.0
+        each, theirs_each = cosines(units, usual), cosines(sample, usual)
+        std = float(each.std(ddof=1) / math.sqrt(n)) if len(each) > 1 else 0.0
+        their_std = float(theirs_each.std(ddof=1) / math.sqrt(m)) if len(sample) > 1 else 0.0
         value = own_cosine(usual, m) if same else mean_cosine(mean, usual)
-        shown = _strangest(cosines, texts)
+        shown = _strangest(each, texts)
         yield Metric(COSINE, value, std=std, detail=shown, test=Drop(value, math.hypot(std, their_std)))
         features = random_features(sample, theirs.all.features, theirs.all.bandwidth, theirs.all.seed)
         value, judged = discrepancy(mine.all.mean_features(length), n, theirs.all.mean_features(length), m, features)
@@ -237,12 +237,12 @@ class Embedding(Analysis, kind="embedding"):
             yield Metric(AUC, value, std=std, test=Drop(value, std) if std else None)
 
 
-def _strangest(cosines: Floats, texts: tuple[str, ...]) -> str:
+def _strangest(each: Floats, texts: tuple[str, ...]) -> str:
     if not any(texts):
         return ""
-    places = np.argsort(cosines, kind="stable")[:_SHOWN].tolist()
+    places = np.argsort(each, kind="stable")[:_SHOWN].tolist()
     short = [text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1].rstrip() + "…" for text in (texts[at] for at in places)]
-    return "least like it: " + ", ".join(f"'{text}' {cosines[at]:.2f}" for at, text in zip(places, short, strict=True))
+    return "least like it: " + ", ".join(f"'{text}' {each[at]:.2f}" for at, text in zip(places, short, strict=True))
 
 
 def _names(schema: Schema) -> str:

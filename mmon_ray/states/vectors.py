@@ -14,8 +14,9 @@ from mmon_ray.codec import array
 from mmon_ray.columns.vectors import vectors
 from mmon_ray.state import State
 
-__all__ = ["Vectors", "random_features", "unit"]
+__all__ = ["Vectors", "cosines", "random_features", "unit"]
 
+_LEAST = 1e-280  # of a squared length
 _ROWS = 8_192  # that are worked on at once: their features fit in the processor's cache
 
 
@@ -23,7 +24,7 @@ _ROWS = 8_192  # that are worked on at once: their features fit in the processor
 class Vectors(State, kind="vectors"):
     """Sums over the vectors of a column, each scaled to length 1; vectors of different lengths have sums of their own.
 
-    Exact. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over i of cos(e, t_i) is
+    Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over i of cos(e, t_i) is
     e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier features follows the maximum mean discrepancy to any other such state.
 
     width      of how many columns of numbers a vector is made; 1: the column holds vectors
@@ -40,7 +41,7 @@ class Vectors(State, kind="vectors"):
     """
 
     width: int = 1
-    features: int = 256
+    features: int = 192
     bandwidth: float = 0.7
     seed: int = 0
     lengths: tuple[int, ...] = ()
@@ -65,9 +66,9 @@ class Vectors(State, kind="vectors"):
             matrix = found.values[length]
             total, wave = np.zeros(length), np.zeros(self.features)
             for start in range(0, len(matrix), _ROWS):
-                units = unit(matrix[start : start + _ROWS])
-                total += units.sum(axis=0)
-                wave += random_features(units, self.features, self.bandwidth, self.seed).sum(axis=0)
+                part = matrix[start : start + _ROWS]
+                total += (1 / lengths_of(part)) @ part
+                wave += random_features(part, self.features, self.bandwidth, self.seed).sum(axis=0, dtype=np.float64)
             sums.append(total)
             waves.append(wave)
         counts = tuple(len(found.values[length]) for length in lengths)
@@ -120,19 +121,40 @@ class Vectors(State, kind="vectors"):
         return np.asarray(sums[place] / self.counts[place])
 
 
-def unit(matrix: np.ndarray) -> np.ndarray:
-    """Vectors (n, length) scaled to length 1."""
-    largest = np.abs(matrix).max(axis=1, keepdims=True)  # first, so that no square overflows
-    scaled = matrix / largest
-    made: np.ndarray = scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
+def lengths_of(matrix: np.ndarray) -> np.ndarray:
+    """The Euclidean lengths of vectors (n, length) that are finite and not only zeros."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", matrix, matrix)
+    made: np.ndarray = np.sqrt(squares)
+    odd = ~((squares > _LEAST) & (squares < np.inf))  # a square was too small, or too large, to be a number
+    if odd.any():
+        largest = np.abs(matrix[odd]).max(axis=1, keepdims=True)
+        scaled = matrix[odd] / largest
+        made[odd] = largest[:, 0] * np.sqrt((scaled * scaled).sum(axis=1))
     return made
 
 
-def random_features(units: np.ndarray, features: int, bandwidth: float, seed: int) -> np.ndarray:
-    """(n, features): cosines and sines whose inner products are, on average over the seeds, the Gaussian kernel; each row has length 1."""
+def unit(matrix: np.ndarray) -> np.ndarray:
+    """Vectors (n, length) scaled to length 1."""
+    made: np.ndarray = matrix / lengths_of(matrix)[:, None]
+    return made
+
+
+def cosines(matrix: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Of vectors (n, length) their mean cosine to all those whose mean unit vector is `direction`, exact."""
+    made: np.ndarray = matrix @ direction / lengths_of(matrix)
+    return made
+
+
+def random_features(matrix: np.ndarray, features: int, bandwidth: float, seed: int) -> np.ndarray:
+    """Of vectors, scaled to length 1: cosines and sines whose inner products are, on average over the seeds, the Gaussian kernel.
+
+    returns   (n, features) 32-bit floats, each row of length 1
+    """
     half = features // 2
-    angles = units @ _frequencies(units.shape[1], half, seed) / bandwidth
-    made: np.ndarray = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.sqrt(half)
+    angles = matrix @ _frequencies(matrix.shape[1], half, seed) / (bandwidth * lengths_of(matrix))[:, None]
+    angles = angles.astype(np.float32)  # 40 times as fast from here on, and 1e-6 is little beside the chance of the frequencies
+    made: np.ndarray = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.float32(np.sqrt(half))
     return made
 
 

@@ -84,7 +84,7 @@ def discrepancy(now: Floats, n: int, base: Floats, m: int, sample: Floats) -> tu
     # The trace of the covariance, since each feature vector has length 1.
     spread = [max(0.0, 1 - float(mean @ mean)) for mean in (now, base)]
     chance = sum(one / max(1, count - 1) for one, count in zip(spread, (n, m), strict=True))
-    centred = sample - sample.mean(axis=0)
+    centred = sample - sample.mean(axis=0, dtype=np.float64)
     k = max(2, len(sample))
     covariance = centred.T @ centred / (k - 1)
     trace = float(np.trace(covariance))

@@ -95,9 +95,7 @@ def test_rows_without_a_usable_vector_are_counted_with_their_reasons() -> None:
     report = judge(now)
     (found,) = [one for one in report.violations if one.metric.name == "embedding_usable"]
     assert found.metric.value == pytest.approx(169 / 199)
-    assert found.message == (
-        "15.1 % of `v` have no usable vector; 0 % are allowed (10 not finite, 10 only zeros, 10 of another length)"
-    )
+    assert found.message == ("15.1 % of `v` have no usable vector; 0 % are allowed (10 not finite, 10 only zeros, 10 of another length)")
     assert violated(report) == {"usable"}, "the others stand"
 
 
@@ -118,7 +116,9 @@ def test_other_analyses_live_with_columns_of_vectors() -> None:
     monitor = Monitor("m", analyses=(*DEFAULT_ANALYSES, Embedding("v", "text")))
     baseline = monitor.fit(BASE)
     same = judge(table(cloud(400, 9), "text"), monitor, baseline)
-    assert {(one.metric.name, one.metric.column) for one in same.violations} <= {("novel_values", "text"), ("linf", "text")}, same.violations
+    assert {(one.metric.name, one.metric.column) for one in same.violations} <= {("novel_values", "text"), ("linf", "text")}, (
+        same.violations
+    )
     assert "auc" in violated(judge(table(-cloud(400, 9)), monitor, baseline))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmon_ray.codec import dumps
 from mmon_ray.columns.vectors import MOST, REASONS, vectors
 from mmon_ray.states import Vectors, VectorSample
-from mmon_ray.states.vectors import random_features, unit
+from mmon_ray.states.vectors import cosines, random_features, unit
 
 RNG = np.random.default_rng(3)
 POINTS = RNG.normal(size=(40, 6))
@@ -70,7 +70,18 @@ def test_each_reason_is_counted() -> None:
     assert found.missing == 1
     assert found.refused == {REASONS[0]: 1, REASONS[1]: 3, REASONS[2]: 1, REASONS[3]: 1}
     assert {length: rows.tolist() for length, rows in found.rows.items()} == {1: [8], 2: [0]}
-    texts = ["", "a word", "[1, 2", "{}", "[[1, 2], [3, 4]]", '["a"]', "[1, null]", "AAAA", base64.b64encode(npy(np.eye(2))).decode(), "[1, 2]"]
+    texts = [
+        "",
+        "a word",
+        "[1, 2",
+        "{}",
+        "[[1, 2], [3, 4]]",
+        '["a"]',
+        "[1, null]",
+        "AAAA",
+        base64.b64encode(npy(np.eye(2))).decode(),
+        "[1, 2]",
+    ]
     found = vectors(pa.table({"v": texts}))
     assert found.refused == {REASONS[0]: 8, REASONS[1]: 1}
     assert found.values[2].tolist() == [[1.0, 2.0]]
@@ -88,9 +99,10 @@ def test_the_sums_are_those_of_a_loop() -> None:
     np.testing.assert_allclose(state.mean(6), loop / 40, atol=1e-12)
     np.testing.assert_allclose(state.mean(2), [0.3, 0.9], atol=1e-15)
     assert np.isnan(state.mean(5)).all() and np.isnan(state.mean_features(5)).all()
-    waves = random_features(unit(POINTS), 16, state.bandwidth, state.seed)
-    np.testing.assert_allclose((waves**2).sum(axis=1), 1.0)
-    np.testing.assert_allclose(state.mean_features(6), waves.mean(axis=0), atol=1e-12)
+    angles = unit(POINTS) @ np.random.default_rng([0, 6]).normal(size=(6, 8)) / 0.7
+    waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / math.sqrt(8)
+    np.testing.assert_allclose(state.mean_features(6), waves.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose((random_features(POINTS, 16, 0.7, 0) ** 2).sum(axis=1), 1.0, rtol=1e-6)
 
 
 def test_random_features_stand_for_the_gaussian_kernel() -> None:
@@ -102,13 +114,17 @@ def test_random_features_stand_for_the_gaussian_kernel() -> None:
 
 def test_its_size_does_not_depend_on_the_rows() -> None:
     points = RNG.normal(size=(3_000, 768))
-    one, many = (Vectors().update(pa.table({"v": pa.FixedSizeListArray.from_arrays(part.reshape(-1), 768)})) for part in (points[:1], points))
+    one, many = (
+        Vectors().update(pa.table({"v": pa.FixedSizeListArray.from_arrays(part.reshape(-1), 768)})) for part in (points[:1], points)
+    )
     assert len(dumps(many)) < 1.05 * len(dumps(one))
 
 
 @given(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
 def test_unit_vectors_have_length_one_however_large(values: list[float]) -> None:
     assert np.linalg.norm(unit(np.array([values]))) == pytest.approx(1.0)
+    direction = np.ones(len(values)) / 2
+    assert cosines(np.array([values]), direction)[0] == pytest.approx(float(unit(np.array([values]))[0] @ direction))
 
 
 def test_the_sample_is_the_same_in_any_order_and_keeps_the_texts_of_its_vectors() -> None:

@@ -33,7 +33,7 @@ def state(points: np.ndarray, **settings: int) -> Vectors:
 
 def measured(now: np.ndarray, base: np.ndarray) -> tuple[float, Discrepancy]:
     mine, theirs = state(now), state(base)
-    sample = random_features(unit(base[:300]), 256, 0.7, 0)
+    sample = random_features(base[:300], mine.features, 0.7, 0)
     return discrepancy(mine.mean_features(D), len(now), theirs.mean_features(D), len(base), sample)
 
 
