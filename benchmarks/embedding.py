@@ -4,17 +4,13 @@
 
 Claim: at least 500 times the pairwise computation, with equal values to 1e-6; the state of a million vectors is under 10 KB.
 
-Three of ours: `query` has the states of both sides, as the store keeps them, and asks for the number; `each` computes every new vector's mean
-cosine to the training data's from their state; `window` makes the state of the new vectors, with the random features that the peer lacks. Processor seconds of one thread; rounds are interleaved, medians and the spread of the ratios.
+Three of ours: `query` has the states of both sides, as the store keeps them, and asks for the number; `each` computes every new vector's
+mean cosine to the training data's from their state; `window` makes the state of the new vectors, with the random features that the peer
+lacks. Processor seconds of one thread; rounds are interleaved, medians and the spread of the ratios.
 Writes benchmarks/results/embedding.json.
 """
 
 from __future__ import annotations
-
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
 
 import argparse
 import json
@@ -26,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from sklearn.metrics.pairwise import cosine_similarity
+from threadpoolctl import threadpool_limits
 
 from mmon_ray.profiles import write_profile
 from mmon_ray.state import Need, Profile
@@ -77,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     pa.set_cpu_count(1)
+    threadpool_limits(1)
     rng = np.random.default_rng(0)
     training = rng.normal(size=(options.training, options.length)) + 0.1
     new = rng.normal(size=(options.new, options.length)) + 0.05

@@ -112,7 +112,7 @@ def test_captured_texts_that_drift_alarm_with_the_strangest_and_the_map_is_kept(
 def test_rows_that_have_no_vector_fail_the_run_only_when_they_are_too_many(watched) -> None:
     some = watched([*queries(195, 3), *[""] * 5])
     assert not some.alarms
-    with pytest.raises(InputError, match="30 of 200 rows of 2026-11-22 10:00 could not be prepared.*an empty text has no vector"):
+    with pytest.raises(InputError, match=r"30 of 200 rows of 2026-11-22 10:00 could not be prepared.*an empty text has no vector"):
         watched([*queries(170, 3), *[""] * 30])
 
 

@@ -24,8 +24,9 @@ _ROWS = 8_192  # that are worked on at once: their features fit in the processor
 class Vectors(State, kind="vectors"):
     """Sums over the vectors of a column, each scaled to length 1; vectors of different lengths have sums of their own.
 
-    Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over i of cos(e, t_i) is
-    e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier features follows the maximum mean discrepancy to any other such state.
+    Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over
+    i of cos(e, t_i) is e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier features follows the maximum mean discrepancy to any other
+    such state.
 
     width      of how many columns of numbers a vector is made; 1: the column holds vectors
     features   how many random features there are, two for each frequency
