@@ -25,6 +25,10 @@ HOUR = parse_time("2026-11-22T10")
 HERE = "tests.test_encode" if __name__.startswith("tests.") else __name__
 
 
+def corners(pictures: list[str]) -> np.ndarray:
+    return np.array([[rows[0][0], rows[-1][-1]] for rows in map(orjson.loads, pictures)])
+
+
 def test_it_encodes_batch_by_batch_and_leaves_rows_without_text() -> None:
     texts = ["a tree", None, "", "sea", "fail", "oo"] * 3
     made = Encode("t", "mmon_ray.preparations.encode:vowels", batch=4).prepare(pa.table({"t": texts}))
@@ -38,6 +42,9 @@ def test_columns_of_any_text_and_of_bytes_and_a_column_that_is_not_there() -> No
     step = Encode("t", "mmon_ray.preparations.encode:vowels", "to")
     for column in (pa.array(["sea"], pa.large_string()), pa.array(["sea"]).dictionary_encode()):
         assert step.prepare(pa.table({"t": column})).table.column("to").to_pylist() == [[1.0, 1.0, 0.0, 0.0, 0.0]]
+    nested = [pa.array([[[1, 2], [3, 4]], None]), pa.array(["[[1,2],[3,4]]", None])]
+    pictures = [Encode("t", f"{HERE}:corners", "to").prepare(pa.table({"t": column})).table.column("to").to_pylist() for column in nested]
+    assert pictures == [[[1.0, 4.0], None]] * 2
     sizes = Encode("t", "builtins:len", "to")
     with pytest.raises(InputError, match=r"the encoder 'builtins:len' returned an array of shape \(\) for 1 texts; expected \(1, length\)"):
         sizes.prepare(pa.table({"t": pa.array([b"\x00\xff"], pa.binary())}))

@@ -54,7 +54,7 @@ class Embedding(Analysis, kind="embedding"):
     embedding_mmd      the maximum mean discrepancy of the two distributions, for a Gaussian kernel; at most `mmd`
     embedding_inside   the share of a sample within the radius that holds 99 % of the baseline's; it may fall by `outside`
     embedding_auc      how well a linear classifier tells window and baseline apart; at most 0.5 + `auc`
-    embedding_usable   the share of the rows, but for those with null, that have a vector that can be used
+    embedding_usable   the share of the rows that have a vector that can be used; those with null do not count, unless all have
 
     column     of vectors: lists, JSON text, base64 of .npy; an encoder makes one of a text (`Encode`). Or what columns of numbers have in
                common: `prediction` for prediction.0, prediction.1 ...
@@ -209,7 +209,9 @@ class Embedding(Analysis, kind="embedding"):
             strange = 0
         reasons = [f"{count:,} {reason}" for reason, count in (*mine.all.refused.items(), ("of another length", strange)) if count]
         if not good + bad:
-            return Metric(USABLE, math.nan, name, status="undefined", detail="all rows are null")
+            if not mine.all.missing:
+                return Metric(USABLE, math.nan, name, status="undefined", detail="there are no rows")
+            bad, reasons = mine.all.missing, ["all rows are null"]
         share = good / (good + bad)
         before = sum((*theirs.all.counts, *theirs.all.refused.values())) if theirs is not None else 1
         return Metric(USABLE, share, name, detail=", ".join(reasons), test=Share(share, good + bad, max(1, before)))

@@ -17,6 +17,7 @@ from mmon_ray.codec import resolve
 from mmon_ray.columns.buffers import one, text
 from mmon_ray.errors import InputError
 from mmon_ray.preparation import Preparation, Prepared
+from mmon_ray.rows import text_of
 
 __all__ = ["Encode"]
 
@@ -29,7 +30,8 @@ _REASONS = 3
 class Encode(Preparation, kind="encode"):
     """A column of vectors, made of a column of texts, or of bytes, by an encoder.
 
-    The encoder is a function that is given a list of them, without nulls, and returns an array (n, length).
+    The encoder is a function that is given a list of them, without nulls, and returns an array (n, length). Lists and objects come as
+    JSON text, in training data too, as requests bring them.
 
     A batch that it raises on is given to it again one by one, so that only those rows have no vector that it cannot encode. An empty text
     has none either.
@@ -116,6 +118,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         return list(array.to_pylist())
+    if pa.types.is_nested(array.type):
+        return list(map(text_of, array.to_pylist()))
     return list(text(array).to_pylist())
 
 

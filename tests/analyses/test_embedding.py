@@ -99,6 +99,11 @@ def test_rows_without_a_usable_vector_are_counted_with_their_reasons() -> None:
     assert violated(report) == {"usable"}, "the others stand"
 
 
+def test_a_window_whose_vectors_are_all_gone_alarms() -> None:
+    (found,) = judge(pa.table({"text": ["t"] * 99})).violations
+    assert found.message == "100 % of `v` have no usable vector; 0 % are allowed (all rows are null)"
+
+
 def test_what_cannot_be_judged_says_why() -> None:
     few = judge(table(cloud(20, 1)))
     assert not few.violations and few.insufficient == "20 vectors; 50 are needed to judge"
