@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
+    from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
     from mmon_ray.preparations import Batch
+    from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -66,6 +68,7 @@ _HOMES = {
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
+    "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
@@ -75,6 +78,7 @@ _HOMES = {
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
     "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -114,6 +118,7 @@ __all__ = [
     "Policy",
     "Preparation",
     "Profile",
+    "Record",
     "Reference",
     "Report",
     "Rolling",
@@ -137,11 +142,14 @@ __all__ = [
     "check",
     "drain",
     "fold",
+    "load_monitor",
     "open_store",
     "power",
     "put_labels",
     "query",
     "run",
+    "save_baseline",
+    "save_monitor",
 ]
 
 

@@ -18,11 +18,14 @@ import pyarrow.parquet as pq
 
 from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError
+from mmon_ray.hooks import Reader, reader
 from mmon_ray.instances import answers_of, instances_of
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
 from mmon_ray.preparation import Preparation, prepared
+from mmon_ray.record import Record
 from mmon_ray.rows import concat, table_of
 from mmon_ray.schema import META, Schema
+from mmon_ray.scripts import Script, load_script, used
 from mmon_ray.store import Entry, Store
 from mmon_ray.window import Window, parse_time
 
@@ -32,7 +35,7 @@ MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
 _LOADED_BYTES = 2_000_000  # a model takes much longer than reading: more parts, so that all workers have some
 _CHUNK_BYTES = 1 << 16
-_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled")
+_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped")
 _EXAMPLES = 3
 
 
@@ -43,9 +46,10 @@ class Tally(Coded, kind="tally"):
     requests   lines read
     rows       typed rows made of them
     failed     requests that the deployment answered with an error or did not answer
-    rejected   lines that could not be read; kept in `rejected.jsonl`
+    rejected   lines that could not be read, or of which the monitor's `pre` hook could make nothing; kept in `rejected-*.jsonl`
     unmatched  requests whose answer could not be split like its instances; their predictions are empty
     spoiled    rows of which a preparation could not make something; what it could not make is empty
+    skipped    requests that the monitor's `pre` hook has left out, and failed ones, which it is not given
     reasons    a few of the reasons for rejections and spoiled rows, for people
     """
 
@@ -55,6 +59,7 @@ class Tally(Coded, kind="tally"):
     rejected: int = 0
     unmatched: int = 0
     spoiled: int = 0
+    skipped: int = 0
     reasons: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
@@ -72,12 +77,15 @@ class Hour(Coded, kind="records_hour"):
     tally: Tally = field(default_factory=Tally)
 
 
-def parse(lines: bytes, schema: Schema | None = None) -> tuple[pa.Table, Tally, list[bytes]]:
+def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa.Table, Tally, list[bytes]]:
     """The typed rows of some captured lines, what became of them, and the rejected lines, each with its reason.
 
     schema   the baseline's: names the columns of CSV without a header, and gives types where the data leave a choice
+    pre      the hook that makes the rows of a record, in place of what is known of instances
+    errors   InputError when there is no such hook
     """
     known = schema if schema is not None else Schema()
+    read = reader(pre, known) if pre else None
     rows: list[dict[str, Any]] = []
     rejected: list[bytes] = []
     tally = Tally()
@@ -85,14 +93,14 @@ def parse(lines: bytes, schema: Schema | None = None) -> tuple[pa.Table, Tally, 
         if not line.strip():
             continue
         try:
-            made, failed, unmatched = _rows_of(orjson.loads(line), known)
+            made, counts = _rows_of(orjson.loads(line), known, read)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
             rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))
             tally += Tally(requests=1, rejected=1, reasons=(reason,))
             continue
         rows += made
-        tally += Tally(requests=1, rows=len(made), failed=failed, unmatched=unmatched)
+        tally += counts
     return table_of(rows, {column.name: column.type for column in known}), tally, rejected
 
 
@@ -104,19 +112,26 @@ def compile_hour(
     schema: Schema | None = None,
     prepare: Sequence[Preparation] = (),
     *,
+    pre: str = "",
+    allowed: Callable[[Tally], None] = lambda tally: None,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
 ) -> Hour:
     """Make an hour's records, unless they are there and their capture has not changed since.
 
     prepare  what is done to the rows before they are kept
+    pre      the hook that makes the rows of a record; what it makes is kept for as long as it has this name
+    allowed  is told what became of the lines, and raises when that cannot be used; the hour is then made again the next time
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     """
     entries = captured(store, endpoint, deployment, hour)
-    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare))
-    digest = hashlib.sha256("\n".join(f"{entry.key} {entry.version}" for entry in entries).encode()).hexdigest()[:32]
+    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, used(pre, tuple(prepare)))
+    # What is done to the rows belongs to what they were made from: states are made anew with it.
+    steps = [part.reading] if pre or prepare else []
+    digest = hashlib.sha256("\n".join([*steps, *(f"{entry.key} {entry.version}" for entry in entries)]).encode()).hexdigest()[:32]
     known = part.known()
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
+        allowed(known.tally)
         return known
     results = list(spread(part, list(enumerate(_parts(entries, _LOADED_BYTES if any(step.loads for step in prepare) else PART_BYTES)))))
     made = Hour(
@@ -129,6 +144,7 @@ def compile_hour(
     for entry in store.list(part.key("")):
         if entry.key not in written and entry.key != part.key(MANIFEST):
             store.delete(entry.key)
+    allowed(made.tally)
     # Last: whoever sees the manifest sees all of its parts.
     store.put(part.key(MANIFEST), dumps(made))
     return made
@@ -175,13 +191,14 @@ def newest_hour(store: Store, endpoint: str, deployment: str = "", before: datet
     return newest(top, 3)
 
 
-def records_of(store: Store, endpoint: str, deployment: str, window: Window) -> list[str]:
+def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre: str = "") -> list[str]:
     """The record files of a window, made if they are not there; paths that `open_source` takes.
 
+    pre      the hook that makes the rows of a record
     errors   InputError when the window has none
     """
     which = deployment_of(store, endpoint, deployment)
-    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour).keys]
+    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour, pre=pre).keys]
     if not keys:
         raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
     return [f"{store.uri}/{key}" for key in keys]
@@ -201,12 +218,15 @@ class _Part:
     hour: datetime
     schema: Schema | None
     prepare: tuple[Preparation, ...]
+    pre: str
+    scripts: tuple[Script, ...]
 
     def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> tuple[str, int, Tally]:
+        load_script(*self.scripts)
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
         for entry in entries:
-            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema)
+            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema, self.pre)
             tables.append(table)
             rejected += bad
             tally += counts
@@ -230,7 +250,8 @@ class _Part:
     @cached_property
     def reading(self) -> str:
         columns = [(column.name, column.type, column.role) for column in self.schema or ()]
-        return hashlib.sha256(orjson.dumps(columns) + (dumps(self.prepare) if self.prepare else b"")).hexdigest()[:8]
+        steps = (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"")
+        return hashlib.sha256(orjson.dumps(columns) + steps).hexdigest()[:8]
 
     def known(self) -> Hour | None:
         key = self.key(MANIFEST)
@@ -238,8 +259,9 @@ class _Part:
         return known if isinstance(known, Hour) else None
 
 
-def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any]], int, int]:
-    """The rows of one request, whether it failed, and whether its answer could not be matched."""
+def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tuple[list[dict[str, Any]], Tally]:
+    """The rows of one request, and what became of it."""
+    request = Record(record)
     meta = {
         "event_id": record["event_id"],
         "request_id": record.get("request_id"),
@@ -251,15 +273,17 @@ def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
-    failed = meta["status"] not in ("ok", "") and not meta["status"].startswith(("2", "3"))
-    instances = instances_of(record.get("input"), record.get("output"), schema)
-    answers = None if failed else answers_of(record.get("output"), len(instances))
-    unmatched = answers is None and not failed
-    rows = []
-    for number, instance in enumerate(instances):
-        row = {**instance, **(answers[number] if answers is not None else {})}
-        rows.append(row | {META + name: value for name, value in meta.items()} | {META + "instance": number})
-    return rows, int(failed), int(unmatched)
+    failed = request.failed
+    if read is not None:  # a failed request has no answer that a hook could read
+        rows, unmatched = [] if failed else read(request), False
+    else:
+        instances = instances_of(record.get("input"), record.get("output"), schema)
+        answers = None if failed else answers_of(record.get("output"), len(instances))
+        unmatched = answers is None and not failed
+        rows = [{**instance, **(answers[number] if answers is not None else {})} for number, instance in enumerate(instances)]
+    known = {META + name: value for name, value in meta.items()}
+    made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
+    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(not made))
 
 
 def _plain(body: bytes) -> bytes:

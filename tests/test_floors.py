@@ -17,7 +17,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "tables", "codec"),
+    ("errors", "arrays", "tables", "scripts", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "columns/", "rows"),
     ("analysis", "preparation", "answers", "facet", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "monitor"),
@@ -28,7 +28,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "capture/",
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "label_files",
         "labels",
         "label_types",
@@ -53,6 +56,7 @@ ORDER = (
         "errors",
         "arrays",
         "tables",
+        "scripts",
         "codec",
         "window",
         "schema",
@@ -70,7 +74,10 @@ ORDER = (
     ),
     *(
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "label_files",
         "labels",
         "label_types",

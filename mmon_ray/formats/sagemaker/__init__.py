@@ -8,6 +8,7 @@ from __future__ import annotations
 from mmon_ray.formats.sagemaker.attribution import write_attribution_analysis, write_attribution_violations
 from mmon_ray.formats.sagemaker.bias import write_bias_analysis, write_bias_violations
 from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
+from mmon_ray.formats.sagemaker.files import RESULT_FILES
 from mmon_ray.formats.sagemaker.quality import (
     read_quality_constraints,
     write_quality_constraints,
@@ -19,6 +20,7 @@ from mmon_ray.formats.sagemaker.statistics import read_statistics, write_statist
 from mmon_ray.formats.sagemaker.violations import VIOLATION_FILES, read_violations, write_violations
 
 __all__ = [
+    "RESULT_FILES",
     "VIOLATION_FILES",
     "Learned",
     "capture_from_service",
