@@ -109,7 +109,10 @@ def _value(value: Any, name: str, path: str) -> Any:
 
 def _as_cells(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     """A row of the service's handler: texts as the baseline's types; names that are numbers are places among the baseline's columns."""
-    columns = [column.name for column in schema if column.role in ("feature", "prediction") and not column.derived]
-    if len(row) == len(columns) and all(name.isdecimal() for name in row):
-        row = dict(zip(columns, row.values(), strict=True))
+    if all(name.isdecimal() for name in row):
+        given = [column for column in schema if column.role != "label" and not column.derived]
+        for columns in (given, [column for column in given if column.role != "ignored"]):
+            if len(columns) == len(row):
+                row = dict(zip((column.name for column in columns), row.values(), strict=True))
+                break
     return {name: typed(value, name, schema) for name, value in row.items()}

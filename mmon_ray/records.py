@@ -126,8 +126,8 @@ def compile_hour(
     entries = captured(store, endpoint, deployment, hour)
     part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, used(pre, tuple(prepare)))
     # What is done to the rows belongs to what they were made from: states are made anew with it.
-    steps = [part.reading] if pre or prepare else []
-    digest = hashlib.sha256("\n".join([*steps, *(f"{entry.key} {entry.version}" for entry in entries)]).encode()).hexdigest()[:32]
+    made_from = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
+    digest = hashlib.sha256(part.steps + made_from.encode()).hexdigest()[:32]
     known = part.known()
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
@@ -250,8 +250,11 @@ class _Part:
     @cached_property
     def reading(self) -> str:
         columns = [(column.name, column.type, column.role) for column in self.schema or ()]
-        steps = (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"")
-        return hashlib.sha256(orjson.dumps(columns) + steps).hexdigest()[:8]
+        return hashlib.sha256(orjson.dumps(columns) + self.steps).hexdigest()[:8]
+
+    @property
+    def steps(self) -> bytes:
+        return (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"")
 
     def known(self) -> Hour | None:
         key = self.key(MANIFEST)

@@ -159,6 +159,8 @@ def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path
         ("x = 1", ("--pre", "own.py:rows"), "has no function 'rows' (it has none)"),
         ("x = 1", ("--pre", "own.py"), "has no function 'preprocess_handler'"),
         ("x = 1", ("--post", "own.py"), "has no function 'postprocess_handler'"),
+        ("x = 1", ("--post", "nowhere.at_all:after"), "cannot import 'nowhere.at_all'"),
+        ("x = 1", ("--pre", "json:nothing"), "module 'json' has no 'nothing'"),
         ("x = 1", ("--pre", "own"), "pre is 'own'; expected 'package.module:function' or 'file.py:function'"),
         ("def clean(table):\n    return 3", ("--pre-batch", "own.py:clean"), "returned a int; expected a pyarrow table"),
         ("", ("--pre-batch", "nowhere.at_all:clean"), "cannot import 'nowhere.at_all'"),

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import catalog, engine, hooks, records, scripts, uploads
-from mmon_ray.analyses import Custom
+from mmon_ray.analyses import Custom, ModelQuality
 from mmon_ray.errors import InputError
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, monitor_key, report_key, report_prefix, script_key
+from mmon_ray.labels import put_labels
 from mmon_ray.monitor import Monitor
 from mmon_ray.preparations import Batch
 from mmon_ray.record import Record
@@ -380,6 +381,19 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
     engine.run(Monitor("other", endpoint="credit", most_spoiled=0.0), WINDOW, store)  # without a hook a torn line is no matter of it
 
 
+def test_labels_join_the_rows_that_a_hook_makes(store: Store, hook: ModuleType) -> None:
+    hook.rows = lambda record: [{"age": age, "prediction": age >= 40} for age in record.input["ages"]]
+    monitor = catalog.save_monitor(store, Monitor("credit", analyses=(ModelQuality(),), pre="own_hooks:rows"))
+    catalog.save_baseline(
+        store, monitor.fit([{"age": n % 60, "prediction": n % 60 >= 40, "y": n % 60 >= 40} for n in range(600)], label="y")
+    )
+    put(store, *(line({"ages": [n % 60, 59]}, event_id=f"e{n}", inference_id=None) for n in range(300)))
+    labels = [{"id": f"e{n}", "instance": at, "y": at == 1 or n % 60 >= 30} for n in range(300) for at in (0, 1)]
+    put_labels(store, "credit", labels, at=HOUR)
+    metric = engine.run(monitor, WINDOW, store).metric("accuracy", "y")
+    assert metric is not None and metric.value == pytest.approx(550 / 600)
+
+
 def with_post(store: Store, **fields: Any) -> Monitor:
     monitor = catalog.save_monitor(store, Monitor("credit", post="own_hooks:after", **fields))
     catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
@@ -500,7 +514,8 @@ def test_a_preprocessor_may_skip_or_make_several_rows_and_has_a_logger(hook: Mod
 
 def test_zero_filled_places_are_the_baselines_columns_and_texts_its_types(hook: ModuleType) -> None:
     columns = ("prediction", "fractional"), *((f"f{n}", "integral") for n in range(11)), ("city", "string")
-    schema = Schema((Column("label", "integral", "label"), *(Column(name, kind) for name, kind in columns)))
+    own = Column("label", "integral", "label"), Column("id", "string", "ignored"), Column("half", "fractional", derived=True)
+    schema = Schema((*own, *(Column(name, kind) for name, kind in columns)))
     hook.preprocess_handler = lambda record: {
         str(place).zfill(20): value
         for place, value in enumerate([record.endpoint_output.data.strip(), *record.endpoint_input.data.strip().split(",")])
@@ -510,6 +525,8 @@ def test_zero_filled_places_are_the_baselines_columns_and_texts_its_types(hook: 
     assert table.drop_columns([name for name in table.column_names if name.startswith("mmon.")]).to_pylist() == [
         {"prediction": 1.0, **{f"f{n}": n for n in range(11)}, "city": "007"}
     ]
+    with_id, _, _ = parse(service_line("9," + ",".join(map(str, range(12))), "k"), schema, "own_hooks:preprocess_handler")
+    assert with_id.select(["id", "prediction", "city"]).to_pylist() == [{"id": "k", "prediction": 9, "city": "11"}]
     other, _, _ = parse(service_line("1,2", "1"), schema, "own_hooks:preprocess_handler")
     assert other.column_names[:3] == [str(place).zfill(20) for place in range(3)]
 

@@ -64,6 +64,7 @@ def baseline(
     """
     from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
     from mmon_ray.preparations import Batch
     from mmon_ray.records import records_of
@@ -77,6 +78,9 @@ def baseline(
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
+    for function in (pre, post):
+        if ":" in function and ".py:" not in function:
+            resolve(function)
     steps = tuple(Batch(function) for function in pre_batch)
     store = context.store
     monitor = keep(
