@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         Drift,
         LabelCoverage,
         ModelQuality,
+        Ranking,
         RowAnomalies,
+        SliceDrift,
         Slices,
     )
     from mmon_ray.analysis import Analysis
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
     from mmon_ray.preparations import Batch
+    from mmon_ray.program import Program
     from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
@@ -62,7 +65,10 @@ _HOMES = {
         "Drift",
         "LabelCoverage",
         "ModelQuality",
+        "Ranking",
         "RowAnomalies",
+        "SliceDrift",
+        "SliceDrift",
         "Slices",
     ),
     "mmon_ray.analysis": ("Analysis",),
@@ -78,6 +84,7 @@ _HOMES = {
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
     "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.program": ("Program",),
     "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
@@ -118,6 +125,8 @@ __all__ = [
     "Policy",
     "Preparation",
     "Profile",
+    "Program",
+    "Ranking",
     "Record",
     "Reference",
     "Report",
@@ -126,6 +135,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceDrift",
     "Slices",
     "Sns",
     "State",

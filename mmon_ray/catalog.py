@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=Coded)
+_MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names end of what lies beside a report
 
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
 KINDS = (analyses, preparations, sinks)
@@ -137,6 +138,7 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     quality = _quality_constraints(store, baseline)
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
+    store.put(key("metrics.json"), dumps(baseline.metrics))
     store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
     return key(CHECKS)
 
@@ -168,7 +170,9 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
-    return Baseline(monitor, version, source, schema, profile, constraints)
+    measured = baseline_key(monitor, version, "metrics.json")
+    metrics = loads(store.get(measured)) if store.exists(measured) else ()
+    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics)
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
@@ -177,16 +181,17 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has changed it) is kept beside
     it as `report-001.json`, `report-002.json` and so on, once.
     """
-    for name in sagemaker.RESULT_FILES:
-        if name not in files:
-            store.delete(report_key(report.monitor, window, name))
-    for name, body in files.items():
-        store.put(report_key(report.monitor, window, name), body)
     key, body = report_key(report.monitor, window, "report.json"), dumps(report)
-    earlier = store.get(key) if store.exists(key) else body
+    there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
+    for name in there:
+        if name.endswith(_MADE) and name not in files:
+            store.delete(report_key(report.monitor, window, name))
+    for name, content in files.items():
+        store.put(report_key(report.monitor, window, name), content)
+    earlier = store.get(key) if "report.json" in there else body
     if earlier != body:
-        kept = store.list(key.removesuffix(".json") + "-")
-        if not any(entry.size_bytes == len(earlier) and store.get(entry.key) == earlier for entry in kept):
+        kept = [name for name in there if name.startswith("report-")]
+        if not any(store.get(report_key(report.monitor, window, name)) == earlier for name in kept):
             store.put(report_key(report.monitor, window, f"report-{len(kept) + 1:03d}.json"), earlier)
     store.put(key, body)
 

@@ -32,6 +32,7 @@ from mmon_ray.label_metrics import label_metrics
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.preparation import Preparation
+from mmon_ray.programs import run_programs
 from mmon_ray.report import Metric, Report
 from mmon_ray.schema import Schema
 from mmon_ray.sink import alarm, deliver
@@ -96,27 +97,32 @@ def run(
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
         joins: list[Joined] = []
-        digests: list[str] = []
+        hours: list[records.Hour] = []
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
         for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
             folded, facts = step.fold(progress, joins)
             profile = profile.merge(folded)
-            digests.append(facts.digest)
+            hours.append(facts)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         measured = _measured(store, monitor, deployment, window, joins)
+        outcomes = run_programs(monitor, window, store, deployment, baseline, hours, progress)
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
-        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window, moment), measured=measured)
-        notes = (note for one in joins for note in one.notes())
-        report = replace(report, notes=tuple(dict.fromkeys(notes)))
-        save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
+        remembered = _remembered(store, monitor, window, moment)
+        report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
+        notes = [note for one in joins for note in one.notes()]
+        if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
+            notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
+        report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
+        own = {name: body for one in outcomes for name, body in one.files.items()}
+        save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)
         told = hooks.post(monitor.post, report, store) if monitor.post else report
         if told is not report:
             report = told
-            save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
+            save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)
         save_metrics(store, report, window)
-        record = replace(record, digest=_digest(digests))
+        record = replace(record, digest=_digest([hour.digest for hour in hours]))
         failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
         for sink, why in failed.items():
             letter = orjson.dumps({"sink": sink, "error": why, "alarm": alarm(report)}, option=orjson.OPT_INDENT_2)

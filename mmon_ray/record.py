@@ -12,7 +12,7 @@ from mmon_ray.capture.payload import decode
 from mmon_ray.instances import arguments
 from mmon_ray.window import parse_time
 
-__all__ = ["Record"]
+__all__ = ["Record", "has_failed"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Record:
     @property
     def failed(self) -> bool:
         """Whether it was answered by an error, or not at all."""
-        return self.status not in ("ok", "") and not self.status.startswith(("2", "3"))
+        return has_failed(self.raw)
 
     @property
     def method(self) -> str | None:
@@ -81,3 +81,9 @@ class Record:
     def latency_ms(self) -> float | None:
         """How long the answer took."""
         return self.raw.get("latency_ms")
+
+
+def has_failed(record: Mapping[str, Any]) -> bool:
+    """Whether the deployment answered a captured request with an error, or not at all."""
+    status = str(record.get("status", ""))
+    return status not in ("ok", "") and not status.startswith(("2", "3"))

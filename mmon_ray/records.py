@@ -22,14 +22,14 @@ from mmon_ray.hooks import Reader, reader
 from mmon_ray.instances import answers_of, instances_of
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
 from mmon_ray.preparation import Preparation, prepared
-from mmon_ray.record import Record
+from mmon_ray.record import Record, has_failed
 from mmon_ray.rows import concat, table_of
 from mmon_ray.schema import META, Schema
 from mmon_ray.scripts import Script, load_script, used
 from mmon_ray.store import Entry, Store
 from mmon_ray.window import Window, parse_time
 
-__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "records_of"]
+__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "plain", "records_of"]
 
 MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
@@ -226,7 +226,7 @@ class _Part:
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
         for entry in entries:
-            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema, self.pre)
+            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema, self.pre)
             tables.append(table)
             rejected += bad
             tally += counts
@@ -264,7 +264,6 @@ class _Part:
 
 def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tuple[list[dict[str, Any]], Tally]:
     """The rows of one request, and what became of it."""
-    request = Record(record)
     meta = {
         "event_id": record["event_id"],
         "request_id": record.get("request_id"),
@@ -276,9 +275,9 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
-    failed = request.failed
+    failed = has_failed(record)
     if read is not None:  # a failed request has no answer that a hook could read
-        rows, unmatched = [] if failed else read(request), False
+        rows, unmatched = [] if failed else read(Record(record)), False
     else:
         instances = instances_of(record.get("input"), record.get("output"), schema)
         answers = None if failed else answers_of(record.get("output"), len(instances))
@@ -289,8 +288,8 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
     return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(not made))
 
 
-def _plain(body: bytes) -> bytes:
-    """Decompressed lines; a torn or foreign object gives what can be read of it, and one line that is rejected and counted."""
+def plain(body: bytes) -> bytes:
+    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected and counted."""
     import zstandard
 
     pieces = []

@@ -28,6 +28,7 @@ class Column(Coded, kind="column"):
     type     one of TYPES
     role     one of ROLES: what the monitor does with it; only features and predictions are watched
     domain   the values a categorical column may take; () allows all
+    edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
     derived  True when a preparation makes it: nobody sends it
     """
 
@@ -35,6 +36,7 @@ class Column(Coded, kind="column"):
     type: str
     role: str = "feature"
     domain: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
     derived: bool = False
 
     def __post_init__(self) -> None:

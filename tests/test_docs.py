@@ -141,6 +141,16 @@ def test_the_custom_metric_alarms_when_it_costs_more() -> None:
     assert bad.startswith("alarm cost of `bad` is ") and bad.endswith("in the baseline")
 
 
+def test_an_own_program_is_carried_over() -> None:
+    words = [sys.executable, "-m", "examples.own_program"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    good, bad = " ".join(done.stdout.split()).split("bank 2026-11-22T11")
+    assert good.endswith("240 rows no alarms ")
+    assert "✗ baseline_drift_check of `sent_cosine_score` is violated: sentence 'Boil spaghetti until tender'" in bad
+    assert "mmon_ray" not in re.sub('""".*?"""', "", (ROOT / "examples" / "own_program" / "evaluation.py").read_text(), flags=re.DOTALL)
+
+
 def test_the_notebook_example_explains_itself() -> None:
     done = subprocess.run([sys.executable, ROOT / "examples" / "notebook.py"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -30,6 +30,16 @@ __all__ = ["baseline", "report", "run"]
 )
 @click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
 @click.option(
+    "--program",
+    "program_texts",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="An analysis of your own: a command that is given each window's files; or a .yaml file with its settings. Repeatable.",
+)
+@click.option(
+    "--program-baseline", is_flag=True, help="Run the programs over the baseline's data, too: they may make a baseline of their own."
+)
+@click.option(
     "--reference",
     "reference_text",
     default="training",
@@ -53,6 +63,8 @@ def baseline(
     pre: str,
     pre_batch: tuple[str, ...],
     post: str,
+    program_texts: tuple[str, ...],
+    program_baseline: bool,
     reference_text: str,
 ) -> None:
     """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
@@ -64,9 +76,11 @@ def baseline(
     """
     from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.cli.program import parse_program
     from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
     from mmon_ray.preparations import Batch
+    from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
     from mmon_ray.scripts import names_in
@@ -81,18 +95,33 @@ def baseline(
     for function in (pre, post):
         if ":" in function and ".py:" not in function:
             resolve(function)
-    steps = tuple(Batch(function) for function in pre_batch)
-    store = context.store
-    monitor = keep(
-        store,
-        Monitor(name, endpoint, deployment, analyses, sinks, reference=parse_reference(reference_text), prepare=steps, pre=pre, post=post),
+    programs = tuple(parse_program(text) for text in program_texts)
+    asked = Monitor(
+        name,
+        endpoint,
+        deployment,
+        analyses,
+        sinks,
+        reference=parse_reference(reference_text),
+        prepare=tuple(Batch(function) for function in pre_batch),
+        programs=programs,
+        pre=pre,
+        post=post,
     )
+    store = context.store
+    monitor = keep(store, asked)
     rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""), monitor.pre)
     with context.console.status(f"learning from {data or window_text} ..."):
         learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
     if quality and judge.setup(learned.schema) is None:
         raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
-    save_monitor(store, monitor)
+    outcomes: tuple[Any, ...] = ()
+    if program_baseline:
+        window = Window.parse(window_text) if window_text else None
+        with context.console.status("running the programs ...") as status:
+            outcomes = baseline_programs(monitor, store, learned, data or "", window, status.update)
+        learned = with_programs(learned, outcomes)
+    monitor = save_monitor(store, monitor)
     key = save_baseline(store, learned)
     doc: dict[str, Any] = {
         "monitor": name,
@@ -101,11 +130,15 @@ def baseline(
         "constraints": len(learned.constraints),
         "edit": f"{store.uri}/{key}",
         "kept": list(names_in(monitor)),
+        "programs": {one.program: one.error or "ok" for one in outcomes},
     }
 
     def show() -> None:
         watched = len(learned.schema.watched())
         context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+        for one in outcomes:
+            words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
+            context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
         context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
         for file in doc["kept"]:
             context.console.print(f"kept:      {file}", soft_wrap=True)

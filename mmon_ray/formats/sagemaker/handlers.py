@@ -9,35 +9,36 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
+from mmon_ray import process
 from mmon_ray.errors import InputError
-from mmon_ray.formats.sagemaker.files import RESULT_FILES
+from mmon_ray.formats.sagemaker.program import BASELINE, FOLDERS, OUTPUT, program_paths, program_variables
 from mmon_ray.formats.sagemaker.records import capture_to_service
-from mmon_ray.keys import baseline_key, monitor_key, report_key
+from mmon_ray.keys import baseline_key, endpoint_prefix, monitor_key, report_key
+from mmon_ray.program import GIVEN
 from mmon_ray.report import Report
 from mmon_ray.scripts import known
 from mmon_ray.store import Store
-from mmon_ray.window import Window, iso
+from mmon_ray.window import Window
 
 __all__ = ["POST", "PRE", "EventMetadata", "InferenceRecord", "Side", "postprocess", "preprocess"]
 
 PRE, POST = "preprocess_handler", "postprocess_handler"
 
+_RESULTS = ("statistics.json", "violations.json", "analysis.json")  # how the names end of what lies beside a report
 _TIMEOUT_S = 600.0
+_SCRIPT = "code/post_analytics_processor.py"
 _RUNNER = f"""
-import importlib, importlib.util, sys
-kind, where = sys.argv[1:]
-if kind == "file":
-    spec = importlib.util.spec_from_file_location("post_analytics_processor", where)
+import importlib, importlib.util, os, sys
+where = sys.argv[1]
+if where.endswith(".py"):
+    spec = importlib.util.spec_from_file_location("post_analytics_processor", os.environ["post_analytics_processor_script"])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 else:
@@ -138,71 +139,62 @@ def postprocess(path: str) -> Callable[[Report, Store], None]:
     """A `postprocess_handler` as a `post` hook. A window without rows or baseline has no results, so it is not run, as there.
 
     It runs in a process of its own, in a folder with the service's files: `statistics.json`, `constraints.json` (the baseline's),
-    `constraint_violations.json` when there are some, and those of other analyses; `report.json` is ours. The environment's `output_path`
-    names the folder, beside `start_time`, `end_time`, `sagemaker_endpoint_name`, `sagemaker_monitoring_schedule_name`,
-    `baseline_statistics` and `baseline_constraints`. Files that it writes there are kept beside the report; what it changes in a result
-    file changes no verdict. It cannot have the captured data, the container's own packages and its fixed paths below `/opt/ml`: a script
-    that spells these has to read `output_path` instead.
+    `constraint_violations.json` when there are some, and those of other analyses; `report.json` is ours. The environment has the variables
+    of an own container, of which `output_path` names that folder. Files that it writes there are kept beside the report; what it changes in
+    a result file changes no verdict. It cannot have the captured data, the container's own packages and its fixed paths below `/opt/ml`: a
+    script that spells these has to read `output_path` instead.
 
     errors   InputError with the last line of what it said, when it fails or takes longer than ten minutes
     """
 
     def run(report: Report, store: Store) -> None:
         if report.rows and report.baseline and report.window is not None:
-            with tempfile.TemporaryDirectory(prefix="mmon-post-") as top:
-                _run(path, report, report.window, store, Path(top))
+            _run(path, report, report.window, store)
 
     return run
 
 
-def _run(path: str, report: Report, window: Window, store: Store, top: Path) -> None:
+def _run(path: str, report: Report, window: Window, store: Store) -> None:
+    def key(name: str) -> str:
+        return report_key(report.monitor, window, name)
+
     where = path.rpartition(":")[0]
-    output, baseline = top / "resultdata", top / "baseline"
-    output.mkdir()
-    baseline.mkdir()
-    prefix = report_key(report.monitor, window, "report.json").removesuffix("report.json")
-    results = (*RESULT_FILES, "report.json")
-    given = {name: store.get(f"{prefix}{name}") for name in results if store.exists(f"{prefix}{name}")}
-    for name in ("statistics.json", "constraints.json"):
-        (baseline / name).write_bytes(store.get(baseline_key(report.monitor, report.baseline, name)))
-    given.setdefault("constraints.json", (baseline / "constraints.json").read_bytes())
-    for name, body in given.items():
-        (output / name).write_bytes(body)
     source = known(where)
-    if source is not None:
-        (top / "post_analytics_processor.py").write_text(source.text, encoding="utf-8")
-    what = ["file", str(top / "post_analytics_processor.py")] if where.endswith(".py") else ["module", where]
-    own = {
-        "output_path": str(output),
-        "start_time": iso(window.start),
-        "end_time": iso(window.end),
-        "sagemaker_endpoint_name": orjson.loads(store.get(monitor_key(report.monitor)))["endpoint"],
-        "sagemaker_monitoring_schedule_name": report.monitor,
-        "baseline_statistics": str(baseline / "statistics.json"),
-        "baseline_constraints": str(baseline / "constraints.json"),
-        "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
+    prefix = key("report.json").removesuffix("report.json")
+    names = [entry.key.removeprefix(prefix) for entry in store.list(prefix)]
+    given = {name: store.get(key(name)) for name in names if name == "report.json" or name.endswith(_RESULTS)}
+    learned = {name: store.get(baseline_key(report.monitor, report.baseline, name)) for name in ("statistics.json", "constraints.json")}
+    given.setdefault("constraints.json", learned["constraints.json"])
+    endpoint = orjson.loads(store.get(monitor_key(report.monitor)))["endpoint"]
+    capture = f"{store.uri}/{endpoint_prefix(endpoint)}".rstrip("/")
+    order = {
+        "command": [sys.executable, "-c", _RUNNER, where],
+        "environment": {
+            **program_variables(report.monitor, endpoint, window, "capture", capture),
+            "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
+        },
+        "without": GIVEN,
+        "paths": {**program_paths(True), "post_analytics_processor_script": _SCRIPT},
+        "folders": FOLDERS,
+        "cwd": OUTPUT,
+        "results": (f"{OUTPUT}/*",),
+        "timeout_s": _TIMEOUT_S,
+        "root": "",
     }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _RUNNER, *what],
-            cwd=output,
-            env=os.environ | own,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(f"'{path}' was ended after {_TIMEOUT_S:.0f} s; a post-processor has so long") from None
-    for line in done.stdout.splitlines():
+    files = {f"{OUTPUT}/{name}": body for name, body in given.items()} | {
+        place: learned[place.rpartition("/")[2]] for place in BASELINE.values()
+    }
+    ended = process.execute(order, [*files.items(), (_SCRIPT, source.text.encode() if source else b"")])
+    if ended["code"] is None:
+        raise InputError(f"'{path}' was ended after {_TIMEOUT_S:.0f} s; a post-processor has so long")
+    said = ended["output"].strip().splitlines()
+    if ended["code"]:
+        raise InputError(f"'{path}' failed: {said[-1][:300] if said else 'exit code ' + str(ended['code'])}")
+    for line in said:
         _logger.info("%s: %s", path, line)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise InputError(f"'{path}' failed: {said[-1][:300]}")
-    for file in sorted(output.iterdir()):
-        if file.is_file() and file.name not in given:
-            store.put(report_key(report.monitor, window, file.name), file.read_bytes())
+    for place, body in ended["results"].items():
+        if place not in files and body is not None:
+            store.put(key(place.rpartition("/")[2]), body)
 
 
 def _side(side: Mapping[str, Any] | None) -> Side | None:
