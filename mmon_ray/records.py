@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,7 @@ _LOADED_BYTES = 2_000_000  # a model takes much longer than reading: more parts,
 _CHUNK_BYTES = 1 << 16
 _COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped")
 _EXAMPLES = 3
+_MARK = 8  # letters of a digest in a name
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,16 @@ class Tally(Coded, kind="tally"):
 
 @dataclass(frozen=True)
 class Hour(Coded, kind="records_hour"):
-    """The records of one hour: their objects, what became of the lines, and the digest of what they were made from."""
+    """The records of one hour: their objects, what became of the lines, and the digest of what they were made from.
+
+    rejected   the objects of the lines that could not be read
+    """
 
     digest: str
     keys: tuple[str, ...] = ()
     size_bytes: int = 0
     tally: Tally = field(default_factory=Tally)
+    rejected: tuple[str, ...] = ()
 
 
 def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa.Table, Tally, list[bytes]]:
@@ -120,7 +125,8 @@ def compile_hour(
 
     prepare  what is done to the rows before they are kept
     pre      the hook that makes the rows of a record; what it makes is kept for as long as it has this name
-    allowed  is told what became of the lines, and raises when that cannot be used; the hour is then made again the next time
+    allowed  is told what became of the lines, and raises when that cannot be used; the hour then stays as it was, with the rejected lines
+             of this time beside it, and is made again the next time
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     """
     entries = captured(store, endpoint, deployment, hour)
@@ -128,6 +134,7 @@ def compile_hour(
     # What is done to the rows belongs to what they were made from: states are made anew with it.
     made_from = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
     digest = hashlib.sha256(part.steps + made_from.encode()).hexdigest()[:32]
+    part = replace(part, digest=digest)
     known = part.known()
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
@@ -139,14 +146,16 @@ def compile_hour(
         tuple(key for key, _, _ in results),
         sum(size for _, size, _ in results),
         sum((tally for _, _, tally in results), Tally()),
+        tuple(part.rejected_key(number) for number, (_, _, tally) in enumerate(results) if tally.rejected),
     )
-    written = {*made.keys, *(part.rejected_key(number) for number, (_, _, tally) in enumerate(results) if tally.rejected)}
-    for entry in store.list(part.key("")):
-        if entry.key not in written and entry.key != part.key(MANIFEST):
-            store.delete(entry.key)
-    allowed(made.tally)
-    # Last: whoever sees the manifest sees all of its parts.
+    try:
+        allowed(made.tally)
+    except Exception:
+        part.clear(made.rejected + (known.keys + known.rejected if known is not None else ()))
+        raise
+    # After its parts and before the earlier ones go: whoever sees a manifest sees all of its parts, whatever fails here.
     store.put(part.key(MANIFEST), dumps(made))
+    part.clear(made.keys + made.rejected)
     return made
 
 
@@ -209,7 +218,8 @@ class _Part:
     """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers.
 
     Rows without names and text without types are read by the baseline's columns, so monitors whose columns or preparations differ
-    have records of their own: `reading` is the first part of their files' names.
+    have records of their own: `reading` is the first part of their files' names. The last one is the beginning of `digest`, of what they
+    were made from: what is made anew leaves what there is alone.
     """
 
     store: Store
@@ -220,6 +230,7 @@ class _Part:
     prepare: tuple[Preparation, ...]
     pre: str
     scripts: tuple[Script, ...]
+    digest: str = ""
 
     def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> tuple[str, int, Tally]:
         load_script(*self.scripts)
@@ -235,14 +246,14 @@ class _Part:
         sink = pa.BufferOutputStream()
         pq.write_table(made.table, sink, compression="zstd")
         body = sink.getvalue().to_pybytes()
-        key = self.key(f"part-{number:05d}.parquet")
+        key = self.key(f"part-{number:05d}-{self.digest[:_MARK]}.parquet")
         self.store.put(key, body)
         if rejected:
             self.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
         return key, len(body), tally
 
     def rejected_key(self, number: int) -> str:
-        return self.key(f"rejected-{number:05d}.jsonl")
+        return self.key(f"rejected-{number:05d}-{self.digest[:_MARK]}.jsonl")
 
     def key(self, name: str) -> str:
         return records_key(self.endpoint, self.deployment, self.hour, f"{self.reading}-{name}")
@@ -255,6 +266,13 @@ class _Part:
     @property
     def steps(self) -> bytes:
         return (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"")
+
+    def clear(self, kept: tuple[str, ...]) -> None:
+        """Remove the hour's other objects."""
+        all_kept = {*kept, self.key(MANIFEST)}
+        for entry in self.store.list(self.key("")):
+            if entry.key not in all_kept:
+                self.store.delete(entry.key)
 
     def known(self) -> Hour | None:
         key = self.key(MANIFEST)

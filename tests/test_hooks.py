@@ -381,6 +381,25 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
     engine.run(Monitor("other", endpoint="credit", most_spoiled=0.0), WINDOW, store)  # without a hook a torn line is no matter of it
 
 
+def test_a_hook_that_breaks_takes_no_good_hour_with_it(store: Store, hook: ModuleType) -> None:
+    put(store, *ages(300))
+    hook.rows = lambda record: record.input
+    monitor = catalog.save_monitor(store, Monitor("credit", pre="own_hooks:rows"))
+    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    report = engine.run(monitor, WINDOW, store)
+    there = {entry.key: store.get(entry.key) for folder in ("records/", "states/", "reports/") for entry in store.list(folder)}
+    assert there
+    put(store, *ages(300), name="b")
+    hook.rows = lambda record: 1 / 0
+    with pytest.raises(InputError, match="600 of 600 requests"):
+        engine.run(monitor, WINDOW, store)
+    assert {key: store.get(key) for key in there} == there
+    for entry in store.list("capture/"):
+        store.delete(entry.key)
+    store.put(capture_key("credit", "Model", HOUR.replace(hour=11), "a.jsonl.zst"), b"")
+    assert engine.run(monitor, WINDOW, store) == report
+
+
 def test_labels_join_the_rows_that_a_hook_makes(store: Store, hook: ModuleType) -> None:
     hook.rows = lambda record: [{"age": age, "prediction": age >= 40} for age in record.input["ages"]]
     monitor = catalog.save_monitor(store, Monitor("credit", analyses=(ModelQuality(),), pre="own_hooks:rows"))
