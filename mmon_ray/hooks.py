@@ -1,5 +1,8 @@
 """Hooks: a user's own function before the rows (`pre`, one captured record at a time) and after the report (`post`).
 
+`pre` is given every record that can be read, also of requests that failed: these have no `output`, and one of which it can make nothing
+(most hooks look for an answer) counts as failed and not as rejected. What it makes of the others is rows like any.
+
 A hook is named `"package.module:function"`, or `"file.py:function"` when it is uploaded with the monitor. The closed service's handlers are
 known by their names, `preprocess_handler` and `postprocess_handler`, and run unchanged.
 """
@@ -18,7 +21,7 @@ from mmon_ray.codec import resolve
 from mmon_ray.errors import InputError, MonitorError
 from mmon_ray.formats.sagemaker.handlers import POST, PRE, postprocess, preprocess
 from mmon_ray.instances import typed
-from mmon_ray.record import Record
+from mmon_ray.record import Record, without_error
 from mmon_ray.report import Report
 from mmon_ray.rows import flatten, text_of
 from mmon_ray.schema import Schema
@@ -44,7 +47,7 @@ def reader(path: str, schema: Schema) -> Reader:
 
     def rows(record: Record) -> list[dict[str, Any]]:
         try:
-            made = call(record.raw if service else record)
+            made = call(without_error(record.raw) if service else record)
         except (Exception, SystemExit) as error:  # a user's own
             raise InputError(f"'{path}' raised {type(error).__name__}: {error}") from None
         found = [_row(row, path) for row in _several(made, path)]

@@ -69,7 +69,7 @@ class Monitor(Coded, kind="monitor"):
                  counted with their reasons
     pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips it. It is named
                  `"package.module:function"`, or `"file.py:function"`, which `save_monitor` keeps with the monitor. Captured records
-                 only: training rows are columns already, named as those that it makes
+                 only: training rows are columns already, named as those that it makes. Failed requests too, whose `output` is None
     post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
                  returns is kept and told instead
                  (`"script.py"` alone is a script of the closed service, with `preprocess_handler` or `postprocess_handler`)

@@ -12,7 +12,7 @@ from mmon_ray.capture.payload import decode
 from mmon_ray.instances import arguments
 from mmon_ray.window import parse_time
 
-__all__ = ["Record", "has_failed"]
+__all__ = ["Record", "has_failed", "without_error"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Record:
 
     @cached_property
     def output(self) -> Any:
-        """What was answered, likewise."""
-        payload = self.raw.get("output")
+        """What was answered, likewise; None when the request has failed: an error is no answer, and its text is in `raw`."""
+        payload = without_error(self.raw).get("output")
         return None if payload is None else decode(payload)
 
     @property
@@ -87,3 +87,8 @@ def has_failed(record: Mapping[str, Any]) -> bool:
     """Whether the deployment answered a captured request with an error, or not at all."""
     status = str(record.get("status", ""))
     return status not in ("ok", "") and not status.startswith(("2", "3"))
+
+
+def without_error(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The captured record, without what it was answered when that is an error."""
+    return {**record, "output": None} if has_failed(record) else record

@@ -47,7 +47,8 @@ class Tally(Coded, kind="tally"):
     requests   lines read
     rows       typed rows made of them
     failed     requests that the deployment answered with an error or did not answer
-    rejected   lines that could not be read, or of which the monitor's `pre` hook could make nothing; kept in `rejected-*.jsonl`
+    rejected   lines that could not be read, or of whose answered request the monitor's `pre` hook could make nothing; kept in
+               `rejected-*.jsonl`
     unmatched  requests whose answer could not be split like its instances; their predictions are empty
     spoiled    rows of which a preparation could not make something; what it could not make is empty
     skipped    requests that the monitor's `pre` hook has left out, and failed ones, which it is not given
@@ -294,8 +295,8 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         "weight": float(record.get("weight", 1.0)),
     }
     failed = has_failed(record)
-    if read is not None:  # a failed request has no answer that a hook could read
-        rows, unmatched = [] if failed else read(Record(record)), False
+    if read is not None:
+        rows, unmatched = _made(read, Record(record)), False
     else:
         instances = instances_of(record.get("input"), record.get("output"), schema)
         answers = None if failed else answers_of(record.get("output"), len(instances))
@@ -304,6 +305,16 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
     known = {META + name: value for name, value in meta.items()}
     made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
     return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(not made))
+
+
+def _made(read: Reader, record: Record) -> list[dict[str, Any]]:
+    """What the hook makes of a record; nothing of a failed one where it cannot: most hooks look for an answer."""
+    try:
+        return read(record)
+    except InputError:
+        if record.failed:
+            return []
+        raise
 
 
 def plain(body: bytes) -> bytes:

@@ -160,11 +160,41 @@ def test_a_hook_that_raises_exits_or_mutates_harms_no_other_row(hook: ModuleType
         assert said in reason
 
 
-def test_failed_requests_are_counted_and_not_handed_to_a_hook(hook: ModuleType) -> None:
+def test_a_hook_sees_failed_requests_without_their_errors(hook: ModuleType) -> None:
+    sent = b"\n".join((line({"x": 1}, {"score": 1}), line({"x": 2}, {"score": 9}, status="500"), line({"x": 3}, None, status="error:E")))
+    seen = []
+
+    def rows(record: Record) -> dict[str, Any]:
+        seen.append((record.failed, record.status, record.output))
+        return {"x": record.input["x"], "score": None if record.failed else record.output["score"]}
+
+    hook.rows = rows
+    table, tally, rejected = parse(sent, SCHEMA, "own_hooks:rows")
+    assert seen == [(False, "200", {"score": 1}), (True, "500", None), (True, "error:E", None)]
+    assert table.select(["x", "score", "mmon.status"]).to_pylist() == [
+        {"x": 1, "score": 1, "mmon.status": "200"},
+        {"x": 2, "score": None, "mmon.status": "500"},
+        {"x": 3, "score": None, "mmon.status": "error:E"},
+    ]
+    assert (tally, rejected) == (Tally(requests=3, rows=3, failed=2), [])
+
+
+def test_a_failed_request_of_which_a_hook_makes_nothing_has_failed_and_is_not_rejected(hook: ModuleType) -> None:
     hook.rows = lambda record: {"score": record.output["score"]}
-    table, tally, _ = parse(line({"x": 1}, {"score": 1}) + b"\n" + line({"x": 1}, None, status="500"), SCHEMA, "own_hooks:rows")
+    sent = line({"x": 1}, {"score": 1}) + b"\n" + line({"x": 1}, {"score": 9}, status="500")
+    table, tally, rejected = parse(sent, SCHEMA, "own_hooks:rows")
     assert table.column("score").to_pylist() == [1]
-    assert tally == Tally(requests=2, rows=1, failed=1, skipped=1)
+    assert (tally.requests, tally.rows, tally.failed, tally.rejected, tally.reasons, rejected) == (2, 1, 1, 0, (), [])
+    hook.rows = lambda record: record.input["absent"]
+    assert parse(sent, SCHEMA, "own_hooks:rows")[1].rejected == 1  # of the one that was answered
+
+
+def test_a_preprocessor_sees_failed_requests_without_their_errors(hook: ModuleType) -> None:
+    hook.preprocess_handler = lambda record: {"x": record.endpoint_input.data, "answered": record.endpoint_output is not None}
+    sent = service_line("1", "0.5") + b"\n" + service_line("2", "Internal Server Error", status="500")
+    table, tally, _ = parse(sent, SCHEMA, "own_hooks:preprocess_handler")
+    assert table.column("answered").to_pylist() == [True, False]
+    assert (tally.rows, tally.failed) == (2, 1)
 
 
 values = st.recursive(
