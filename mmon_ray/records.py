@@ -51,7 +51,7 @@ class Tally(Coded, kind="tally"):
                `rejected-*.jsonl`
     unmatched  requests whose answer could not be split like its instances; their predictions are empty
     spoiled    rows of which a preparation could not make something; what it could not make is empty
-    skipped    requests that the monitor's `pre` hook has left out, and failed ones, which it is not given
+    skipped    requests that the monitor's `pre` hook has left out by returning None or no rows
     reasons    a few of the reasons for rejections and spoiled rows, for people
     """
 
@@ -294,9 +294,9 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
-    failed = has_failed(record)
+    failed, unmatched, skipped = has_failed(record), False, False
     if read is not None:
-        rows, unmatched = _made(read, Record(record)), False
+        rows, skipped = _made(read, Record(record))
     else:
         instances = instances_of(record.get("input"), record.get("output"), schema)
         answers = None if failed else answers_of(record.get("output"), len(instances))
@@ -304,17 +304,18 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         rows = [{**instance, **(answers[number] if answers is not None else {})} for number, instance in enumerate(instances)]
     known = {META + name: value for name, value in meta.items()}
     made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
-    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(not made))
+    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped))
 
 
-def _made(read: Reader, record: Record) -> list[dict[str, Any]]:
-    """What the hook makes of a record; nothing of a failed one where it cannot: most hooks look for an answer."""
+def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:
+    """What the hook makes of a record, and whether it has left it out; nothing of a failed one where it cannot: most look for an answer."""
     try:
-        return read(record)
+        rows = read(record)
     except InputError:
         if record.failed:
-            return []
+            return [], False
         raise
+    return rows, not rows
 
 
 def plain(body: bytes) -> bytes:
