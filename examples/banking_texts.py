@@ -61,11 +61,8 @@ def main(folder: str, port: int) -> None:
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(mmon_ray.capture(Bank.bind(), endpoint="bank", store=store.uri, spool=f"{folder}/spool"), name="bank", route_prefix="/bank")
     bank, other = ([row["text"] for row in read(name)] for name in ("banking_queries.csv", "other_queries.csv"))
-    monitor = mmon_ray.Monitor(
-        "bank",
-        analyses=(mmon_ray.Embedding("text.vector", text="text"),),
-        prepare=(mmon_ray.Encode("text", "mmon_ray.encoders:wordllama"),),
-    )
+    encode, judge = mmon_ray.Encode("text", "mmon_ray.encoders:wordllama"), mmon_ray.Embedding("text.vector", text="text")
+    monitor = mmon_ray.Monitor("bank", analyses=(judge,), prepare=(encode,))
     catalog.save_monitor(store, monitor)
     catalog.save_baseline(store, monitor.fit(pa.table({"text": bank[:TRAINING]})))
     url = f"http://127.0.0.1:{port}/bank"

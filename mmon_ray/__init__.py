@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
+    from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
     from mmon_ray.engine import fold, run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mmon_ray.preparation import Preparation
     from mmon_ray.preparations import Batch, Encode
     from mmon_ray.program import Program
+    from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -74,6 +76,7 @@ _HOMES = {
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
+    "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
     "mmon_ray.engine": ("fold", "run"),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
@@ -84,6 +87,7 @@ _HOMES = {
     "mmon_ray.preparation": ("Preparation",),
     "mmon_ray.preparations": ("Batch", "Encode"),
     "mmon_ray.program": ("Program",),
+    "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -127,6 +131,7 @@ __all__ = [
     "Profile",
     "Program",
     "Ranking",
+    "Record",
     "Reference",
     "Report",
     "Rolling",
@@ -151,11 +156,14 @@ __all__ = [
     "check",
     "drain",
     "fold",
+    "load_monitor",
     "open_store",
     "power",
     "put_labels",
     "query",
     "run",
+    "save_baseline",
+    "save_monitor",
 ]
 
 

@@ -112,6 +112,72 @@ def test_a_baseline_can_be_learned_from_captured_traffic(learned: Path) -> None:
     assert mmon(learned, "run", "credit").exit_code == 0
 
 
+HOOKS = """
+import pyarrow.compute as pc
+def rows(record):
+    return {"age": record.input["age"], "city": record.input["city"], "prediction": 1}
+def upper(table):
+    return table.set_column(table.column_names.index("city"), "city", pc.utf8_upper(table["city"]))
+def after(report, store):
+    store.put("seen.txt", report.status.encode())
+"""
+
+
+def test_hooks_are_kept_with_the_monitor_and_used_from_then_on(learned: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(HOOKS)
+    own = str(tmp_path / "own.py")
+    words = ("--pre", f"{own}:rows", "--pre-batch", f"{own}:upper", "--post", f"{own}:after")
+    result = mmon(learned, "--json", "baseline", "credit", str(tmp_path / "training.csv"), *words)
+    assert result.exit_code == 0, result.output
+    (kept,) = json.loads(result.stdout)["kept"]
+    assert (learned / "monitors" / "credit" / kept).read_text() == HOOKS
+    (tmp_path / "own.py").unlink()
+    (tmp_path / "training.csv").unlink()
+    assert mmon(learned, "run", "credit").exit_code == 0
+    assert (learned / "seen.txt").read_text() == "ok"
+    report = json.loads(mmon(learned, "--json", "report", "credit").stdout)
+    assert "BASEL" in str(report["histograms"]) and "Basel" not in str(report["histograms"])
+    made = sorted((learned / "records").rglob("*.parquet"))
+    assert "0 of 900 rows" in mmon(learned, "labels", "status", "credit", "--window", "2026-11-22T10").stdout
+    assert sorted((learned / "records").rglob("*.parquet")) == made
+
+
+def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def rows(record):\n    return {'years': record.input['age'], 'prediction': 1}\n")
+    result = mmon(learned, "baseline", "years", "--endpoint", "credit", "--window", "2026-11-22T10", "--pre", str(tmp_path / "own.py:rows"))
+    assert result.exit_code == 0, result.output
+    assert "kept:      own-" in result.stdout
+    assert "learned 900 rows, 2 columns" in result.stdout
+    assert mmon(learned, "run", "years").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        ("", ("--pre", "absent.py:rows"), "no file at 'absent.py'"),
+        ("def rows(:", ("--pre", "own.py:rows"), "'own.py', line 1 is not Python"),
+        ("x = 1", ("--pre", "own.py:rows"), "has no function 'rows' (it has none)"),
+        ("x = 1", ("--pre", "own.py"), "has no function 'preprocess_handler'"),
+        ("x = 1", ("--post", "own.py"), "has no function 'postprocess_handler'"),
+        ("x = 1", ("--post", "nowhere.at_all:after"), "cannot import 'nowhere.at_all'"),
+        ("x = 1", ("--pre", "json:nothing"), "module 'json' has no 'nothing'"),
+        ("x = 1", ("--pre", "own"), "pre is 'own'; expected 'package.module:function' or 'file.py:function'"),
+        ("def clean(table):\n    return 3", ("--pre-batch", "own.py:clean"), "returned a int; expected a pyarrow table"),
+        ("", ("--pre-batch", "nowhere.at_all:clean"), "cannot import 'nowhere.at_all'"),
+    ],
+)
+def test_a_hook_that_cannot_be_used_is_one_sentence(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(text)
+    result = mmon(learned, "baseline", "other", "training.csv", *words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+    assert "other" not in mmon(learned, "list").stdout
+
+
 def test_list_and_doctor(learned: Path) -> None:
     mmon(learned, "run", "credit")
     found = json.loads(mmon(learned, "--json", "list").stdout)

@@ -17,7 +17,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "tables", "codec"),
+    ("errors", "arrays", "tables", "scripts", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
     ("analysis", "preparation", "answers", "facet", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "encoders", "monitor"),
@@ -28,7 +28,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "capture/",
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "endpoints",
         "explainers",
         "label_files",
@@ -57,6 +60,7 @@ ORDER = (
         "errors",
         "arrays",
         "tables",
+        "scripts",
         "codec",
         "window",
         "schema",
@@ -75,7 +79,10 @@ ORDER = (
     ),
     *(
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "label_files",
         "labels",
         "label_types",
