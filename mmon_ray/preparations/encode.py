@@ -50,10 +50,15 @@ class Encode(Preparation, kind="encode"):
     to: str = ""
     batch: int = 256
 
+    @property
+    def made(self) -> str:
+        """The name of the new column."""
+        return self.to or f"{self.column}.vector"
+
     def prepare(self, table: pa.Table) -> Prepared:
         """The rows with their vectors, of 32-bit floats."""
         made: list[Any] = [None] * table.num_rows
-        name = self.to or f"{self.column}.vector"
+        name = self.made
         if self.column not in table.column_names:
             return Prepared(_with(table, name, made))
         values = _values(table.column(self.column))
