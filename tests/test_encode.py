@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -14,7 +15,7 @@ import pytest
 import zstandard
 
 from mmon_ray import Embedding, Encode, Monitor, catalog, engine
-from mmon_ray.encoders import wordllama
+from mmon_ray.encoders import minilm, wordllama
 from mmon_ray.errors import InputError
 from mmon_ray.keys import capture_key
 from mmon_ray.preparations.encode import vowels
@@ -64,6 +65,26 @@ def test_wordllamas_vectors_are_alike_where_texts_are() -> None:
     assert card.shape == (256,) and card.dtype == np.float32
     cosine = lambda a, b: float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))  # noqa: E731
     assert cosine(card, same) > 0.3 > cosine(card, other) + 0.1
+
+
+def test_minilms_vectors_are_the_published_ones() -> None:
+    if not os.environ.get("MMON_MINILM"):
+        pytest.skip("the weights of all-MiniLM-L6-v2 are not there; set MMON_MINILM to the folder that has them")
+    example, other = minilm(["This is an example sentence", "Each sentence is converted"])  # those of its authors' page
+    np.testing.assert_allclose(example[:5], [0.0676569, 0.0634959, 0.0487131, 0.0793050, 0.0374480], atol=1e-6)
+    np.testing.assert_allclose(other[:5], [0.0864386, 0.1027626, 0.0053946, 0.0020444, -0.0099634], atol=1e-6)
+    many = minilm(["Each sentence is converted", "a much longer text, " * 200, "This is an example sentence"])
+    np.testing.assert_allclose(many[[2, 0]], [example, other], atol=1e-6)
+    assert np.linalg.norm(many, axis=1) == pytest.approx(1.0)
+
+
+def test_minilm_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MMON_MINILM", raising=False)
+    with pytest.raises(InputError, match="MMON_MINILM is not set; set it to a folder with"):
+        minilm(["a"])
+    monkeypatch.setenv("MMON_MINILM", str(tmp_path))
+    with pytest.raises(InputError, match=r"names '.*', which has no tokenizer.json and no model.safetensors; set it"):
+        minilm(["a"])
 
 
 def captured(texts: list[str]) -> bytes:
