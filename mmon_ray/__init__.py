@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         Drift,
         LabelCoverage,
         ModelQuality,
+        Ranking,
         RowAnomalies,
+        SliceDrift,
         Slices,
     )
     from mmon_ray.analysis import Analysis
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
+    from mmon_ray.preparation import Preparation
+    from mmon_ray.preparations import Batch
+    from mmon_ray.program import Program
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -58,7 +63,10 @@ _HOMES = {
         "Drift",
         "LabelCoverage",
         "ModelQuality",
+        "Ranking",
         "RowAnomalies",
+        "SliceDrift",
+        "SliceDrift",
         "Slices",
     ),
     "mmon_ray.analysis": ("Analysis",),
@@ -71,6 +79,9 @@ _HOMES = {
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
+    "mmon_ray.preparation": ("Preparation",),
+    "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.program": ("Program",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -87,6 +98,7 @@ __all__ = [
     "Anomalies",
     "Attribution",
     "Baseline",
+    "Batch",
     "Bias",
     "CaptureError",
     "ChangedKey",
@@ -107,7 +119,10 @@ __all__ = [
     "MonitorError",
     "Need",
     "Policy",
+    "Preparation",
     "Profile",
+    "Program",
+    "Ranking",
     "Reference",
     "Report",
     "Rolling",
@@ -115,6 +130,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceDrift",
     "Slices",
     "Sns",
     "State",

@@ -36,6 +36,13 @@ class Analysis(Coded, ABC):
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterable[Metric | Histogram]:
         """The metrics of a window; `base` is the baseline's profile, None while there is none."""
 
+    def against(self, schema: Schema, now: Profile, base: Profile | None, usual: Sequence[Metric]) -> Iterable[Metric | Histogram]:
+        """What `finalize` makes; an analysis to which the baseline's numbers are costly may take them from its own metrics.
+
+        usual   the metrics that the baseline's rows had when it was learned; () when that is not known, or it is not what is compared with
+        """
+        return self.finalize(schema, now, base)
+
     @abstractmethod
     def suggest(self, metrics: Iterable[Metric]) -> Iterable[Constraint]:
         """The constraints that follow from the baseline's own metrics; people edit them afterwards."""

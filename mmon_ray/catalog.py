@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from mmon_ray import analyses, sinks
+from mmon_ray import analyses, preparations, sinks
 from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError, MissingKey, StateError
 from mmon_ray.formats import sagemaker
@@ -56,15 +56,10 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=Coded)
-_SERVICE_FILES = (
-    "statistics.json",
-    "constraint_violations.json",
-    *(f"{kind}_{name}.json" for kind, name in (("model_quality", "statistics"), ("bias", "analysis"), ("explainability", "analysis"))),
-    *(f"{kind}_violations.json" for kind in ("model_quality", "bias", "explainability")),
-)
+_MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names end of what lies beside a report
 
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
-KINDS = (analyses, sinks)
+KINDS = (analyses, preparations, sinks)
 
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 
@@ -134,6 +129,7 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     quality = _quality_constraints(store, baseline)
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
+    store.put(key("metrics.json"), dumps(baseline.metrics))
     store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
     return key(CHECKS)
 
@@ -165,7 +161,9 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
-    return Baseline(monitor, version, source, schema, profile, constraints)
+    measured = baseline_key(monitor, version, "metrics.json")
+    metrics = loads(store.get(measured)) if store.exists(measured) else ()
+    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics)
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
@@ -174,15 +172,16 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
     `report-002.json` and so on.
     """
-    for name in _SERVICE_FILES:
-        if name not in files:
-            store.delete(report_key(report.monitor, window, name))
-    for name, body in files.items():
-        store.put(report_key(report.monitor, window, name), body)
     key, body = report_key(report.monitor, window, "report.json"), dumps(report)
-    earlier = store.get(key) if store.exists(key) else body
+    there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
+    for name in there:
+        if name.endswith(_MADE) and name not in files:
+            store.delete(report_key(report.monitor, window, name))
+    for name, content in files.items():
+        store.put(report_key(report.monitor, window, name), content)
+    earlier = store.get(key) if "report.json" in there else body
     if earlier != body:
-        kept = sum(entry.key.rpartition("/")[2].startswith("report-") for entry in store.list(key.removesuffix("report.json")))
+        kept = sum(name.startswith("report-") for name in there)
         store.put(report_key(report.monitor, window, f"report-{kept + 1:03d}.json"), earlier)
     store.put(key, body)
 

@@ -198,7 +198,9 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_equal, a, b))
     if getattr(a, "ndim", 0) or getattr(b, "ndim", 0):
-        return len(a) == len(b) and bool((a == b).all())
+        import numpy as np
+
+        return len(a) == len(b) and np.array_equal(a, b, equal_nan=True)
     return bool(a == b)
 
 

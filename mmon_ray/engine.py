@@ -31,6 +31,8 @@ from mmon_ray.keys import letter_key
 from mmon_ray.label_metrics import label_metrics
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
+from mmon_ray.preparation import Preparation
+from mmon_ray.programs import run_programs
 from mmon_ray.report import Metric, Report
 from mmon_ray.schema import Schema
 from mmon_ray.sink import alarm, deliver
@@ -48,15 +50,16 @@ _TASKS_PER_CPU = 4
 _SINK_TIMEOUT_S = 30.0
 
 
-def fold(rows: Any, zero: Profile, engine: str = "local") -> Profile:
+def fold(rows: Any, zero: Profile, engine: str = "local", prepare: Sequence[Preparation] = ()) -> Profile:
     """The profile of some rows.
 
     rows      anything that `open_source` takes: a table, a frame, an iterable of tables, paths, a Ray dataset
     zero      the empty profile: what is to be computed
     engine    for Parquet files: `local` folds them on threads, `ray` on the workers of the cluster
+    prepare   what is done to the rows before: `monitor.prepare`, for rows that were not prepared yet
     errors    InputError for rows that cannot be read
     """
-    source = open_source(rows)
+    source = open_source(rows).prepared(prepare)
     if source.dataset is not None:
         return _fold_dataset(source.dataset, zero)
     if source.files:
@@ -94,23 +97,28 @@ def run(
         record = replace(record, baseline=baseline.version if baseline else "")
         profile = monitor.zero(baseline.schema if baseline else Schema())
         joins: list[Joined] = []
-        digests: list[str] = []
+        hours: list[records.Hour] = []
         deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
         for hour in window.hours():
             step = _Hour(monitor, deployment, hour, baseline, store, engine, ray_from_bytes)
             folded, facts = step.fold(progress, joins)
             profile = profile.merge(folded)
-            digests.append(facts.digest)
+            hours.append(facts)
             record = replace(record, tally=record.tally + facts.tally, files=record.files + len(facts.keys), engine=step.chosen(facts))
         measured = _measured(store, monitor, deployment, window, joins)
+        outcomes = run_programs(monitor, window, store, deployment, baseline, hours, progress)
         progress("comparing with the baseline")
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
-        report = monitor.evaluate(profile, judge, window, past=_remembered(store, monitor, window, moment), measured=measured)
-        notes = (note for one in joins for note in one.notes())
-        report = replace(report, notes=tuple(dict.fromkeys(notes)))
-        save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment))
+        remembered = _remembered(store, monitor, window, moment)
+        report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
+        notes = [note for one in joins for note in one.notes()]
+        if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
+            notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
+        report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
+        files = _service_files(report, monitor, baseline, profile, moment)
+        save_report(store, report, window, files | {name: body for one in outcomes for name, body in one.files.items()})
         save_metrics(store, report, window)
-        record = replace(record, digest=_digest(digests))
+        record = replace(record, digest=_digest([hour.digest for hour in hours]))
         failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
         for sink, why in failed.items():
             letter = orjson.dumps({"sink": sink, "error": why, "alarm": alarm(report)}, option=orjson.OPT_INDENT_2)
@@ -142,9 +150,16 @@ class _Hour:
         """The hour's records, with their labels where the monitor looks at them, made where they are not there; `joins` gets the join."""
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
-        spread = _ray_map if self._on_ray(captured) else None
+        loads = any(step.loads for step in self.monitor.prepare)
+        spread = partial(_ray_map, stay=loads) if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
-        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, spread or map)
+        prepare = self.monitor.prepare
+        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, prepare, spread=spread or map)
+        if hour.tally.spoiled > self.monitor.most_spoiled * hour.tally.rows:
+            raise InputError(
+                f"{hour.tally.spoiled:,} of {hour.tally.rows:,} rows of {self.hour:%Y-%m-%d %H}:00 could not be prepared, more than the "
+                f"{self.monitor.most_spoiled:.0%} that may: {'; '.join(hour.tally.reasons)}"
+            )
         if self.monitor.labelled:
             joined = join_hour(
                 self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
@@ -199,8 +214,11 @@ def _fold_dataset(dataset: Any, zero: Profile) -> Profile:
     return zero.merge_many(pickle.loads(row["state"]) for row in states.iter_rows())
 
 
-def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """Apply a function to items on the workers of the cluster, through Ray Data; results in the order of the items."""
+def _ray_map(function: Callable[[Any], Any], items: Sequence[Any], stay: bool = False) -> Iterator[Any]:
+    """Apply a function to items on the workers of the cluster, through Ray Data; results in the order of the items.
+
+    stay   True: on actors that stay, for a function that loads a model first
+    """
     import ray
 
     if not items:
@@ -212,9 +230,18 @@ def _ray_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[A
         results = [function(pickle.loads(item)) for item in batch["item"]]
         return {"order": list(batch["order"]), "result": [pickle.dumps(result) for result in results]}
 
+    class Apply:
+        def __call__(self, batch: Any) -> Any:
+            return apply(batch)
+
     numbered = [{"order": order, "item": pickle.dumps(item)} for order, item in enumerate(items)]
-    tasks = min(len(items), max(1, _cpus(ray)) * _TASKS_PER_CPU)
-    dataset = ray.data.from_items(numbered, override_num_blocks=tasks).map_batches(apply, batch_size=None)
+    cpus = max(1, _cpus(ray))
+    tasks = min(len(items), cpus * _TASKS_PER_CPU)
+    dataset: ray.data.Dataset = ray.data.from_items(numbered, override_num_blocks=tasks)
+    if stay:
+        dataset = dataset.map_batches(Apply, batch_size=None, compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, tasks)))
+    else:
+        dataset = dataset.map_batches(apply, batch_size=None)
     with _quiet("ray.data"):  # not before: the first dataset sets up Ray Data's logging
         dataset.context.enable_progress_bars = False
         dataset.context.op_resource_reservation_enabled = False  # else half of the CPUs wait for operators that do not exist

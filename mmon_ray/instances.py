@@ -127,7 +127,7 @@ def _by_position(values: Sequence[Any], schema: Schema) -> dict[str, Any]:
 
 
 def _features(schema: Schema) -> list[str]:
-    return [column.name for column in schema if column.role == "feature"]
+    return [column.name for column in schema if column.role == "feature" and not column.derived]
 
 
 def _from_csv(lines: list[list[str]], schema: Schema) -> list[Mapping[str, Any]]:

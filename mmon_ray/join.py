@@ -27,8 +27,9 @@ from mmon_ray.store import Store
 from mmon_ray.strangers import save_ids
 from mmon_ray.window import Window
 
-__all__ = ["Joined", "join_hour", "reading_of"]
+__all__ = ["EARLY_HOURS", "Joined", "join_hour", "reading_of"]
 
+EARLY_HOURS = 6  # how far before its hour a label may have been collected
 _MANIFEST = "manifest.json"
 _EXAMPLES = 3
 
@@ -98,10 +99,12 @@ def join_hour(
 ) -> Joined:
     """The join of an hour, made anew if its records have changed, or labels for it have come since.
 
-    wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at
+    wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at, and from EARLY_HOURS before
+                 it on: the clocks of those who predict and of those who label may be wrong by hours
     spread       applies a function to parts of the hour on many workers; None does it here, on threads
     """
-    entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, Window.hour(hour).longer(wait_hours))}
+    window = Window.hour(hour).longer(wait_hours).earlier(EARLY_HOURS)
+    entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, window)}
     part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema))
     known = _known(part)
     if known is not None and known.records == records.digest and known.seen == tuple(entries):

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from mmon_ray.attach import DELAY, IDS, NONE, TIME, Hashes, Latest, attached, hashed, ids_of, own_labels
 from mmon_ray.errors import InputError
-from mmon_ray.keys import joined_key
+from mmon_ray.keys import hour_of, joined_key
 from mmon_ray.label_types import REFUSED, fitted
-from mmon_ray.labels import ID, read_labels
+from mmon_ray.labels import ID
+from mmon_ray.recent_labels import labels_object
 from mmon_ray.store import Entry, Store
 from mmon_ray.strangers import saved_ids, strangers
 from mmon_ray.window import Window
@@ -125,15 +126,17 @@ class Part:
         looked_at, unusable = 0, 0
         for name, entry in entries.items():
             try:
-                table, bad = read_labels(self.store, entry)
+                made = labels_object(self.store, entry)
             except InputError as error:
                 unreadable.append(str(error))
                 continue
-            looked_at += table.num_rows
-            unusable += len(bad)
-            own = own_labels(table, ids)
+            own = made.own(ids)
+            if not own.num_rows and hour_of(entry.key.rpartition("/")[0] + "/") < self.hour:
+                continue  # collected before this hour, for an earlier one: no clock is wrong
+            looked_at += made.labels.num_rows
+            unusable += made.unusable
             if not own.num_rows:
-                others.append(table.select([ID]))
+                others.append(made.labels.select([ID]))
                 continue
             names.append(name)
             waiting.append(fitted(own, self.columns).append_column(_OBJECT, pa.array(np.full(own.num_rows, mark(name), np.uint64))))

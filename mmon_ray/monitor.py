@@ -16,6 +16,8 @@ from mmon_ray.codec import Coded, resolve
 from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
+from mmon_ray.preparation import Preparation
+from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import Schema
@@ -37,6 +39,7 @@ class Baseline(Coded, kind="baseline"):
     version   the moment it was made, as text that sorts: `20261122T101500Z`
     source    where the rows came from, for people
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
+    metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
     """
 
     monitor: str
@@ -46,6 +49,7 @@ class Baseline(Coded, kind="baseline"):
     profile: Profile
     constraints: tuple[Constraint, ...]
     reference: str = ""
+    metrics: tuple[tuple[Analysis, tuple[Metric, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class Monitor(Coded, kind="monitor"):
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
     label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
+    prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
+    programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
+    most_spoiled a run fails when a larger share of an hour's rows could not be prepared; they are counted with their reasons
     """
 
     name: str
@@ -70,11 +77,17 @@ class Monitor(Coded, kind="monitor"):
     reference: Reference = field(default_factory=Training)
     policy: Policy = field(default_factory=Policy)
     label_hours: int = 168
+    prepare: tuple[Preparation, ...] = ()
+    most_spoiled: float = 0.1
+    programs: tuple[Program, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise InputError(f"'{self.name}' is not a name for a monitor; use letters, digits, '.', '_' and '-'")
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
+        names = [program.name for program in self.programs]
+        if len(set(names)) < len(names):
+            raise InputError(f"monitor '{self.name}' has the programs {', '.join(names)}; give each a name of its own")
         for module in self.imports:
             try:
                 importlib.import_module(module)
@@ -120,11 +133,17 @@ class Monitor(Coded, kind="monitor"):
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
-        opened = resolve("mmon_ray.source:open_source")(rows)
-        schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored)
+        raw = resolve("mmon_ray.source:open_source")(rows)
+        opened = raw.prepared(self.prepare)
+        schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored, sent=raw.schema.names)
         profile = resolve("mmon_ray.engine:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
+        # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
+        more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
+        if more and not opened.once:
+            again = resolve("mmon_ray.engine:fold")(opened, Profile.zero(more))
+            profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         return self.learn(schema, profile, source=source or opened.name, created=created)
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
@@ -132,10 +151,10 @@ class Monitor(Coded, kind="monitor"):
 
         schema, profile   the columns with their roles, and the states that `zero(schema)` asks for
         """
-        for analysis in self.analyses:
-            schema = analysis.learn(schema, profile)
+        schema = self._learned(schema, profile)
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
-        return Baseline(self.name, version, source, schema, profile, tuple(self._suggest(schema, profile)))
+        constraints, metrics = self._suggest(schema, profile)
+        return Baseline(self.name, version, source, schema, profile, constraints, metrics=metrics)
 
     def evaluate(
         self,
@@ -145,33 +164,43 @@ class Monitor(Coded, kind="monitor"):
         *,
         past: Sequence[Past | None] = (),
         measured: Sequence[Metric] = (),
+        outcomes: Sequence[Outcome] = (),
     ) -> Report:
         """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged.
 
         past       what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
         measured   metrics that do not follow from the rows, such as those of the join with labels; judged by the constraints that name them
+        outcomes   what the monitor's programs said: their metrics are judged likewise, what they call a violation is one. Without any, what
+                   they would have measured is not missed
         """
-        report = Report(self.name, window, profile.rows, tuple(measured))
+        given = {(metric.name, metric.column) for metric in measured} | {(ROWS, "")}
+        told = together(outcomes, given)
+        report = Report(self.name, window, profile.rows, (*measured, *told.metrics), errors=told.errors, notes=told.notes)
+        report = replace(report, violations=self.policy.decide(told.violations, past))
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
-            return replace(report, insufficient="the window has no rows")
+            return self._of_no_rows(replace(report, insufficient="the window has no rows"), baseline, past)
         if baseline is None:
-            return replace(report, insufficient="the monitor has no baseline yet")
+            return replace(report, insufficient="the monitor has no baseline yet" if self.analyses or not outcomes else "")
         metrics: list[Metric] = list(measured)
-        given = {(metric.name, metric.column) for metric in measured}
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
         owner: dict[tuple[str, str], Analysis] = {}
-        for analysis, results in self._results(baseline.schema, profile, baseline.profile, past):
+        for analysis, results in self._results(baseline.schema, profile, baseline.profile, past, baseline.metrics):
             if isinstance(results, Exception):
                 errors[analysis.kind] = f"{type(results).__name__}: {results}"
                 continue
             metrics += [result for result in results if isinstance(result, Metric)]
             histograms += [result for result in results if isinstance(result, Histogram)]
             owner |= {(result.name, result.column): analysis for result in results if isinstance(result, Metric)}
+        told = together(outcomes, given.union(owner))
+        metrics += told.metrics
+        errors |= told.errors
         # What a failed analysis left unchecked is said once, in `errors`, not once a constraint.
-        judged = [one for one in baseline.constraints if not errors or (one.name, one.column) in given.union(owner)]
+        found = {(metric.name, metric.column) for metric in metrics}
+        all_ran = not errors and len(outcomes) == len(self.programs)
+        judged = [one for one in baseline.constraints if all_ran or (one.name, one.column) in found]
         explain = {key: analysis.explain for key, analysis in owner.items()}
         violations = check(metrics, judged, lambda m, c: explain.get((m.name, m.column), compare)(m, c))
         # A single sparse column does not make a window insufficient; a kind of metric that could be judged nowhere does.
@@ -180,29 +209,61 @@ class Monitor(Coded, kind="monitor"):
         return replace(
             report,
             metrics=tuple(metrics),
-            violations=self.policy.decide(violations, past),
+            violations=self.policy.decide((*violations, *told.violations), past),
             errors=errors,
             constraints=baseline.constraints,
             histograms=tuple(histograms),
             insufficient=few[0] if few else "",
         )
 
-    def _suggest(self, schema: Schema, profile: Profile) -> Iterator[Constraint]:
+    def _of_no_rows(self, report: Report, baseline: Baseline | None, past: Sequence[Past | None]) -> Report:
+        """What can be said of a window without rows: whether there are usually some."""
+        found = [
+            (metric, analysis)
+            for analysis in self.analyses
+            if analysis.recalls and baseline is not None
+            for results in [_tried(lambda analysis=analysis: analysis.trend([Metric(ROWS, 0.0, std=1.0)], past))]
+            for metric in (results if isinstance(results, list) else ())
+            if isinstance(metric, Metric)
+        ]
+        owner = {(metric.name, metric.column): analysis for metric, analysis in found}
+        judged = [one for one in baseline.constraints if (one.name, one.column) in owner] if baseline is not None else []
+        violations = check([metric for metric, _ in found], judged, lambda m, c: owner[m.name, m.column].explain(m, c))
+        return replace(
+            report,
+            metrics=(*report.metrics, *(metric for metric, _ in found)),
+            violations=(*report.violations, *self.policy.decide(violations, past)),
+            constraints=tuple(judged),
+        )
+
+    def _learned(self, schema: Schema, profile: Profile) -> Schema:
+        for analysis in self.analyses:
+            schema = analysis.learn(schema, profile)
+        return schema
+
+    def _suggest(self, schema: Schema, profile: Profile) -> tuple[tuple[Constraint, ...], tuple[tuple[Analysis, tuple[Metric, ...]], ...]]:
+        """The constraints that follow from the baseline's own metrics, and these."""
         own: dict[int, list[Metric]] = {}
-        for analysis, results in self._results(schema, profile, profile, ()):
+        for analysis, results in self._results(schema, profile, profile, (), ()):
             if isinstance(results, Exception):
                 raise results
             own.setdefault(id(analysis), []).extend(result for result in results if isinstance(result, Metric))
-        for analysis in self.analyses:
-            yield from analysis.suggest(own.get(id(analysis), ()))
+        constraints = (one for analysis in self.analyses for one in analysis.suggest(own.get(id(analysis), ())))
+        return tuple(constraints), tuple((analysis, tuple(own.get(id(analysis), ()))) for analysis in self.analyses)
 
     def _results(
-        self, schema: Schema, profile: Profile, base: Profile, past: Sequence[Past | None]
+        self,
+        schema: Schema,
+        profile: Profile,
+        base: Profile,
+        past: Sequence[Past | None],
+        usual: Sequence[tuple[Analysis, Sequence[Metric]]],
     ) -> Iterator[tuple[Analysis, list[Metric | Histogram] | Exception]]:
         """What each analysis makes of a window, or what it raised; then what those that look back make of all that."""
         metrics = [Metric(ROWS, float(profile.rows), std=math.sqrt(profile.rows))]
         for analysis in self.analyses:
-            results = _tried(lambda analysis=analysis: analysis.finalize(schema, profile, base))
+            known = next((metrics for one, metrics in usual if one == analysis), ())
+            results = _tried(lambda analysis=analysis, known=known: analysis.against(schema, profile, base, known))
             if not isinstance(results, Exception):
                 metrics += [result for result in results if isinstance(result, Metric)]
             yield analysis, results

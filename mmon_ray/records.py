@@ -6,7 +6,7 @@ Nothing is lost: a line that cannot be read is kept beside the records with its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -20,17 +20,19 @@ from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError
 from mmon_ray.instances import answers_of, instances_of
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
+from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat, table_of
 from mmon_ray.schema import META, Schema
 from mmon_ray.store import Entry, Store
 from mmon_ray.window import Window, parse_time
 
-__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "records_of"]
+__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "has_failed", "newest_hour", "parse", "plain", "records_of"]
 
 MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
+_LOADED_BYTES = 2_000_000  # a model takes much longer than reading: more parts, so that all workers have some
 _CHUNK_BYTES = 1 << 16
-_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched")
+_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled")
 _EXAMPLES = 3
 
 
@@ -43,7 +45,8 @@ class Tally(Coded, kind="tally"):
     failed     requests that the deployment answered with an error or did not answer
     rejected   lines that could not be read; kept in `rejected.jsonl`
     unmatched  requests whose answer could not be split like its instances; their predictions are empty
-    reasons    a few of the reasons for rejections, for people
+    spoiled    rows of which a preparation could not make something; what it could not make is empty
+    reasons    a few of the reasons for rejections and spoiled rows, for people
     """
 
     requests: int = 0
@@ -51,6 +54,7 @@ class Tally(Coded, kind="tally"):
     failed: int = 0
     rejected: int = 0
     unmatched: int = 0
+    spoiled: int = 0
     reasons: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
@@ -98,20 +102,23 @@ def compile_hour(
     deployment: str,
     hour: datetime,
     schema: Schema | None = None,
+    prepare: Sequence[Preparation] = (),
+    *,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
 ) -> Hour:
     """Make an hour's records, unless they are there and their capture has not changed since.
 
+    prepare  what is done to the rows before they are kept
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     """
     entries = captured(store, endpoint, deployment, hour)
-    part = _Part(store, endpoint, deployment, hour, schema)
+    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare))
     digest = hashlib.sha256("\n".join(f"{entry.key} {entry.version}" for entry in entries).encode()).hexdigest()[:32]
     known = part.known()
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
         return known
-    results = list(spread(part, list(enumerate(_parts(entries)))))
+    results = list(spread(part, list(enumerate(_parts(entries, _LOADED_BYTES if any(step.loads for step in prepare) else PART_BYTES)))))
     made = Hour(
         digest,
         tuple(key for key, _, _ in results),
@@ -184,8 +191,8 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window) -> 
 class _Part:
     """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers.
 
-    Rows without names and text without types are read by the baseline's columns, so monitors whose columns differ have
-    records of their own: `reading` is the first part of their files' names.
+    Rows without names and text without types are read by the baseline's columns, so monitors whose columns or preparations differ
+    have records of their own: `reading` is the first part of their files' names.
     """
 
     store: Store
@@ -193,17 +200,20 @@ class _Part:
     deployment: str
     hour: datetime
     schema: Schema | None
+    prepare: tuple[Preparation, ...]
 
     def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> tuple[str, int, Tally]:
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
         for entry in entries:
-            table, counts, bad = parse(_plain(self.store.get(entry.key)), self.schema)
+            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema)
             tables.append(table)
             rejected += bad
             tally += counts
+        made = prepared(concat(tables), self.prepare)
+        tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons)
         sink = pa.BufferOutputStream()
-        pq.write_table(concat(tables), sink, compression="zstd")
+        pq.write_table(made.table, sink, compression="zstd")
         body = sink.getvalue().to_pybytes()
         key = self.key(f"part-{number:05d}.parquet")
         self.store.put(key, body)
@@ -220,7 +230,7 @@ class _Part:
     @cached_property
     def reading(self) -> str:
         columns = [(column.name, column.type, column.role) for column in self.schema or ()]
-        return hashlib.sha256(orjson.dumps(columns)).hexdigest()[:8]
+        return hashlib.sha256(orjson.dumps(columns) + (dumps(self.prepare) if self.prepare else b"")).hexdigest()[:8]
 
     def known(self) -> Hour | None:
         key = self.key(MANIFEST)
@@ -241,7 +251,7 @@ def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
-    failed = meta["status"] not in ("ok", "") and not meta["status"].startswith(("2", "3"))
+    failed = has_failed(record)
     instances = instances_of(record.get("input"), record.get("output"), schema)
     answers = None if failed else answers_of(record.get("output"), len(instances))
     unmatched = answers is None and not failed
@@ -252,8 +262,14 @@ def _rows_of(record: dict[str, Any], schema: Schema) -> tuple[list[dict[str, Any
     return rows, int(failed), int(unmatched)
 
 
-def _plain(body: bytes) -> bytes:
-    """Decompressed lines; a torn or foreign object gives what can be read of it, and one line that is rejected and counted."""
+def has_failed(record: Mapping[str, Any]) -> bool:
+    """Whether the deployment answered a captured request with an error, or not at all."""
+    status = str(record.get("status", ""))
+    return status not in ("ok", "") and not status.startswith(("2", "3"))
+
+
+def plain(body: bytes) -> bytes:
+    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected and counted."""
     import zstandard
 
     pieces = []
@@ -272,11 +288,11 @@ def _plain(body: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+def _parts(entries: Sequence[Entry], most_bytes: int) -> Iterator[list[Entry]]:
     part: list[Entry] = []
     size = 0
     for entry in entries:
-        if part and size + entry.size_bytes > PART_BYTES:
+        if part and size + entry.size_bytes > most_bytes:
             yield part
             part, size = [], 0
         part.append(entry)

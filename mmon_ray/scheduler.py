@@ -11,7 +11,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -177,7 +177,7 @@ class RayJobs:
 
     def submit(self, job: str, store: str, schedule: Schedule, window: Window) -> bool:
         """Start a job that runs a window; False when there is one of this id already."""
-        words = [sys.executable, "-m", "mmon_ray.jobs", store, schedule.monitor, iso(window.start), iso(window.end)]
+        words = [interpreter(schedule.runtime_env), "-m", "mmon_ray.jobs", store, schedule.monitor, iso(window.start), iso(window.end)]
         options: dict[str, Any] = {"entrypoint_num_cpus": schedule.cpus} if schedule.cpus else {}
         options |= {"entrypoint_memory": int(schedule.memory_mb * 1e6)} if schedule.memory_mb else {}
         try:
@@ -195,6 +195,13 @@ class RayJobs:
         self._client.stop_job(job)
 
 
+def interpreter(runtime_env: Mapping[str, Any]) -> str:
+    """The command of Python in a job: that of the environment where one is made for the job, else the one that runs here."""
+    # An environment of its own comes first on the job's PATH; a path of this interpreter would walk past it.
+    return "python" if _OWN_PYTHON & runtime_env.keys() else sys.executable
+
+
+_OWN_PYTHON = {"pip", "uv", "conda", "image_uri", "container", "py_executable"}
 _STATUSES = {"PENDING": "running", "RUNNING": "running", "SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
 
 

@@ -28,12 +28,16 @@ class Column(Coded, kind="column"):
     type     one of TYPES
     role     one of ROLES: what the monitor does with it; only features and predictions are watched
     domain   the values a categorical column may take; () allows all
+    edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
+    derived  True when a preparation makes it: nobody sends it
     """
 
     name: str
     type: str
     role: str = "feature"
     domain: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    derived: bool = False
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
@@ -71,10 +75,12 @@ class Schema(Coded, kind="schema"):
         label: str | Iterable[str] = (),
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
+        sent: Iterable[str] | None = None,
     ) -> Schema:
         """The schema of a table, its types from Arrow's and its roles from the names given.
 
         label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their name
+        sent     the columns that there were before the rows were prepared; all of them when None
         errors   InputError when a named column does not exist or has two roles, or the table has a column twice
         """
         fields = table.schema if isinstance(table, pa.Table) else table
@@ -90,7 +96,13 @@ class Schema(Coded, kind="schema"):
         for role, name in ((role, name) for role, names in named.items() for name in names):
             if roles.setdefault(name, role) != role:
                 raise InputError(f"the column '{name}' is named as {roles[name]} and as {role}; it can have one role")
-        return cls(tuple(Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name))) for field in fields))
+        raw = set(fields.names if sent is None else sent)
+        return cls(
+            tuple(
+                Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name)), derived=field.name not in raw)
+                for field in fields
+            )
+        )
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)

@@ -6,24 +6,36 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat, flatten, table_of, text_of
 
-__all__ = ["BATCH_ROWS", "Source", "file_batches", "open_source"]
+__all__ = ["BATCH_ROWS", "Contents", "Source", "file_batches", "file_contents", "open_source"]
 
 _HEAD_ROWS = 1_000
 BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
 _FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
+
+
+class Contents(NamedTuple):
+    """Files as they are.
+
+    form   `csv`, `json` or `parquet`
+    read   their names and bytes, one after the other
+    """
+
+    form: str
+    read: Callable[[], Iterator[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class Source:
     batches   reads them, at most BATCH_ROWS rows each
     files     the Parquet files, when it is made of such
     dataset   the Ray dataset, when it is one
+    once      True when its batches can be read one time only
     """
 
     name: str
@@ -42,6 +55,23 @@ class Source:
     batches: Callable[[], Iterator[pa.Table]]
     files: tuple[str, ...] = ()
     dataset: Any = None
+    once: bool = False
+
+    def prepared(self, steps: Sequence[Preparation]) -> Source:
+        """The rows after some steps; the first few are prepared at once, to see what columns they have then.
+
+        errors   InputError as `preparation.prepared`
+        """
+        if not steps:
+            return self
+
+        def prepare(table: pa.Table) -> pa.Table:
+            return prepared(_flattened(table), steps).table
+
+        first = next(self.batches(), self.schema.empty_table())
+        dataset = None if self.dataset is None else self.dataset.map_batches(prepare, batch_format="pyarrow")
+        schema = prepare(first.slice(0, _HEAD_ROWS)).schema
+        return replace(self, schema=schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
 
 
 def open_source(rows: Any) -> Source:
@@ -82,6 +112,17 @@ def file_batches(path: str) -> Iterator[pa.Table]:
         with pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
                 yield _flattened(pa.Table.from_batches([batch]))
+
+
+def file_contents(path: str) -> Contents:
+    """The files of a path that `open_source` takes, unread.
+
+    errors   InputError as there
+    """
+    files = _expand(path)
+    return Contents(
+        _one_form(files, [path]), lambda: ((f"{number:05d}-{Path(file).name}", _bytes(file)) for number, file in enumerate(files))
+    )
 
 
 def _as_table(rows: Any) -> pa.Table | None:
@@ -136,16 +177,13 @@ def _from_iterable(items: Iterator[Any]) -> Source:
         return found
 
     head = table(first)
-    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))))
+    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))), once=True)
 
 
 def _from_paths(paths: list[str]) -> Source:
     files = list(chain.from_iterable(map(_expand, paths)))
-    forms = {_form(file) for file in files}
-    if len(forms) > 1:
-        raise InputError(f"expected files of one form, found {sorted(forms)} in {paths}; give them one by one")
     name = paths[0] if len(paths) == 1 else f"{len(paths)} files"
-    if forms == {"parquet"}:
+    if _one_form(files, paths) == "parquet":
         with _said(files[0]):
             schema = _flattened(pq.read_schema(_opened(files[0])).empty_table()).schema
         return Source(name, schema, lambda: chain.from_iterable(map(file_batches, files)), tuple(files))
@@ -188,6 +226,13 @@ def _form(path: str) -> str:
     return form
 
 
+def _one_form(files: list[str], paths: list[str]) -> str:
+    forms = {_form(file) for file in files}
+    if len(forms) > 1:
+        raise InputError(f"expected files of one form, found {sorted(forms)} in {paths}; give them one by one")
+    return forms.pop()
+
+
 def _opened(path: str) -> Any:
     if not path.startswith("s3://"):
         return path
@@ -197,10 +242,14 @@ def _opened(path: str) -> Any:
     return pa.BufferReader(open_store(folder).get(key))
 
 
+def _bytes(path: str) -> bytes:
+    source = _opened(path)
+    return source.read() if isinstance(source, pa.BufferReader) else Path(path).read_bytes()
+
+
 def _read_text(path: str) -> pa.Table:
     with _said(path):
-        source = _opened(path)
-        body = source.read_buffer() if isinstance(source, pa.BufferReader) else pa.py_buffer(Path(path).read_bytes())
+        body = pa.py_buffer(_bytes(path))
         return _read_csv(body, "\t" if path.lower().endswith(".tsv") else ",") if _form(path) == "csv" else _read_json(body)
 
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmon_ray.attach import Hashes, hashed, known_among
+from mmon_ray.attach import Hashes, known_among
 from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.keys import joined_key
-from mmon_ray.labels import ID, find_labels, read_labels
+from mmon_ray.labels import ID, find_labels
+from mmon_ray.recent_labels import labels_object
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
@@ -82,10 +83,10 @@ def unmatched(store: Store, endpoint: str, deployment: str, reading: str, window
     around = Window(window.start, window.end).around(wait_hours)
     for entry in find_labels(store, endpoint, window):
         try:
-            labels, _ = read_labels(store, entry)
+            made = labels_object(store, entry)
         except InputError:
             continue
-        lost = strangers(store, endpoint, deployment, reading, Window(around.start, window.end), hashed(labels[ID]))
-        ids = labels[ID].take(pa.array(np.flatnonzero(lost)[:_EXAMPLES])).to_pylist()
-        total = Unmatched(total.labels + labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES])
+        lost = strangers(store, endpoint, deployment, reading, Window(around.start, window.end), made.hashes)
+        ids = made.labels[ID].take(pa.array(np.flatnonzero(lost)[:_EXAMPLES])).to_pylist()
+        total = Unmatched(total.labels + made.labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES])
     return total

@@ -107,6 +107,10 @@ class Window(Coded, kind="window"):
         """The window that begins with this one and is so many hours long."""
         return Window(self.start, self.start + hours * _HOUR)
 
+    def earlier(self, hours: int) -> Window:
+        """The window that begins so many hours earlier, and ends with this one."""
+        return Window(self.start - hours * _HOUR, self.end)
+
     def around(self, hours: int) -> Window:
         """The window that begins so many hours earlier, and ends as many later."""
         return Window(self.start - hours * _HOUR, self.end + hours * _HOUR)

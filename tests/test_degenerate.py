@@ -36,7 +36,20 @@ from mmon_ray.states import Counts, Covariance, Distinct, Lengths, MissingTogeth
 
 KINDS = {kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.") and kind != "profile"}
 ANALYSES = {kind: cls for kind, cls in kinds(Analysis).items() if cls.__module__.startswith("mmon_ray.")}
-TOGETHER = {"contingency", "counts", "covariance", "missing_together", "presence", "residuals", "sample", "scores"}  # take several columns
+TOGETHER = {  # take several columns
+    *(
+        "contingency",
+        "counts",
+        "covariance",
+        "group_sample",
+        "missing_together",
+        "presence",
+        "residuals",
+        "residuals_by",
+        "sample",
+        "scores",
+    ),
+}
 
 # What may be asked of a state, with arguments; what a method is not asked here must be named in NOT_ASKED.
 ASKED: dict[str, list[tuple[Any, ...]]] = {

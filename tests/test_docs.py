@@ -24,6 +24,7 @@ from mmon_ray.cli import main
 from mmon_ray.codec import kinds
 from mmon_ray.history.states import save_hour
 from mmon_ray.measures import measures
+from mmon_ray.preparation import Preparation
 from mmon_ray.reference import Reference
 from mmon_ray.sink import Sink
 from mmon_ray.state import State
@@ -64,7 +65,7 @@ def test_every_module_says_its_idea_and_keeps_its_promises(module: str) -> None:
         assert hasattr(loaded, name), f"{module}.__all__ names {name}, which is not there"
 
 
-@pytest.mark.parametrize("base", [State, Analysis, Sink, Reference])
+@pytest.mark.parametrize("base", [State, Analysis, Preparation, Sink, Reference])
 def test_the_readme_lists_every_kind(base: type) -> None:
     own = {kind for kind, cls in kinds(base).items() if cls.__module__.startswith("mmon_ray.")}
     assert own
@@ -100,7 +101,7 @@ def test_the_readmes_questions_are_answered(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_kinds_are_frozen_dataclasses_with_documented_fields() -> None:
-    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Sink), **kinds(Reference)}.items():
+    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Preparation), **kinds(Sink), **kinds(Reference)}.items():
         if cls.__module__.startswith("mmon_ray."):
             assert dataclasses.is_dataclass(cls), kind
             for field in dataclasses.fields(cls):
@@ -138,6 +139,16 @@ def test_the_custom_metric_alarms_when_it_costs_more() -> None:
     ok, bad = done.stdout.splitlines()
     assert ok.strip() == "ok"
     assert bad.startswith("alarm cost of `bad` is ") and bad.endswith("in the baseline")
+
+
+def test_an_own_program_is_carried_over() -> None:
+    words = [sys.executable, "-m", "examples.own_program"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    good, bad = " ".join(done.stdout.split()).split("bank 2026-11-22T11")
+    assert good.endswith("240 rows no alarms ")
+    assert "✗ baseline_drift_check of `sent_cosine_score` is violated: sentence 'Boil spaghetti until tender'" in bad
+    assert "mmon_ray" not in re.sub('""".*?"""', "", (ROOT / "examples" / "own_program" / "evaluation.py").read_text(), flags=re.DOTALL)
 
 
 def test_the_notebook_example_explains_itself() -> None:

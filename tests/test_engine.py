@@ -19,7 +19,17 @@ import pytest
 import zstandard
 
 from mmon_ray.analyses import Anomalies, Attribution, Bias, DataQuality, Drift
-from mmon_ray.catalog import Run, latest_baseline, load_monitor, load_report, newest_window, overview, save_baseline, save_monitor
+from mmon_ray.catalog import (
+    Run,
+    latest_baseline,
+    load_monitor,
+    load_report,
+    load_runs,
+    newest_window,
+    overview,
+    save_baseline,
+    save_monitor,
+)
 from mmon_ray.codec import dump, dumps, loads
 from mmon_ray.engine import fold, run
 from mmon_ray.errors import InputError, MissingKey
@@ -187,6 +197,12 @@ def test_a_series_that_leaves_its_course_alarms(store: Store) -> None:
     assert violation.message.startswith("rows is 40; 180 ± ")
     mean = report.metric("mean_anomaly", "age")
     assert mean is not None and mean.status == "ok" and abs(mean.value) < 4
+    # And an hour in which nothing came at all, though the endpoint was there.
+    silent = run(monitor, Window.hour(HOUR + timedelta(hours=60)), store, at=HOUR + timedelta(hours=61))
+    assert (silent.rows, silent.insufficient, silent.status) == (0, "the window has no rows", "alarm")
+    (violation,) = silent.alarms
+    assert violation.message.startswith("rows is 0; 180 ± ")
+    assert load_runs(store, "credit", 1)[0].status == "alarm"
 
 
 def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:

@@ -23,11 +23,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels, run
+from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels, recent_labels, run
 from mmon_ray.attach import DELAY, TIME, attach
 from mmon_ray.catalog import load_report, save_baseline, save_monitor
 from mmon_ray.cli import main
-from mmon_ray.join import Joined, join_hour, reading_of
+from mmon_ray.join import EARLY_HOURS, Joined, join_hour, reading_of
 from mmon_ray.keys import capture_key, label_key, report_key
 from mmon_ray.labels import canonical, find_labels, read_labels
 from mmon_ray.records import compile_hour
@@ -317,18 +317,50 @@ def test_a_request_id_is_as_good_as_the_others_and_comes_last() -> None:
 
 
 def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmon_ray import join_part
-
     capture(store, 6)
     for number in range(4):
         put_labels(store, "credit", [{"id": f"a{number}", "label": number}], at=HOUR + timedelta(hours=number))
     joined(store)
     put_labels(store, "credit", [{"id": "a4", "label": 4}], at=HOUR + timedelta(hours=9))
     opened: list[str] = []
-    monkeypatch.setattr(join_part, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    monkeypatch.setattr(recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
     made = joined(store)
     assert [key.split("/")[5] for key in opened] == ["19"]
     assert rows_of(store, made).sort_values("mmon.event_id")["paid"].tolist()[:5] == [0, 1, 2, 3, 4]
+
+
+def test_new_labels_are_read_once_for_all_hours_that_may_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = [HOUR + timedelta(hours=number) for number in range(8)]
+    for number, hour in enumerate(hours):
+        capture(store, 3, hour, f"h{number}-")
+        joined(store, hour)
+    rows = [{"id": f"h{number}-{place}", "label": 1} for number in range(8) for place in range(2)]
+    put_labels(store, "credit", rows, at=HOUR + timedelta(hours=9))
+    opened: list[str] = []
+    monkeypatch.setattr(recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    assert [joined(store, hour).labelled for hour in hours] == [2] * 8
+    assert len(opened) == 1
+
+
+def test_objects_in_memory_are_bounded_and_known_by_their_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_labels, "_MOST_BYTES", 1)
+    monkeypatch.setattr(recent_labels, "_recent", recent_labels._Recent())
+    key = label_key("credit", HOUR, "mine.jsonl")
+    for label in (1, 2):
+        store.put(key, orjson.dumps({"id": "a0", "label": label, "more": "x" * label}))
+        (entry,) = store.list("labels/")
+        assert recent_labels.labels_object(store, entry).labels["label"].to_pylist() == [label]
+    assert not recent_labels._recent.objects and recent_labels._recent.size_bytes == 0
+
+
+def test_labels_that_were_collected_before_their_hour_are_found(store: Store) -> None:
+    """A replica's clock is five hours ahead: its events are in the future of those who label."""
+    capture(store, 3)
+    put_labels(store, "credit", [{"id": "a0", "label": 1, "time": "2026-11-22T05:10:00Z"}], at=HOUR - timedelta(hours=5))
+    made = joined(store)
+    assert (made.labelled, made.early) == (1, 1)
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR - timedelta(hours=EARLY_HOURS + 1))
+    assert joined(store).labelled == 1
 
 
 def test_a_label_object_that_is_deleted_takes_its_labels_with_it(store: Store) -> None:
@@ -551,6 +583,18 @@ def test_labels_come_over_http(tmp_path: Path) -> None:
     assert sorted(one for table in found for one in table["id"].to_pylist()) == ["a", "b", "c", "d"]
 
 
+def test_the_door_knows_parquet_by_how_it_begins(store: Store) -> None:
+    from starlette.testclient import TestClient
+
+    from mmon_ray.label_door import application
+
+    body = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": ["a0", "a1"], "label": [0, 1]}), body)
+    for kind in ({}, {"content-type": "application/octet-stream"}, {"content-type": "application/json"}):
+        answer = TestClient(application(store)).put("/labels/credit", content=body.getvalue().to_pybytes(), headers=kind)
+        assert (answer.status_code, answer.json()) == (200, {"labels": 2})
+
+
 def test_the_door_refuses_what_is_too_large_and_says_when_the_store_is_away() -> None:
     from starlette.testclient import TestClient
 
@@ -575,3 +619,12 @@ def test_a_report_of_a_window_without_labels_is_read_again(learned: Store) -> No
     report = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
     assert report.notes and load_report(learned, "credit", Window.hour(HOUR)).notes == report.notes
     assert math.isnan(report.metric("label_delay_p50").value)  # type: ignore[union-attr]
+
+
+def test_labels_that_the_baseline_does_not_know_are_told(store: Store) -> None:
+    save_monitor(store, MONITOR)
+    save_baseline(store, MONITOR.fit(pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5})))
+    capture(store, 300)
+    put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
+    report = run(MONITOR, Window.hour(HOUR), store, at=HOUR + timedelta(hours=1))
+    assert "the baseline has no column of labels, so none are judged; make it again with --label and its name" in report.notes

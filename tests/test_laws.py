@@ -23,9 +23,11 @@ COLUMNS = {
     "contingency": [*SINGLE, ("word", "flag"), ("real", "code", "never", "whole")],
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
+    "group_sample": [("code", "real", "whole"), ("word", "whole", "flag"), ("never", "real", "whole"), ("real",)],
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
     "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],
+    "residuals_by": [("word", "real", "whole"), ("code", "whole", "real"), ("never", "real", "whole"), ("real",)],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
     "profile": [("real", "word", "whole")],
 }
@@ -76,11 +78,16 @@ def close_counts(a, b) -> bool:
 
 
 def close_contingency(a, b) -> bool:
-    return a.above == b.above and close_counts(a.cells, b.cells)
+    return a.edges == b.edges and close_counts(a.cells, b.cells)
 
 
 def close_residuals(a, b) -> bool:
     return close_covariance(a.parts, b.parts) and close_quantiles(a.absolute, b.absolute)
+
+
+def close_residuals_by(a, b) -> bool:
+    # Sums of numbers of one sign round relative to themselves.
+    return (a.values, a.full) == (b.values, b.full) and np.allclose(a.sums, b.sums, rtol=1e-9, atol=0, equal_nan=True)
 
 
 def close_covariance(a, b) -> bool:
@@ -120,6 +127,7 @@ CLOSE = {
     "missing_together": close_missing_together,
     "profile": close_profile,
     "residuals": close_residuals,
+    "residuals_by": close_residuals_by,
 }
 
 

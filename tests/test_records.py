@@ -426,7 +426,7 @@ def test_parts_can_be_made_elsewhere(store: Store, monkeypatch: pytest.MonkeyPat
     def spread(part: Any, items: Any) -> list[Any]:
         return [pickle.loads(pickle.dumps(part))(item) for item in pickle.loads(pickle.dumps(items))]
 
-    made = compile_hour(store, "credit", "Model", TEN, SCHEMA, spread)
+    made = compile_hour(store, "credit", "Model", TEN, SCHEMA, spread=spread)
     assert [row["age"] for row in rows_of(store, made.keys)] == [0, 1, 2]
 
 

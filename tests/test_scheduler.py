@@ -30,7 +30,7 @@ from mmon_ray.cli import main
 from mmon_ray.gauges import values_of
 from mmon_ray.jobs import run_window
 from mmon_ray.schedule import Schedule, parse_cron
-from mmon_ray.scheduler import Job, Scheduler, job_id
+from mmon_ray.scheduler import Job, Scheduler, interpreter, job_id
 from mmon_ray.store import Store, open_store
 from mmon_ray.window import Window, iso
 from tests.conftest import free_port
@@ -418,3 +418,11 @@ def test_the_command_line_of_schedules(tmp_path: Path, monkeypatch: pytest.Monke
     again = mmon("backfill", "credit", "--from", "2026-11-22T10", "--to", "2026-11-22T13")
     assert again.stdout.splitlines()[0] == "2026-11-22T10  ok, done before"
     assert [line.split()[0] for line in mmon("runs", "credit").stdout.splitlines()] == ["2026-11-22T12", "2026-11-22T11", "2026-11-22T10"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, sys.executable), ({"env_vars": {"A": "1"}}, sys.executable), ({"pip": ["x"]}, "python"), ({"image_uri": "y"}, "python")],
+)
+def test_a_job_with_packages_of_its_own_is_started_by_their_python(environment: dict, expected: str) -> None:
+    assert interpreter(environment) == expected

@@ -10,7 +10,22 @@ from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
 from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
+from mmon_ray.analyses.ranking import Ranking
 from mmon_ray.analyses.row_anomalies import RowAnomalies
+from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
 
-__all__ = ["Anomalies", "Attribution", "Bias", "Custom", "DataQuality", "Drift", "LabelCoverage", "ModelQuality", "RowAnomalies", "Slices"]
+__all__ = [
+    "Anomalies",
+    "Attribution",
+    "Bias",
+    "Custom",
+    "DataQuality",
+    "Drift",
+    "LabelCoverage",
+    "ModelQuality",
+    "Ranking",
+    "RowAnomalies",
+    "SliceDrift",
+    "Slices",
+]

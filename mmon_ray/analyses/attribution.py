@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
 from mmon_ray.states.sample import TOO_ALIKE
 from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.shapley import AGGREGATES, importance, kernel_shap, ndcg
+from mmon_ray.stats.shapley import AGGREGATES, importance, ndcg
 
 __all__ = ["EXPECTED", "IMPORTANCE", "NDCG", "Attribution"]
 
@@ -29,6 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 NDCG, IMPORTANCE, EXPECTED = "attribution_ndcg", "attribution", "expected_value"
 RULES = ("test", "service")
+BACKGROUNDS = ("sample", "clusters")
 _TOLD = 3  # features in a sentence
 
 
@@ -44,12 +45,18 @@ class _Found(NamedTuple):
 class Attribution(Analysis, kind="attribution"):
     """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
 
-    model      "package.module:function": is given a table of the features and returns one number a row, a probability or a value; in a few
-               large batches. It may call the model, a Serve handle, or a second deployment that is not captured
+    model      what is explained. "package.module:name" of a function that is given a table of the features and returns one number a row, in
+               large batches, or of a fitted model, which goes to shap's explainer for trees or linear models where it is one. Or where the
+               model is served: `serve:application/deployment`, or an http:// address; such requests are not captured
+    answer     of a served model: which field of its answers is the number, `prediction.score`; the only number when empty
+    form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
+    request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
     aggregate  how the values of the rows become an importance: `mean_abs`, `median` or `mean_sq`
     rows       how many rows of the window, and of the baseline, are explained
     background how many rows of the baseline stand for a feature that is left out
-    coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows, twice
+    background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight
+    coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows
+    most_rows, budget_s   once the model was given so many rows, or so many seconds have gone by, no further row is explained; 0: no bound
     features   which; all of role feature when empty
     rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance has surely moved by
                more than the margin; `service`: when the NDCG is below the threshold
@@ -62,10 +69,17 @@ class Attribution(Analysis, kind="attribution"):
     """
 
     model: str = ""
+    answer: str = ""
+    form: str = "instances"
+    request_rows: int = 1_000
+    timeout_s: float = 30.0
     aggregate: str = "mean_abs"
     rows: int = 100
     background: int = 50
+    background_by: str = "sample"
     coalitions: int = 0
+    most_rows: int = 0
+    budget_s: float = 0.0
     features: tuple[str, ...] = ()
     rule: str = "test"
     threshold: float = 0.9
@@ -75,7 +89,7 @@ class Attribution(Analysis, kind="attribution"):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("aggregate", AGGREGATES), ("rule", RULES)):
+        for name, known in (("aggregate", AGGREGATES), ("rule", RULES), ("background_by", BACKGROUNDS)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(known)}")
 
@@ -85,6 +99,10 @@ class Attribution(Analysis, kind="attribution"):
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """The importance of each feature, and the NDCG of their order."""
+        yield from self.against(schema, now, base, ())
+
+    def against(self, schema: Schema, now: Profile, base: Profile | None, usual: Sequence[Metric]) -> Iterator[Metric]:
+        """The same; the importances that the baseline's rows had are taken from its metrics where they are there."""
         names = self._names(schema)
         if not self.model or base is None or not names:
             why = "no model is named" if not self.model else "there are no features" if not names else "there is no baseline"
@@ -95,19 +113,24 @@ class Attribution(Analysis, kind="attribution"):
             return
         before = self._sample(base, names)
         background, theirs = before.slice(0, self.background), before.slice(self.background, self.rows)
+        weights = None
+        if self.background_by == "clusters" and before.num_rows:
+            background, weights = resolve("mmon_ray.explainers:condensed")(before, self.background, self.seed)
         same = now is base
         mine = theirs if same else self._sample(now, names).slice(0, self.rows)
         if not theirs.num_rows or not mine.num_rows:
             whose = "the window has no rows" if not mine.num_rows else f"the baseline has no more rows than the {self.background} behind"
             yield from self._undefined(names, whose)
             return
-        usual = self._explained(theirs, background)
-        found = usual if same else self._explained(mine, background)
-        reason = usual.reason or found.reason
-        if not len(usual.values) or not len(found.values):
+        found = self._explained(mine, background, weights)
+        known = _remembered(names, usual)
+        before_found = found if same or known else self._explained(theirs, background, weights)
+        reason = before_found.reason or found.reason
+        if not len(before_found.values) or not len(found.values):
             yield from self._undefined(names, reason)
             return
-        yield from self._metrics(names, usual, found, f"; the model failed on some rows: {reason}" if reason else "")
+        known = known or importance(before_found.values, self.aggregate)
+        yield from self._metrics(names, known, found, f"; not all rows could be explained: {reason}" if reason else "")
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The threshold of the NDCG; and by the test each importance, give or take the margin."""
@@ -156,16 +179,29 @@ class Attribution(Analysis, kind="attribution"):
         rows = state.rows if isinstance(state, Sample) else pa.table({})
         return pa.table({name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows) for name in names})
 
-    def _explained(self, rows: pa.Table, background: pa.Table) -> _Found:
-        found = kernel_shap(resolve(self.model), rows, background, coalitions=self.coalitions or None, seed=self.seed)
+    def _explained(self, rows: pa.Table, background: pa.Table, weights: Floats | None) -> _Found:
+        found = resolve("mmon_ray.explainers:explain")(
+            self.model,
+            rows,
+            background,
+            weights=weights,
+            coalitions=self.coalitions or None,
+            seed=self.seed,
+            most_rows=self.most_rows,
+            budget_s=self.budget_s,
+            answer=self.answer,
+            form=self.form,
+            request_rows=self.request_rows,
+            timeout_s=self.timeout_s,
+        )
         return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed))
 
     def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
         yield Metric(NDCG, math.nan, status="undefined", detail=why)
         yield from (Metric(IMPORTANCE, math.nan, name, status="undefined", detail=why) for name in names)
 
-    def _metrics(self, names: tuple[str, ...], usual: _Found, found: _Found, failures: str) -> Iterator[Metric]:
-        (theirs, their_error), (mine, my_error) = importance(usual.values, self.aggregate), importance(found.values, self.aggregate)
+    def _metrics(self, names: tuple[str, ...], usual: tuple[Floats, Floats], found: _Found, failures: str) -> Iterator[Metric]:
+        (theirs, their_error), (mine, my_error) = usual, importance(found.values, self.aggregate)
         value = float(ndcg(theirs, mine))
         yield Metric(EXPECTED, found.expected, detail="the mean answer to the background")
         few = len(found.values) < self.min_rows
@@ -186,6 +222,14 @@ class Attribution(Analysis, kind="attribution"):
         rng = np.random.default_rng(self.seed)
         drawn = np.array([importance(values[rng.integers(0, len(values), len(values))], self.aggregate)[0] for _ in range(200)])
         return float(np.nanstd(ndcg(theirs, drawn), ddof=1)) if len(values) > 1 else 0.0
+
+
+def _remembered(names: tuple[str, ...], usual: Sequence[Metric]) -> tuple[Floats, Floats] | None:
+    """The importances, and their errors, that the baseline's own metrics tell; None where they do not tell all."""
+    known = {one.column: one for one in usual if one.name == IMPORTANCE and not math.isnan(one.value)}
+    if not all(name in known for name in names):
+        return None
+    return np.array([known[name].value for name in names]), np.array([known[name].std for name in names])
 
 
 def _order(names: tuple[str, ...], theirs: Floats, mine: Floats) -> str:

@@ -191,8 +191,8 @@ class Bias(Analysis, kind="bias"):
         if len(set(columns)) < len(columns):
             raise InputError(f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}")
         cut = {facet.parts[0]: facet.above} | dict(zip((setup.label, setup.prediction), setup.cuts, strict=True))
-        above = tuple(cut.get(name) for name in columns)
-        return Need(Contingency(above if any(one is not None for one in above) else ()), columns)
+        edges = tuple(() if (at := cut.get(name)) is None else (float(at),) for name in columns)
+        return Need(Contingency(edges if any(edges) else ()), columns)
 
     def _measured(self, facet: Facet, setup: BiasSetup, state: object, before: object) -> Iterator[Metric]:
         """The metrics of each value of a facet, of one set of draws."""

@@ -23,6 +23,7 @@ from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.curves import score_metrics
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
+from mmon_ray.stats.shares import Share
 from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_means, service_std
 
 __all__ = ["ModelQuality", "better_ways", "confusion_matrix"]
@@ -30,6 +31,7 @@ __all__ = ["ModelQuality", "better_ways", "confusion_matrix"]
 Floats = npt.NDArray[np.float64]
 
 RULES = ("test", "service")
+ANSWERED = "answered"
 _BETTER = {"auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
 WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
 _ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
@@ -52,6 +54,8 @@ class _Found(NamedTuple):
 @dataclass(frozen=True)
 class ModelQuality(Analysis, kind="model_quality"):
     """Every metric of the closed service for regression, binary and multiclass models, and calibration; from counts, so of any interval.
+
+    `answered` is the share of the labelled rows whose prediction, or score, is there to be judged; by the test's rule only.
 
     problem      `binary`, `multiclass` or `regression`; by default as the labels of the baseline are: two values, up to `max_classes`, more
     label, prediction, score   their columns; by default the column of role label, `prediction` (or the only prediction), and for a binary
@@ -132,6 +136,7 @@ class ModelQuality(Analysis, kind="model_quality"):
             return
         found = found._replace(problem=found.problem or "regression")
         count = _labelled(found, now)
+        yield from self._answered(found, now, base)
         mine, theirs = self._measured(found, now), self._measured(found, base) if base is not None else {}
         for name, (value, std, reason, rests) in mine.items():
             if not count:
@@ -162,6 +167,8 @@ class ModelQuality(Analysis, kind="model_quality"):
         """The baseline's value, less the margin; by the service's rule, of all metrics that have a better and a worse."""
         known = better_ways()
         for metric in metrics:
+            if metric.name == ANSWERED and self.rule == "test" and not math.isnan(metric.value):
+                yield Constraint(metric.name, metric.column, lower=metric.value, level=self.level)
             better = known.get(metric.name, "")
             if math.isnan(metric.value) or not better or (self.rule == "test" and metric.name not in WATCHED):
                 continue
@@ -176,6 +183,9 @@ class ModelQuality(Analysis, kind="model_quality"):
         """What has become worse, and by how much."""
         if not metric.detail:
             return compare(metric, constraint)
+        if metric.name == ANSWERED:
+            share = f"{100 * (1 - metric.value):.3g} % of the rows with a label `{metric.column}`"
+            return f"{share} have no answer that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} % are allowed"
         fallen = metric.value < constraint.lower
         bound = f"at least {readable(constraint.lower)}" if fallen else f"at most {readable(constraint.upper)}"
         value = f"{readable(metric.value)} ± {readable(metric.std)}"
@@ -199,6 +209,17 @@ class ModelQuality(Analysis, kind="model_quality"):
         regression = pa.table({"y": price, "prediction": price + rng.normal(size=n)})
         yield cls(), Schema.infer(regression, label="y"), regression
         yield cls(), Schema.infer(regression, label="y"), regression.slice(0, 0)
+
+    def _answered(self, found: Answers, now: Profile, base: Profile | None) -> Iterator[Metric]:
+        """Which share of the labelled rows has a prediction, or a score, that is neither missing nor NaN."""
+        rows, known = _labelled(found, now), _judged(found, now)
+        if self.rule == "test" and not rows:
+            detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
+            yield Metric(ANSWERED, math.nan, found.label, status="insufficient", detail=detail)
+        elif self.rule == "test":
+            before = max(1, _labelled(found, base)) if base is not None else 1
+            detail = f"{rows - known:,} of {rows:,}"
+            yield Metric(ANSWERED, known / rows, found.label, detail=detail, test=Share(known / rows, rows, before))
 
     def _measured(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         """Each metric of a profile."""
@@ -268,6 +289,19 @@ def better_ways() -> dict[str, str]:
 
 def _labelled(found: Answers, profile: Profile) -> int:
     counts = profile.get(Need(Counts(), (found.label,)))
+    return counts.total if isinstance(counts, Counts) else 0
+
+
+def _judged(found: Answers, profile: Profile) -> int:
+    """How many rows have a label and what is held against it."""
+    columns = (found.label, found.prediction)
+    if found.problem == "regression":
+        state = profile.get(Need(Residuals(), columns))
+        return state.n if isinstance(state, Residuals) else 0
+    if not found.prediction:
+        scores = profile.get(Need(Scores(), (found.label, found.score)))
+        return scores.total + scores.outside if isinstance(scores, Scores) else 0
+    counts = profile.get(Need(Counts(), columns))
     return counts.total if isinstance(counts, Counts) else 0
 
 

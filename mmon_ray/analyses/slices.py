@@ -14,61 +14,52 @@ from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import Answers, answers
+from mmon_ray.columns.ranges import told
 from mmon_ray.errors import InputError
-from mmon_ray.report import WAITING, Constraint, Metric, Test, compare, readable
-from mmon_ray.schema import Schema
+from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
+from mmon_ray.schema import Column, Schema
+from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Counts
+from mmon_ray.states import Contingency, ResidualsBy
 from mmon_ray.stats.bootstrap import resample
+from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.quality import Binary, Multi, metrics
 from mmon_ray.stats.spread import likely, rests_on
-from mmon_ray.stats.tails import normal_tail
+from mmon_ray.stats.worst import Worst
 
-__all__ = ["Slices", "WorstSlice"]
+__all__ = ["Slices"]
 
 Floats = npt.NDArray[np.float64]
 
 METRIC = "worst_slice"
-
-
-@dataclass(frozen=True)
-class WorstSlice(Test, kind="worst_slice_test"):
-    """The normal test of the worst of several slices: the p-value is that of one, times their number (Bonferroni).
-
-    value   how much the metric of the slice lies below that of all rows
-    std     its standard error
-    slices  how many were looked at
-    """
-
-    value: float
-    std: float
-    slices: int
-
-    def p_value(self, lower: float, upper: float) -> float:
-        """How likely any slice lies so far below, if none did by more than `-lower`."""
-        if self.value >= lower or not self.std > 0:
-            return float(self.value >= lower)
-        return min(1.0, self.slices * normal_tail((lower - self.value) / self.std))
+ERRORS = ("mae", "mse", "rmse")
+_TOO_MANY = "it has more values than can be counted with label and prediction"
 
 
 class _Slice(NamedTuple):
-    value: str
+    """A slice: how many rows, its metric and that of all rows, how much worse it is, and the standard error of that."""
+
+    name: str
     support: int
     metric: float
+    whole: float
     below: float
     std: float
 
 
 @dataclass(frozen=True)
 class Slices(Analysis, kind="slices"):
-    """Quality by each value of the categorical features: the worst slice of each column, with its support and standard error.
+    """Quality by each value of a category, or range of a number: the worst slice of each column, with its support and standard error.
 
     The number of a column is how much its worst slice lies above (or, negative, below) the metric of all rows; it may fall by the margin
-    below what it was in the baseline. The worst is the one that lies below most surely.
+    below what it was in the baseline. Errors are compared as shares: -0.1 is an error a tenth above that of all rows. The worst is the one
+    that lies below most surely. Numbers are cut into fifths of the baseline, when its rows can be read twice; a missing value is a slice.
 
     problem, label, prediction, positive   what is compared with what, as for ModelQuality
-    metric     of the binary or multiclass metrics of mmon_ray.stats.quality that are better when high
-    columns    which; all categorical features when empty, at most `most_columns` of them
+    metric     of the binary or multiclass metrics of mmon_ray.stats.quality that are better when high; of a regression mae, mse or rmse;
+               accuracy, or mae, when empty
+    threshold  a score above it is a positive answer, where the model gives only a score
+    columns    which; all features that are categories or numbers when empty, at most `most_columns` of them
     min_rows   slices with fewer labels are left out
     min_behind and so are those whose metric rests on fewer: a recall on its few positives
     margin     how much worse the worst slice may become
@@ -83,7 +74,8 @@ class Slices(Analysis, kind="slices"):
     label: str = ""
     prediction: str = ""
     positive: str = ""
-    metric: str = "accuracy"
+    metric: str = ""
+    threshold: float = 0.5
     columns: tuple[str, ...] = ()
     min_rows: int = 50
     min_behind: int = 20
@@ -94,40 +86,28 @@ class Slices(Analysis, kind="slices"):
 
     def __post_init__(self) -> None:
         known = [one.name for problem in ("binary", "multiclass") for one in metrics(problem) if one.better == "high"]
-        if self.metric not in known:
-            raise InputError(f"metric is '{self.metric}'; expected one of {', '.join(dict.fromkeys(known))}")
+        if self.metric and self.metric not in (*known, *ERRORS):
+            raise InputError(f"metric is '{self.metric}'; expected one of {', '.join(dict.fromkeys([*known, *ERRORS]))}")
 
     def needs(self, schema: Schema) -> Iterator[Need]:
-        """Joint counts of each column, the label and the prediction."""
+        """Joint counts of each column, the label and the prediction, or sums of errors; while a number has no ranges, its quantiles."""
         found = self._answers(schema)
-        if found is not None and found.prediction and found.problem != "regression":
-            for name in self._names(schema):
-                yield Need(Counts(), (name, found.label, found.prediction))
+        if found is not None:
+            yield from edge_needs(schema, self.columns)
+            if found.problem:
+                yield from (self._need(column, found) for column in self._columns(schema, found))
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """The ranges of numbers."""
+        return learn_edges(schema, base, self.columns) if self._answers(schema) is not None else schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """The worst slice of each column."""
         found = self._answers(schema)
-        if found is None or not found.prediction or found.problem not in ("binary", "multiclass"):
+        if found is None or not found.problem:
             return
-        for name in self._names(schema):
-            counts = now.get(Need(Counts(), (name, found.label, found.prediction)))
-            if not isinstance(counts, Counts) or not counts.total:
-                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
-                yield Metric(METRIC, math.nan, name, status="insufficient" if now.rows else "undefined", detail=detail)
-                continue
-            if counts.error:
-                detail = f"it has more values than can be counted with label and prediction ({counts.limit:,} combinations)"
-                yield Metric(METRIC, math.nan, name, status="undefined", detail=detail)
-                continue
-            slices = self._slices(counts, found)
-            if len(slices) < 2:
-                yield Metric(METRIC, math.nan, name, status="undefined", detail=f"fewer than two of its values have {self.min_rows} labels")
-                continue
-            worst = min(slices, key=lambda one: one.below / one.std if one.std > 0 else math.copysign(math.inf, one.below))
-            whole = worst.metric - worst.below
-            detail = f"{self.metric} where it is '{worst.value}' ({worst.support:,} rows) is {readable(worst.metric)}"
-            detail += f", {readable(whole)} in all rows"
-            yield Metric(METRIC, worst.below, name, worst.std, detail=detail, test=WorstSlice(worst.below, worst.std, len(slices)))
+        for column in self._columns(schema, found):
+            yield self._measured(column, found, now)
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """What the worst slice of the baseline is, and the margin."""
@@ -143,37 +123,102 @@ class Slices(Analysis, kind="slices"):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
-        """Two columns, one of which matters; without labels."""
+        """Two categories and a number, one of which matters; without labels; scores alone; a regression."""
         rng = np.random.default_rng(6)
         n = 290
-        y, group = rng.integers(0, 2, n), rng.choice(["a", "b", "c"], n)
+        y, group, age = rng.integers(0, 2, n), rng.choice(["a", "b", "c"], n), rng.integers(18, 80, n)
         right = rng.random(n) < np.where(group == "c", 0.6, 0.9)
-        table = pa.table({"group": group, "flag": rng.random(n) < 0.5, "y": y, "prediction": np.where(right, y, 1 - y)})
-        schema = Schema.infer(table, label="y")
+        said = np.where(right, y, 1 - y)
+        table = pa.table({"group": group, "flag": rng.random(n) < 0.5, "age": age, "y": y, "prediction": said})
+        ages = {"age": Column("age", "integral", edges=(30.0, 45.0, 60.0))}
+        schema = Schema.infer(table, label="y").replace(ages)
         yield cls("binary"), schema, table
-        yield cls("binary"), schema, table.set_column(2, "y", pa.nulls(n, pa.int64()))
+        yield cls("binary"), schema, table.set_column(3, "y", pa.nulls(n, pa.int64()))
+        scored = table.set_column(4, "prediction", pa.array(np.clip(said * 0.6 + 0.4 * rng.random(n), 0, 1)))
+        yield cls("binary"), Schema.infer(scored, label="y").replace(ages), scored
+        priced = table.set_column(3, "y", pa.array(rng.normal(size=n))).set_column(4, "prediction", pa.array(rng.normal(size=n)))
+        yield cls(metric="rmse"), Schema.infer(priced, label="y").replace(ages), priced
 
     def _answers(self, schema: Schema) -> Answers | None:
         return answers(schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive)
 
-    def _names(self, schema: Schema) -> tuple[str, ...]:
-        if self.columns:
-            return tuple(schema[name].name for name in self.columns)
-        return tuple(column.name for column in schema if column.role == "feature" and column.categorical)[: self.most_columns]
+    def _columns(self, schema: Schema, found: Answers) -> tuple[Column, ...]:
+        fits = (found.problem == "regression") == (self.metric in ERRORS) if self.metric else True
+        answered = found.prediction or (found.problem == "binary" and found.score)
+        return sliced(schema, self.columns, self.most_columns) if fits and answered else ()
 
-    def _slices(self, counts: Counts, found: Answers) -> list[_Slice]:
-        """The metric of each slice and of all rows, and how sure their difference is; slices with enough labels only."""
-        classes = tuple(sorted({*found.classes, *(key[1] for key in counts.table), *(found.said(key[2]) for key in counts.table)}))
+    def _need(self, column: Column, found: Answers) -> Need:
+        if found.problem == "regression":
+            return Need(ResidualsBy(column.edges), (column.name, found.label, found.prediction))
+        edges = (column.edges, (), () if found.prediction else (self.threshold,))
+        return Need(Contingency(edges if any(edges) else ()), (column.name, found.label, found.prediction or found.score))
+
+    def _measured(self, column: Column, found: Answers, now: Profile) -> Metric:
+        state = now.get(self._need(column, found))
+        if state is None:
+            detail = "its ranges were learned after its rows were read, and they could not be read again; give rows that can, or columns"
+            return Metric(METRIC, math.nan, column.name, status="undefined", detail=detail)
+        if state.full if isinstance(state, ResidualsBy) else isinstance(state, Contingency) and state.cells.error:
+            return Metric(METRIC, math.nan, column.name, status="undefined", detail=_TOO_MANY)
+        if isinstance(state, ResidualsBy):
+            labelled, slices = state.n, self._by_errors(state, column)
+        else:
+            assert isinstance(state, Contingency)
+            labelled, slices = self._by_counts(state, column, found)
+        if not labelled:
+            detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
+            return Metric(METRIC, math.nan, column.name, status="insufficient" if now.rows else "undefined", detail=detail)
+        if len(slices) < 2:
+            detail = f"fewer than two of its values have {self.min_rows} labels"
+            return Metric(METRIC, math.nan, column.name, status="undefined", detail=detail)
+        worst = min(slices, key=lambda one: one.below / one.std if one.std > 0 else math.copysign(math.inf, one.below))
+        asked = self.metric or ("mae" if found.problem == "regression" else "accuracy")
+        detail = (
+            f"{asked} where it is {worst.name} ({worst.support:,} rows) is {readable(worst.metric)}, {readable(worst.whole)} in all rows"
+        )
+        test = Worst(Drop(worst.below, worst.std), len(slices))
+        return Metric(METRIC, worst.below, column.name, worst.std, detail=detail, test=test)
+
+    def _by_errors(self, state: ResidualsBy, column: Column) -> list[_Slice]:
+        """How much larger the error of each slice is than that of all rows, as a share of it.
+
+        The standard error is that of two independent means, the slice's and the others', by the delta method.
+        """
+        count, absolute, square, fourth = state.sums
+        total, squares = (absolute, square) if (self.metric or "mae") == "mae" else (square, fourth)
+        n, s, q = count.sum(), total.sum(), squares.sum()
+        made = []
+        for value, own_n, own_s, own_q in zip(state.values, count, total, squares, strict=True):
+            if own_n < self.min_rows or n - own_n < 1 or not s > 0:
+                continue
+            own, others, whole = own_s / own_n, (s - own_s) / (n - own_n), s / n
+            share = own_n / n
+            varies = [max(0.0, own_q / own_n - own**2) / own_n, max(0.0, (q - own_q) / (n - own_n) - others**2) / (n - own_n)]
+            slopes = [-1 / whole + own * share / whole**2, own * (1 - share) / whole**2]
+            below, std = 1 - own / whole, math.sqrt(sum(slope**2 * vary for slope, vary in zip(slopes, varies, strict=True)))
+            if self.metric == "rmse":  # of the roots: d sqrt(u) = du / (2 sqrt(u))
+                std /= 2 * math.sqrt(own / whole) if own > 0 else math.inf
+                below, own, whole = 1 - math.sqrt(own / whole), math.sqrt(own), math.sqrt(whole)
+            made.append(_Slice(slice_name(column, told(value)), int(own_n), float(own), float(whole), float(below), float(std)))
+        return made
+
+    def _by_counts(self, state: Contingency, column: Column, found: Answers) -> tuple[int, list[_Slice]]:
+        """How many rows have label and prediction; the metric of each slice and of all rows, and how sure their difference is."""
+        pairs = ((cell, count) for cell, count in state.combinations if None not in cell[1:])
+        cells = [((value, str(truth), self._said(str(said), found)), count) for (value, truth, said), count in pairs]
+        classes = tuple(sorted({*found.classes, *(key[1] for key, _ in cells), *(key[2] for key, _ in cells)}))
         place = {name: at for at, name in enumerate(classes)}
-        values = sorted({key[0] for key in counts.table})
+        values = sorted({key[0] for key, _ in cells}, key=lambda value: (value is None, value or ""))
         row = {name: at for at, name in enumerate(values)}
         table = np.zeros((len(values), len(classes), len(classes)))
-        for (value, truth, said), count in counts.table.items():
-            table[row[value], place[truth], place[found.said(said)]] += count
+        for (value, truth, said), count in cells:
+            table[row[value], place[truth], place[said]] += count
+        if not values:
+            return 0, []
         enough = table.sum(axis=(1, 2)) >= self.min_rows
         drawn = resample(table, self.draws)
-        own = self._asked(table, classes, found)
-        below = own - self._asked(table.sum(axis=0), classes, found)
+        own, whole = self._asked(table, classes, found), float(self._asked(table.sum(axis=0), classes, found))
+        below = own - whole
         spread = self._asked(drawn, classes, found) - self._asked(drawn.sum(axis=1), classes, found)[:, None]
         made = []
         for at, value in enumerate(values):
@@ -183,12 +228,19 @@ class Slices(Analysis, kind="slices"):
             rests = rests_on(self._asked(soft, classes, found), self._asked(resample(soft, self.draws), classes, found))
             if rests >= self.min_behind:
                 std = float(np.nanstd(spread[:, at], ddof=1))
-                made.append(_Slice(value, int(table[at].sum()), float(own[at]), float(below[at]), std))
-        return made
+                made.append(_Slice(slice_name(column, value), int(table[at].sum()), float(own[at]), whole, float(below[at]), std))
+        return int(table.sum()), made
+
+    def _said(self, text: str, found: Answers) -> str:
+        """An answer in the words of the labels; of a score, the positive label, or nothing that is one."""
+        if found.prediction:
+            return found.said(text)
+        return found.positive if text == "true" else ""
 
     def _asked(self, tables: Floats, classes: tuple[str, ...], found: Answers) -> Floats:
         """The metric of tables (..., true, predicted)."""
-        ask = next(one.ask for one in metrics(found.problem) if one.name == self.metric)
+        asked = self.metric or "accuracy"
+        ask = next(one.ask for one in metrics(found.problem) if one.name == asked)
         if found.problem == "multiclass":
             return ask(Multi(tables))
         hit = np.array([name == found.positive for name in classes], bool)

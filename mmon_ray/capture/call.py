@@ -19,7 +19,9 @@ from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.snapshot import Body, Json, freeze, freeze_call, size_bytes
 from mmon_ray.capture.stream import STREAMS, stream_response
 
-__all__ = ["Entry", "begin"]
+__all__ = ["UNCAPTURED", "Entry", "begin"]
+
+UNCAPTURED = "mmon-uncaptured-"  # requests whose id begins so are not captured: those that explain a model are many, and no user's
 
 Arguments = tuple[Any, ...]
 _CLASSES = 1_000  # how many classes are remembered
@@ -39,7 +41,7 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
         if owner_now.get() is owner:
             return None
         context = probe.context()
-        if context is None or not context.request_id:
+        if context is None or not context.request_id or context.request_id.startswith(UNCAPTURED):
             return None
         recorder = probe.recorder
         if recorder is None or recorder.closed:

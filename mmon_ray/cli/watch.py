@@ -25,6 +25,16 @@ __all__ = ["baseline", "report", "run"]
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
 @click.option(
+    "--program",
+    "program_texts",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="An analysis of your own: a command that is given each window's files; or a .yaml file with its settings. Repeatable.",
+)
+@click.option(
+    "--program-baseline", is_flag=True, help="Run the programs over the baseline's data, too: they may make a baseline of their own."
+)
+@click.option(
     "--reference",
     "reference_text",
     default="training",
@@ -45,6 +55,8 @@ def baseline(
     ignored: tuple[str, ...],
     quality: bool,
     webhook: tuple[str, ...],
+    program_texts: tuple[str, ...],
+    program_baseline: bool,
     reference_text: str,
 ) -> None:
     """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
@@ -53,7 +65,9 @@ def baseline(
     """
     from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.cli.program import parse_program
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
+    from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
     from mmon_ray.sinks import Log, Webhook
@@ -63,13 +77,20 @@ def baseline(
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
-    monitor = Monitor(name, endpoint, deployment, analyses, sinks, reference=parse_reference(reference_text))
+    programs = tuple(parse_program(text) for text in program_texts)
+    monitor = Monitor(name, endpoint, deployment, analyses, sinks, reference=parse_reference(reference_text), programs=programs)
     store = context.store
     rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""))
     with context.console.status(f"learning from {data or window_text} ..."):
         learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
     if quality and judge.setup(learned.schema) is None:
         raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
+    outcomes: tuple[Any, ...] = ()
+    if program_baseline:
+        window = Window.parse(window_text) if window_text else None
+        with context.console.status("running the programs ...") as status:
+            outcomes = baseline_programs(monitor, store, learned, data or "", window, status.update)
+        learned = with_programs(learned, outcomes)
     save_monitor(store, monitor)
     key = save_baseline(store, learned)
     doc = {
@@ -78,11 +99,15 @@ def baseline(
         "rows": learned.profile.rows,
         "constraints": len(learned.constraints),
         "edit": f"{store.uri}/{key}",
+        "programs": {one.program: one.error or "ok" for one in outcomes},
     }
 
     def show() -> None:
         watched = len(learned.schema.watched())
         context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+        for one in outcomes:
+            words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
+            context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
         context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
         context.console.print(f"next:      mmon run {name}")
 

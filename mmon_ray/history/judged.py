@@ -41,5 +41,5 @@ def judged_by(store: Store, monitor: Monitor, baseline: Baseline, window: Window
         lacking = f"too few rows ({rows:,}, {reference.min_rows:,} are needed)"
     else:
         words = f"{reference.words} ({rows:,} rows of {len(known)} windows)"
-        return replace(baseline, profile=zero.merge_many(known), reference=words)
+        return replace(baseline, profile=zero.merge_many(known), reference=words, metrics=())
     return replace(baseline, reference=f"the training data, for {reference.words} have {lacking}")

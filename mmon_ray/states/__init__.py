@@ -7,11 +7,13 @@ from mmon_ray.states.counts import Counts
 from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.distinct import Distinct
 from mmon_ray.states.gaps import MissingTogether
+from mmon_ray.states.group_sample import GroupSample
 from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
 from mmon_ray.states.residuals import Residuals
+from mmon_ray.states.residuals_by import ResidualsBy
 from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
@@ -22,12 +24,14 @@ __all__ = [
     "Counts",
     "Covariance",
     "Distinct",
+    "GroupSample",
     "Lengths",
     "MissingTogether",
     "Moments",
     "Presence",
     "Quantiles",
     "Residuals",
+    "ResidualsBy",
     "Sample",
     "Scores",
     "Tails",

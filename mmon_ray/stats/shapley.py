@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from math import comb
@@ -45,6 +47,10 @@ def kernel_shap(
     coalitions: int | None = None,
     seed: int = 0,
     batch_rows: int = BATCH_ROWS,
+    weights: npt.ArrayLike | None = None,
+    most_rows: int = 0,
+    budget_s: float = 0.0,
+    told: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Explained:
     """The Shapley values of some rows: a feature that is out of a coalition takes the background's values, and the answers are averaged.
 
@@ -56,6 +62,10 @@ def kernel_shap(
     rows, background   tables of the same columns, or arrays (n, features)
     coalitions  how many are drawn, where not all are asked; 2 * features + 2048 when None, as in shap
     batch_rows  rows of a batch, at most, but for one row's own
+    weights     of the background's rows; equal when None
+    most_rows   no further row is explained once the model was given so many; 0 for no bound
+    budget_s    nor once so many seconds have gone by
+    told        is told how many rows are explained, of how many
     errors      InputError for no features, no background, or different columns; an answer of another length
     source      Lundberg and Lee, A unified approach to interpreting model predictions, 2017, theorem 2; Covert and Lee, Improving
                 KernelSHAP, 2021, for pairs of a coalition and its complement
@@ -66,10 +76,15 @@ def kernel_shap(
         raise InputError(f"{features} features and {behind} background rows; at least one of each is needed")
     if isinstance(rows, pa.Table) and rows.column_names != background.column_names:
         raise InputError(f"the rows have the columns {rows.column_names}, the background {background.column_names}; expected the same")
-    expected = float(np.mean(_answers(predict, background, behind)))
+    share = np.ones(behind) if weights is None else np.asarray(weights, np.float64)
+    share = share / share.sum()
+    expected = float(_answers(predict, background, behind) @ share)
+    if math.isnan(expected):
+        return Explained(np.full((count, features), np.nan), expected, behind, ("it gave no number for some rows of the background",))
     sets, weights = _coalitions(features, coalitions or 2 * features + 2048, seed)
     averages, own = np.full((count, len(sets)), np.nan), np.full(count, np.nan)
     failed: list[str] = []
+    began = time.monotonic()
     step = max(1, batch_rows // max(1, len(sets) * behind))
     asked = behind
 
@@ -78,9 +93,13 @@ def kernel_shap(
         for part in _parts(len(sets), max(1, batch_rows // (behind * len(places)))):
             batch = mix.batch(places, sets[part])
             answers = _answers(predict, batch, len(places) * len(sets[part]) * behind)
-            averages[places, part] = answers.reshape(len(places), -1, behind).mean(axis=2)
+            averages[places, part] = answers.reshape(len(places), -1, behind) @ share
 
     for start in range(0, count, step):
+        if (most_rows and asked >= most_rows) or (budget_s and time.monotonic() - began >= budget_s):
+            spent = f"{asked:,} rows" if most_rows and asked >= most_rows else f"{budget_s:g} s"
+            failed.append(f"the budget of {spent} was spent after {start} of {count} rows")
+            break
         places = np.arange(start, min(count, start + step))
         asked += len(places) * (1 + len(sets) * behind)
         try:
@@ -92,6 +111,9 @@ def kernel_shap(
                 except Exception as error:
                     averages[place] = np.nan
                     failed.append(f"{type(error).__name__}: {error}"[:200])
+        told(start + len(places), count)
+    if np.isnan(averages).any(axis=1).any() and not failed:
+        failed.append("it gave no number for some rows")
     gain = own - expected
     if features == 1:
         return Explained(gain[:, None], expected, asked, tuple(dict.fromkeys(failed))[:3])
@@ -122,16 +144,19 @@ def importance(values: npt.ArrayLike, how: str = "mean_abs") -> tuple[Floats, Fl
     return (np.median(parts, axis=0), 1.2533 * spread) if how == "median" else (parts.mean(axis=0), spread)
 
 
-def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike) -> Floats:
+def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike, k: int = 0) -> Floats:
     """How well the current importances rank the features, by the baseline's: 1 is the same order.
 
     baseline   the gains, (features,); below 0 they count as 0
     current    (..., features): give the order only; equal ones share their places
+    k          only the first so many places count; all when 0
     returns    in [0, 1]; NaN where something is NaN or nothing has a gain
     source     Jarvelin and Kekalainen 2002, as in the closed service, with ties as in McSherry and Najork 2008 (scikit-learn's ndcg_score)
     """
     gains, order = np.maximum(np.asarray(baseline, np.float64), 0), np.asarray(current, np.float64)
     discounts = 1 / np.log2(np.arange(gains.size) + 2)
+    if k:
+        discounts[k:] = 0
     above = (order[..., None, :] > order[..., :, None]).sum(axis=-1)  # how many features stand before each
     equal = (order[..., None, :] == order[..., :, None]).sum(axis=-1)
     total = np.concatenate([[0.0], np.cumsum(discounts)])

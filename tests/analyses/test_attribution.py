@@ -99,7 +99,7 @@ def test_what_fails_is_told(model: ModuleType) -> None:
     report = judge((monitor, baseline), old)
     metric = report.metric("attribution_ndcg")
     assert metric is not None and metric.value > 0.9
-    assert metric.detail.endswith("the model failed on some rows: ValueError: nobody is that old")
+    assert metric.detail.endswith("not all rows could be explained: ValueError: nobody is that old")
 
 
 def test_few_rows_and_a_missing_feature(model: ModuleType) -> None:

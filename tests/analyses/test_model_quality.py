@@ -132,6 +132,24 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert values(judge(holes, base))["accuracy"] == pytest.approx(expected)
 
 
+def test_labelled_rows_without_a_usable_answer_are_counted_and_alarm() -> None:
+    base = binary(4_000, 1)
+    scores = base.drop_columns("prediction").rename_columns(["age", "income", "prediction"])
+    price = pa.table({"y": np.arange(2_000.0), "prediction": np.arange(2_000.0) + 1})
+    for table, label, gap in ((base, "income", None), (scores, "income", math.nan), (price, "y", math.inf)):
+        said = table["prediction"].to_pylist()
+        holes = [gap if row % 10 == 0 else value for row, value in enumerate(said)]
+        spoiled = table.set_column(table.column_names.index("prediction"), "prediction", pa.array(holes, table["prediction"].type))
+        report = judge(spoiled, table, label=label)
+        assert values(judge(table, table, label=label))["answered"] == 1
+        assert values(report)["answered"] == pytest.approx(0.9)
+        (found,) = [one for one in report.alarms if one.constraint.name == "answered"]
+        count = table.num_rows
+        assert found.message == (
+            f"10 % of the rows with a label `{label}` have no answer that can be judged ({count // 10:,} of {count:,}); 0 % are allowed"
+        )
+
+
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(InputError, match="problem is 'ranking'; expected one of binary, multiclass, regression"):
         ModelQuality(problem="ranking")

@@ -50,6 +50,9 @@ def test_the_papers_four_rows() -> None:
     assert constraints is not None
     assert constraints["regression_constraints"]["mae"] == {"threshold": 0.75, "comparison_operator": "GreaterThanThreshold"}
     assert constraints["regression_constraints"]["r2"] == {"threshold": 0.0, "comparison_operator": "LessThanThreshold"}
+    problem, metrics = sagemaker.read_quality_statistics(doc, "y")
+    assert problem == "regression"
+    assert {one.name: (one.value, one.std, one.column) for one in metrics}["mae"] == (0.75, 0.0, "y")
     problem, read = sagemaker.read_quality_constraints(constraints, "y")
     assert problem == "regression"
     assert {(one.name, one.lower, one.upper) for one in read} == {(one.name, one.lower, one.upper) for one in baseline.constraints}
@@ -119,3 +122,15 @@ def test_a_run_writes_them_when_the_labels_have_come(store: Store) -> None:
     assert doc["regression_metrics"]["mae"]["value"] == 3.0
     entries = orjson.loads(store.get(report_key("credit", Window.hour(HOUR), "model_quality_violations.json")))["violations"]
     assert "mae" in {entry["metric_name"] for entry in entries}
+
+
+@pytest.mark.parametrize("doc", [{}, {"regression_metrics": 3}, {"binary_classification_metrics": {"auc": {"value": "high"}}}])
+def test_other_documents_are_no_quality_statistics(doc: dict) -> None:
+    with pytest.raises(InputError, match="not a statistics file of model quality"):
+        sagemaker.read_quality_statistics(doc, "y")
+
+
+def test_statistics_that_are_nan_are_undefined_and_curves_are_left() -> None:
+    doc = {"binary_classification_metrics": {"auc": {"value": "NaN", "standard_deviation": "NaN"}, "confusion_matrix": {"0": {"1": 2}}}}
+    problem, (auc,) = sagemaker.read_quality_statistics(doc, "y")
+    assert (problem, auc.name, auc.status) == ("binary", "auc", "undefined")

@@ -580,7 +580,9 @@ def test_our_payloads_become_theirs(given, encoding, data):
     assert doc["eventMetadata"] == {"eventId": "e1", "inferenceTime": "2024-05-04T13:05:59Z"}
 
 
-@pytest.mark.parametrize("unread", [payload("none", None), payload("repr", "torch.Tensor: tensor(..)"), None])
+@pytest.mark.parametrize(
+    "unread", [payload("none", None), payload("repr", "torch.Tensor: tensor(..)"), payload("omitted", '{"size": 9}'), None]
+)
 def test_a_payload_that_nobody_read_is_left_out(unread):
     doc = sagemaker.capture_to_service(ours(unread, payload("json", "1", "application/json")))
     assert list(doc["captureData"]) == ["endpointOutput"]

@@ -1,4 +1,4 @@
-"""Contingency: every row is counted once, by its texts, with missing values and thresholds; integers count as their texts do."""
+"""Contingency: every row is counted once, by its texts, with missing values and ranges; integers count as their texts do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_it_counts_rows(rows: list[tuple[str | None, int | None, float | None]])
     )
     plain = Counter((w, None if i is None else str(i), None if x is None else f"{x:g}") for w, i, x in rows)
     assert dict(Contingency().update(batch).combinations) == plain
-    cut = Counter((w, None if i is None else str(i), None if x is None else str(x > 1).lower()) for w, i, x in rows)
-    state = Contingency(above=(None, None, 1.0)).update(batch)
+    cut = Counter((w, None if i is None else str(i), None if x is None else str(int(x > 1) + int(x > 2))) for w, i, x in rows)
+    state = Contingency(edges=((), (), (1.0, 2.0))).update(batch)
     assert dict(state.combinations) == cut and state.total == len(rows)
     keys = [tuple((text is None, text or "") for text in cell) for cell, _ in state.combinations]
     assert keys == sorted(keys)

@@ -8,8 +8,21 @@ from __future__ import annotations
 from mmon_ray.formats.sagemaker.attribution import write_attribution_analysis, write_attribution_violations
 from mmon_ray.formats.sagemaker.bias import write_bias_analysis, write_bias_violations
 from mmon_ray.formats.sagemaker.constraints import Learned, read_constraints, write_constraints
+from mmon_ray.formats.sagemaker.program import (
+    BASELINE,
+    DATASET,
+    FOLDERS,
+    MESSAGE,
+    OPT_ML,
+    OUTPUT,
+    RESULTS,
+    program_paths,
+    program_variables,
+    read_outcome,
+)
 from mmon_ray.formats.sagemaker.quality import (
     read_quality_constraints,
+    read_quality_statistics,
     write_quality_constraints,
     write_quality_statistics,
     write_quality_violations,
@@ -19,12 +32,23 @@ from mmon_ray.formats.sagemaker.statistics import read_statistics, write_statist
 from mmon_ray.formats.sagemaker.violations import VIOLATION_FILES, read_violations, write_violations
 
 __all__ = [
+    "BASELINE",
+    "DATASET",
+    "FOLDERS",
+    "MESSAGE",
+    "OPT_ML",
+    "OUTPUT",
+    "RESULTS",
     "VIOLATION_FILES",
     "Learned",
     "capture_from_service",
     "capture_to_service",
+    "program_paths",
+    "program_variables",
     "read_constraints",
+    "read_outcome",
     "read_quality_constraints",
+    "read_quality_statistics",
     "read_statistics",
     "read_violations",
     "write_attribution_analysis",

@@ -18,7 +18,13 @@ from mmon_ray.states import Scores
 from mmon_ray.stats.curves import curves, reliability
 from mmon_ray.window import iso
 
-__all__ = ["read_quality_constraints", "write_quality_constraints", "write_quality_statistics", "write_quality_violations"]
+__all__ = [
+    "read_quality_constraints",
+    "read_quality_statistics",
+    "write_quality_constraints",
+    "write_quality_statistics",
+    "write_quality_violations",
+]
 
 _NAMES = {"binary": "binary_classification", "multiclass": "multiclass_classification", "regression": "regression"}
 _GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"  # bad when greater, bad when less
@@ -103,6 +109,23 @@ def read_quality_constraints(doc: Mapping[str, Any], label: str) -> tuple[str, t
     raise InputError(f"not a constraints file of model quality; expected one of {expected}")
 
 
+def read_quality_statistics(doc: Mapping[str, Any], label: str) -> tuple[str, tuple[Metric, ...]]:
+    """The problem and the metrics of a statistics file, for the label of a name; matrices and curves are left.
+
+    errors   InputError when the document is not a model quality statistics file
+    """
+    for problem, name in _NAMES.items():
+        found = doc.get(f"{name}_metrics")
+        if isinstance(found, Mapping):
+            try:
+                entries = {metric: one for metric, one in found.items() if isinstance(one, Mapping) and "value" in one}
+                return problem, tuple(_metric(metric, one, label) for metric, one in entries.items())
+            except (TypeError, ValueError) as error:
+                raise InputError(f"not a statistics file of model quality ({type(error).__name__}: {error})") from None
+    expected = ", ".join(f"{name}_metrics" for name in _NAMES.values())
+    raise InputError(f"not a statistics file of model quality; expected one of {expected}")
+
+
 def write_quality_violations(report: Report) -> dict[str, Any] | None:
     """The violations file of a report's model quality; None when there are none."""
     known = better_ways()
@@ -127,6 +150,12 @@ def _constraint(name: str, entry: Mapping[str, Any], label: str) -> Constraint:
     if operator not in (_LESS, _GREATER):
         raise ValueError(f"operator {operator!r}")
     return Constraint(name, label, lower=threshold) if operator == _LESS else Constraint(name, label, upper=threshold)
+
+
+def _metric(name: str, entry: Mapping[str, Any], label: str) -> Metric:
+    value, std = float(entry["value"]), float(entry.get("standard_deviation", "NaN"))
+    known = "undefined" if math.isnan(value) else "ok"
+    return Metric(name, value, label, 0.0 if math.isnan(std) else std, known, "it was NaN in the file" if math.isnan(value) else "")
 
 
 def _zero(metric: Metric, problem: str) -> float:

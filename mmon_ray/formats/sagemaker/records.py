@@ -24,7 +24,7 @@ def capture_to_service(record: Mapping[str, Any]) -> dict[str, Any]:
     """A captured record of ours as a record of the service.
 
     The only argument of a handle's call becomes its JSON, several become one object; other text becomes base64, as
-    there; a payload that nobody read is left out. The service has no place for status, latency, method and model id.
+    there; a payload that nobody read, or that was not kept, is left out. The service has no place for status, latency, method and model id.
     """
     data = {"endpointInput": _side(record.get("input"), "INPUT"), "endpointOutput": _side(record.get("output"), "OUTPUT")}
     event = {"eventId": record["event_id"]}
@@ -60,7 +60,7 @@ def capture_from_service(doc: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _side(payload: Mapping[str, Any] | None, mode: str) -> dict[str, Any] | None:
-    if payload is None or payload["encoding"] in ("none", "repr"):
+    if payload is None or payload["encoding"] in ("none", "repr", "omitted"):
         return None
     encoding, data = payload["encoding"], payload["data"]
     if encoding == "args":

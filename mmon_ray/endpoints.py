@@ -1,0 +1,149 @@
+"""Asking a model where it is served: rows to a Serve handle or an HTTP address, numbers back, and none of it is captured."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from mmon_ray.capture.call import UNCAPTURED
+from mmon_ray.errors import InputError
+from mmon_ray.instances import answers_of
+from mmon_ray.schema import PREDICTION
+
+__all__ = ["FORMS", "Endpoint", "is_address"]
+
+Floats = npt.NDArray[np.float64]
+
+FORMS = ("instances", "list", "row")
+_ADDRESS = re.compile(r"https?://|serve:")
+_HANDLE = re.compile(r"serve:(?P<app>[^/]*)/(?P<deployment>[^/]+)(?:/(?P<method>\w+))?")
+_AT_ONCE = 8  # requests of single rows
+_MOST_FAILURES = 3  # one after another: then the endpoint is asked no more
+
+
+def is_address(model: str) -> bool:
+    """Whether a text names where a model is served, and not an object to import."""
+    return bool(_ADDRESS.match(model))
+
+
+@dataclass
+class Endpoint:
+    """A served model as a function of a table: one number a row, NaN where it gave none.
+
+    model      `serve:application/deployment` or `serve:application/deployment/method`; or an http:// or https:// address. May be a second
+               deployment of the same model, so that production is not disturbed
+    answer     which field of the answers is the number: `prediction.score`; the only one that is a number when empty
+    form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row each
+    request_rows   how many rows a request has, at most
+    timeout_s  how long it may take
+    failures   reasons of requests that failed, each once
+    errors     InputError for a text that is no such address, answers without a number, or, after three requests have failed in a row
+    """
+
+    model: str
+    answer: str = ""
+    form: str = "instances"
+    request_rows: int = 1_000
+    timeout_s: float = 30.0
+    failures: list[str] = field(default_factory=list)
+    _failed: int = 0
+    _handle: Any = None
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise InputError(f"form is '{self.form}'; expected one of {', '.join(FORMS)}")
+        if self.model.startswith("serve:") and not _HANDLE.fullmatch(self.model):
+            raise InputError(f"'{self.model}' names no deployment; write serve:application/deployment, or .../method after it")
+
+    def __call__(self, table: pa.Table) -> Floats:
+        """The answers to a table's rows, in their order."""
+        step = 1 if self.form == "row" else self.request_rows
+        parts = [table.slice(start, step) for start in range(0, table.num_rows, step)]
+        if self.form != "row":
+            return np.concatenate([np.zeros(0), *map(self._asked, parts)])
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return np.concatenate([np.zeros(0), *pool.map(self._asked, parts)])
+
+    def _asked(self, part: pa.Table) -> Floats:
+        if self._failed >= _MOST_FAILURES:
+            raise InputError(f"{self.model} is asked no more: {self.failures[-1]}")
+        rows = part.to_pylist()
+        try:
+            body = self._send({"instances": rows} if self.form == "instances" else rows if self.form == "list" else rows[0])
+        except Exception as error:  # whatever a handle's call raises
+            self._failed += 1
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no answer'}"[:200]
+            if reason not in self.failures:
+                self.failures.append(reason)
+            return np.full(len(rows), np.nan)
+        self._failed = 0
+        return self._numbers(body, len(rows))
+
+    def _send(self, payload: Any) -> bytes:
+        """What it answers, as JSON."""
+        mark = f"{UNCAPTURED}{uuid.uuid4().hex}"
+        if self.model.startswith("serve:"):
+            return orjson.dumps(self._call(payload, mark), option=orjson.OPT_SERIALIZE_NUMPY)
+        body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
+        headers = {"Content-Type": "application/json", "X-Request-ID": mark}
+        request = urllib.request.Request(self.model, data=body, headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
+                found: bytes = answer.read()
+                return found
+        except urllib.error.HTTPError as error:
+            raise InputError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
+
+    def _call(self, payload: Any, mark: str) -> Any:
+        from ray import serve
+        from ray.serve import context as serving
+
+        found = _HANDLE.fullmatch(self.model)
+        assert found is not None
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(found["deployment"], found["app"] or "default")
+        method = getattr(self._handle, found["method"]) if found["method"] else self._handle
+        # A handle's request has the id of the one that it is a part of, and so have all that follow from it.
+        present: ContextVar[Any] = serving._serve_request_context
+        token = present.set(serving._RequestContext(request_id=mark))
+        try:
+            return method.remote(payload).result(timeout_s=self.timeout_s)
+        finally:
+            present.reset(token)
+
+    def _numbers(self, body: bytes, count: int) -> Floats:
+        payload = {"content_type": "application/json", "encoding": "json", "data": body.decode("utf-8", "replace")}
+        answers = answers_of(payload, count)
+        if answers is None:
+            raise InputError(f"{self.model} answered {count} rows with {body[:80].decode(errors='replace')}; expected one answer a row")
+        name = self.answer or _only(answers, self.model)
+        if self.answer and not any(name in one for one in answers):
+            raise InputError(f"the answers of {self.model} have no '{name}'; they have {', '.join(answers[0]) or 'nothing'}")
+        return np.array([_number(one.get(name)) for one in answers])
+
+
+def _only(answers: Sequence[dict[str, Any]], model: str) -> str:
+    names = [name for name, value in answers[0].items() if isinstance(value, (int, float))]
+    if PREDICTION in names:
+        return PREDICTION
+    if len(names) != 1:
+        has = ", ".join(answers[0]) or "nothing"
+        raise InputError(f"the answers of {model} have {len(names)} numbers among {has}; name one: answer='prediction.score'")
+    return names[0]
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")

@@ -1,0 +1,7 @@
+"""The preparations that come with mmon_ray; importing this registers them all."""
+
+from __future__ import annotations
+
+from mmon_ray.preparations.batch import Batch
+
+__all__ = ["Batch"]
