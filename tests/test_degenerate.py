@@ -69,7 +69,7 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"from_sketch", "including", "merge", "merge_many", "update", "upgrade"}
+NOT_ASKED = {"each", "from_sketch", "including", "merge", "merge_many", "update", "upgrade"}
 
 
 def nulls(now: pa.Table, base: pa.Table | None) -> dict[str, float]:
