@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.engine import fold, run
-    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
@@ -73,7 +73,7 @@ _HOMES = {
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.engine": ("fold", "run"),
-    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
@@ -114,6 +114,7 @@ __all__ = [
     "Log",
     "Metric",
     "MissingKey",
+    "ModelError",
     "ModelQuality",
     "Monitor",
     "MonitorError",

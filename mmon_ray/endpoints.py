@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from mmon_ray.capture.call import UNCAPTURED
-from mmon_ray.errors import InputError
+from mmon_ray.errors import InputError, ModelError
 from mmon_ray.instances import answers_of
 from mmon_ray.schema import PREDICTION
 
@@ -31,7 +31,6 @@ FORMS = ("instances", "list", "row")
 _ADDRESS = re.compile(r"https?://|serve:")
 _HANDLE = re.compile(r"serve:(?P<app>[^/]*)/(?P<deployment>[^/]+)(?:/(?P<method>\w+))?")
 _AT_ONCE = 8  # requests of single rows
-_MOST_FAILURES = 3  # one after another: then the endpoint is asked no more
 
 
 def is_address(model: str) -> bool:
@@ -41,7 +40,7 @@ def is_address(model: str) -> bool:
 
 @dataclass
 class Endpoint:
-    """A served model as a function of a table: one number a row, NaN where it gave none.
+    """A served model as a function of a table: one number a row, NaN where an answer has none.
 
     model      `serve:application/deployment` or `serve:application/deployment/method`; or an http:// or https:// address. May be a second
                deployment of the same model, so that production is not disturbed
@@ -49,8 +48,8 @@ class Endpoint:
     form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row each
     request_rows   how many rows a request has, at most
     timeout_s  how long it may take
-    failures   reasons of requests that failed, each once
-    errors     InputError for a text that is no such address, answers without a number, or, after three requests have failed in a row
+    errors     ModelError for a request that failed: the other requests of the table are not made. InputError for a text that is no such
+               address, and answers without a number
     """
 
     model: str
@@ -58,8 +57,6 @@ class Endpoint:
     form: str = "instances"
     request_rows: int = 1_000
     timeout_s: float = 30.0
-    failures: list[str] = field(default_factory=list)
-    _failed: int = 0
     _handle: Any = None
 
     def __post_init__(self) -> None:
@@ -78,18 +75,14 @@ class Endpoint:
             return np.concatenate([np.zeros(0), *pool.map(self._asked, parts)])
 
     def _asked(self, part: pa.Table) -> Floats:
-        if self._failed >= _MOST_FAILURES:
-            raise InputError(f"{self.model} is asked no more: {self.failures[-1]}")
         rows = part.to_pylist()
         try:
             body = self._send({"instances": rows} if self.form == "instances" else rows if self.form == "list" else rows[0])
+        except ModelError:
+            raise
         except Exception as error:  # whatever a handle's call raises
-            self._failed += 1
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no answer'}"[:200]
-            if reason not in self.failures:
-                self.failures.append(reason)
-            return np.full(len(rows), np.nan)
-        self._failed = 0
+            said = str(error).strip().splitlines()[-1:] or ["no answer"]
+            raise ModelError(f"{self.model}: {type(error).__name__}: {said[0]}"[:200]) from error
         return self._numbers(body, len(rows))
 
     def _send(self, payload: Any) -> bytes:
@@ -105,7 +98,7 @@ class Endpoint:
                 found: bytes = answer.read()
                 return found
         except urllib.error.HTTPError as error:
-            raise InputError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
+            raise ModelError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
 
     def _call(self, payload: Any, mark: str) -> Any:
         from ray import serve

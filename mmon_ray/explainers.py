@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mmon_ray.codec import resolve
 from mmon_ray.endpoints import Endpoint, is_address
-from mmon_ray.errors import InputError
+from mmon_ray.errors import InputError, ModelError
 from mmon_ray.stats.shapley import Explained, kernel_shap
 
 __all__ = ["condensed", "explain"]
@@ -44,13 +44,15 @@ def explain(
     weights     of the background's rows; equal when None
     most_rows, budget_s   how many rows the model is given, and for how long; no bound when 0
     endpoint    further settings of `Endpoint`
-    errors      InputError as in `kernel_shap`
+    returns     of an endpoint that does not answer to the background either: NaN, and the reason
+    errors      as of `kernel_shap`
     """
     settings: dict[str, Any] = {"weights": weights, "coalitions": coalitions, "seed": seed, "most_rows": most_rows, "budget_s": budget_s}
     if is_address(model):
-        asked = Endpoint(model, **endpoint)
-        found = kernel_shap(asked, rows, background, told=_told(model), **settings)
-        return found._replace(failed=tuple(dict.fromkeys((*asked.failures, *found.failed)))[:3])
+        try:
+            return kernel_shap(Endpoint(model, **endpoint), rows, background, told=_told(model), **settings)
+        except ModelError as error:
+            return Explained(np.full((rows.num_rows, rows.num_columns), np.nan), math.nan, 2 * background.num_rows, (str(error),))
     target: Any = resolve(model)
     target = target() if isinstance(target, type) else target
     if not (hasattr(target, "predict") or hasattr(target, "predict_proba")):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
+from typing import Any
 
 import httpx
 import numpy as np
@@ -20,7 +25,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 from starlette.requests import Request
 
-from mmon_ray import Attribution, InputError, Monitor, fold
+from mmon_ray import Attribution, InputError, Monitor, Schema, fold
 from mmon_ray.capture import capture, drain
 from mmon_ray.capture.call import UNCAPTURED
 from mmon_ray.endpoints import Endpoint, is_address
@@ -144,6 +149,121 @@ def test_addresses_and_settings_that_cannot_be() -> None:
         Endpoint("serve:Model")
     with pytest.raises(InputError, match="form is 'csv'; expected one of instances, list, row"):
         Endpoint("http://a/b", form="csv")
+
+
+# --- endpoints that fail --------------------------------------------------------------------------------------------
+
+
+class Address:
+    """A real HTTP server whose answers a test decides: `answer` is given the rows, and returns a body or raises a status."""
+
+    def __init__(self) -> None:
+        self.requests: list[int] = []
+        self.answer: Callable[[list], Any] = total
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+                outer.requests.append(len(rows))
+                try:
+                    status, body = 200, json.dumps({"predictions": outer.answer(rows)}).encode()
+                except Exception as error:
+                    status, body = 503, str(error).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    made = Address()
+    yield made
+    made.close()
+
+
+def answered(found) -> list[int]:
+    """The places of the rows that have values."""
+    return np.flatnonzero(~np.isnan(found.values).any(axis=1)).tolist()
+
+
+@pytest.mark.parametrize("bad", [(7,), (6, 7, 8, 9), (0, 19)])
+def test_rows_that_an_endpoint_fails_on_take_no_other_with_them(address: Address, bad: tuple[int, ...]) -> None:
+    rows, behind = people(20, 1), people(10, 2)
+    truth = kernel_shap(lambda table: np.array(total(table.to_pylist())), rows, behind).values
+    a = rows["a"].to_numpy().copy()
+    a[list(bad)] = 99.0
+    rows = rows.set_column(0, "a", pa.array(a))
+
+    def picky(asked: list) -> list[float]:
+        if any(row["a"] == 99.0 for row in asked):
+            raise ValueError("nobody is 99")
+        return total(asked)
+
+    address.answer = picky
+    for request_rows in (1_000, 7):  # 7: every row, and every one's coalitions, are many requests
+        found = explain(address.url, rows, behind, request_rows=request_rows)
+        good = [place for place in range(20) if place not in bad]
+        assert answered(found) == good
+        assert np.allclose(found.values[good], truth[good])
+        assert found.failed == (f"ModelError: {address.url} answered 503: nobody is 99",)
+
+
+def test_a_lost_request_loses_nothing(address: Address) -> None:
+    rows, behind = people(20, 1), people(10, 2)
+    for lost in range(1, 5):  # the background, the rows, and two of their coalitions
+        address.requests.clear()
+
+        def answer(asked: list, lost: int = lost) -> list[float]:
+            if len(address.requests) == lost:
+                raise ValueError("overloaded")
+            return total(asked)
+
+        address.answer = answer
+        found = explain(address.url, rows, behind, request_rows=500)
+        assert answered(found) == list(range(20)) and found.failed == (), lost
+
+
+def test_an_endpoint_that_goes_away_is_asked_no_more(address: Address) -> None:
+    rows, behind = people(4_000, 1), people(40, 2)
+
+    def answer(asked: list) -> list[float]:
+        if len(address.requests) > 100:
+            raise ValueError("gone")
+        return total(asked)
+
+    address.answer = answer
+    found = explain(address.url, rows, behind, request_rows=1_000)
+    done = len(answered(found))
+    assert 0 < done < 4_000 and answered(found) == list(range(done))
+    assert found.failed[0] == f"it was asked no more after {done} of 4000 rows, for it then failed on the background too"
+    assert found.failed[1] == f"ModelError: {address.url} answered 503: gone"
+    assert len(address.requests) <= 104  # the batch, its first row alone, and the background twice
+    address.requests[:] = [0] * 101
+    none = explain(address.url, rows, behind)
+    assert len(address.requests) == 103 and answered(none) == []
+    assert none.failed == (f"{address.url} answered 503: gone",)
+    (ndcg, *others) = _judged(address, people(300, 1))
+    assert ndcg.detail == f"{address.url} answered 503: gone" and all(math.isnan(one.value) for one in (ndcg, *others))
+
+
+def _judged(address: Address, now: pa.Table) -> list:
+    analysis = Attribution(address.url, rows=60, background=20)
+    monitor = Monitor("m", analyses=(analysis,))
+    profile = fold(now, monitor.zero(Schema.infer(now)))
+    return list(analysis.finalize(Schema.infer(now), profile, profile))
 
 
 # --- models that are objects ----------------------------------------------------------------------------------------
