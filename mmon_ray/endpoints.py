@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from mmon_ray.capture.call import UNCAPTURED
+from mmon_ray.capture.mark import cluster_key, mark
 from mmon_ray.errors import InputError, ModelError
 from mmon_ray.instances import answers_of
 from mmon_ray.schema import PREDICTION
@@ -28,6 +29,7 @@ __all__ = ["FORMS", "Endpoint", "is_address"]
 Floats = npt.NDArray[np.float64]
 
 FORMS = ("instances", "list", "row")
+_logger = logging.getLogger("mmon_ray")
 _ADDRESS = re.compile(r"https?://|serve:")
 _HANDLE = re.compile(r"serve:(?P<app>[^/]*)/(?P<deployment>[^/]+)(?:/(?P<method>\w+))?")
 _AT_ONCE = 8  # requests of single rows
@@ -41,6 +43,9 @@ def is_address(model: str) -> bool:
 @dataclass
 class Endpoint:
     """A served model as a function of a table: one number a row, NaN where an answer has none.
+
+    Its requests are marked, so that capture leaves them alone, in every deployment that they reach. That takes the key of the cluster:
+    this process is connected to it, or RAY_ADDRESS says where it is; for an address elsewhere MMON_MARK_KEY is set here and there.
 
     model      `serve:application/deployment` or `serve:application/deployment/method`; or an http:// or https:// address. May be a second
                deployment of the same model, so that production is not disturbed
@@ -57,7 +62,8 @@ class Endpoint:
     form: str = "instances"
     request_rows: int = 1_000
     timeout_s: float = 30.0
-    _handle: Any = None
+    _method: Any = None
+    _key: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -67,6 +73,8 @@ class Endpoint:
 
     def __call__(self, table: pa.Table) -> Floats:
         """The answers to a table's rows, in their order."""
+        if self._key is None:
+            self._key = self._connected()
         step = 1 if self.form == "row" else self.request_rows
         parts = [table.slice(start, step) for start in range(0, table.num_rows, step)]
         if self.form != "row":
@@ -81,17 +89,35 @@ class Endpoint:
         except ModelError:
             raise
         except Exception as error:  # whatever a handle's call raises
-            said = str(error).strip().splitlines()[-1:] or ["no answer"]
-            raise ModelError(f"{self.model}: {type(error).__name__}: {said[0]}"[:200]) from error
+            raise self._failed(error) from error
         return self._numbers(body, len(rows))
+
+    def _failed(self, error: Exception) -> ModelError:
+        said = str(error).strip().splitlines()[-1:] or ["no answer"]
+        return ModelError(f"{self.model}: {type(error).__name__}: {said[0]}"[:200])
+
+    def _connected(self) -> bytes:
+        """The key that marks the requests, once a handle is there."""
+        try:
+            if found := _HANDLE.fullmatch(self.model):
+                from ray import serve
+
+                handle = serve.get_deployment_handle(found["deployment"], found["app"] or "default")
+                self._method = getattr(handle, found["method"]) if found["method"] else handle
+            key = cluster_key()
+        except Exception as error:  # whatever Serve raises for an application that is not there
+            raise self._failed(error) from error
+        if not key:
+            text = "requests to %s are not marked, and a captured deployment records them: connect to its cluster with ray.init, %s"
+            _logger.warning(text, self.model, "or set MMON_MARK_KEY here and where it is served")
+        return key
 
     def _send(self, payload: Any) -> bytes:
         """What it answers, as JSON."""
-        mark = f"{UNCAPTURED}{uuid.uuid4().hex}"
         if self.model.startswith("serve:"):
-            return orjson.dumps(self._call(payload, mark), option=orjson.OPT_SERIALIZE_NUMPY)
+            return orjson.dumps(self._call(payload), option=orjson.OPT_SERIALIZE_NUMPY)
         body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
-        headers = {"Content-Type": "application/json", "X-Request-ID": mark}
+        headers = {"Content-Type": "application/json", **({"X-Request-ID": mark(self._key, time.time())} if self._key else {})}
         request = urllib.request.Request(self.model, data=body, headers=headers, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
@@ -100,20 +126,14 @@ class Endpoint:
         except urllib.error.HTTPError as error:
             raise ModelError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
 
-    def _call(self, payload: Any, mark: str) -> Any:
-        from ray import serve
+    def _call(self, payload: Any) -> Any:
         from ray.serve import context as serving
 
-        found = _HANDLE.fullmatch(self.model)
-        assert found is not None
-        if self._handle is None:
-            self._handle = serve.get_deployment_handle(found["deployment"], found["app"] or "default")
-        method = getattr(self._handle, found["method"]) if found["method"] else self._handle
         # A handle's request has the id of the one that it is a part of, and so have all that follow from it.
         present: ContextVar[Any] = serving._serve_request_context
-        token = present.set(serving._RequestContext(request_id=mark))
+        token = present.set(serving._RequestContext(request_id=mark(self._key or b"", time.time())))
         try:
-            return method.remote(payload).result(timeout_s=self.timeout_s)
+            return self._method.remote(payload).result(timeout_s=self.timeout_s)
         finally:
             present.reset(token)
 

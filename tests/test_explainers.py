@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 from ray import cloudpickle, serve
@@ -27,7 +28,8 @@ from starlette.requests import Request
 
 from mmon_ray import Attribution, InputError, Monitor, Schema, fold
 from mmon_ray.capture import capture, drain
-from mmon_ray.capture.call import UNCAPTURED
+from mmon_ray.capture.counters import read_counts
+from mmon_ray.capture.mark import UNCAPTURED, cluster_key, is_marked, mark
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.explainers import condensed, explain
 from mmon_ray.records import parse
@@ -75,17 +77,18 @@ class Outer:
 
 @pytest.fixture(scope="module")
 def served(serve_port, tmp_path_factory):
-    """A captured application of two deployments: its address, its name, its store, its endpoint."""
+    """A captured application of two deployments: its address, its name, its store, its spool."""
     store, name = open_store(tmp_path_factory.mktemp("served") / "store"), f"app{uuid.uuid4().hex[:8]}"
     options = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutdown_wait_loop_s": 0.05}
     app = serve.deployment(Outer, **options).bind(serve.deployment(Inner, **options).bind())
-    serve.run(capture(app, endpoint=name, store=store.uri, spool=str(tmp_path_factory.mktemp("spool"))), name=name, route_prefix=f"/{name}")
-    yield f"http://127.0.0.1:{serve_port}/{name}", name, store
+    spool = tmp_path_factory.mktemp("spool")
+    serve.run(capture(app, endpoint=name, store=store.uri, spool=str(spool)), name=name, route_prefix=f"/{name}")
+    yield f"http://127.0.0.1:{serve_port}/{name}", name, store, spool
     serve.delete(name, _blocking=False)
 
 
 def test_a_served_model_is_explained_by_handle_and_by_address_and_nothing_of_it_is_captured(served) -> None:
-    address, name, store = served
+    address, name, store, spool = served
     rows, behind = people(20, 1), people(10, 2)
     expected = kernel_shap(lambda table: np.array(total(table.to_pylist())), rows, behind)
     for model in (address, f"serve:{name}/Outer"):
@@ -93,14 +96,37 @@ def test_a_served_model_is_explained_by_handle_and_by_address_and_nothing_of_it_
         assert found.failed == () and np.allclose(found.values, expected.values, atol=1e-9)
     row = explain(f"serve:{name}/Outer/alone", rows.slice(0, 2), behind.slice(0, 3), form="row")
     assert np.allclose(row.values.sum(axis=1) + row.expected, total(rows.slice(0, 2).to_pylist()))
-    # An ordinary request is captured, once by each deployment, and so is one whose id merely looks alike.
-    for mark in ({}, {"X-Request-ID": "mmon-7"}, {"X-Request-ID": UNCAPTURED + "mine"}):
-        answer = httpx.post(address, json={"instances": rows.slice(0, 1).to_pylist()}, headers=mark, timeout=30)
+    # A client's request is captured, once by each deployment, whatever its id looks like: only the cluster's key makes a mark.
+    now_s = time.time()
+    others = (UNCAPTURED + "mine", mark(b"a guess", now_s), mark(cluster_key(), now_s - 4_000), mark(cluster_key(), now_s)[:-1] + "g")
+    ids = ("", "mmon-7", *others)
+    for one in ids:
+        headers = {"X-Request-ID": one} if one else {}
+        answer = httpx.post(address, json={"instances": rows.slice(0, 1).to_pylist()}, headers=headers, timeout=30)
         assert answer.json() == {"predictions": pytest.approx(total(rows.slice(0, 1).to_pylist()))}
     drain(name, timeout_s=30)
     lines = [line for entry in store.list(f"capture/{name}") for line in _lines(store, entry.key)]
-    assert len(lines) == 4
+    assert len(lines) == 2 * len(ids) and all(one.encode() in b"".join(lines) for one in ids)
     assert parse(b"\n".join(lines))[1].rejected == 0
+    # What was left alone is counted: twice 5 requests of both, and the rows one by one, 3 + 2 + 36, of the outer deployment.
+    deadline, counts = time.monotonic() + 20, {}
+    while counts != {"Outer": (51, 6), "Inner": (10, 6)}:
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.05)
+        counts = {one.deployment: (one.uncaptured, one.captured) for one in read_counts(spool, time.time())}
+
+
+def test_requests_that_cannot_be_marked_are_told(address: Address, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    rows = people(5, 1)
+    for key, marked in (("", False), ("ours", True)):
+        monkeypatch.setenv("MMON_MARK_KEY", key)
+        caplog.clear()
+        explain(address.url, rows, rows)
+        assert [is_marked(one, b"ours", time.time()) for one in address.ids] == [marked] * len(address.requests)
+        assert [f"requests to {address.url} are not marked" in one.getMessage() for one in caplog.records] == [True] * (not marked)
+        address.ids.clear()
+        address.requests.clear()
 
 
 def _lines(store, key: str) -> list[bytes]:
@@ -110,7 +136,7 @@ def _lines(store, key: str) -> list[bytes]:
 
 
 def test_an_attribution_of_an_endpoint_needs_no_code(served) -> None:
-    address, _, _ = served
+    address, _, _, _ = served
     monitor = Monitor("m", analyses=(Attribution(address, rows=60, background=20),))
     baseline = monitor.fit(people(1_000, 1))
     assert monitor.evaluate(fold(people(1_000, 2), monitor.zero(baseline.schema)), baseline).violations == ()
@@ -131,7 +157,7 @@ def test_an_attribution_of_an_endpoint_needs_no_code(served) -> None:
     ],
 )
 def test_an_endpoint_that_does_not_answer_as_it_should_is_told(served, path: str, settings: dict, said: str) -> None:
-    address, name, _ = served
+    address, name, _, _ = served
     base = address.rpartition("/")[0]
     model = f"serve:{name}/Outer/{path.partition('/')[2]}" if path.startswith("handle") else base + path
     monitor = Monitor("m", analyses=(Attribution(model, rows=60, background=20, **settings),))
@@ -159,6 +185,7 @@ class Address:
 
     def __init__(self) -> None:
         self.requests: list[int] = []
+        self.ids: list[str] = []
         self.answer: Callable[[list], Any] = total
         outer = self
 
@@ -166,6 +193,7 @@ class Address:
             def do_POST(self) -> None:
                 rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
                 outer.requests.append(len(rows))
+                outer.ids.append(self.headers["X-Request-ID"] or "")
                 try:
                     status, body = 200, json.dumps({"predictions": outer.answer(rows)}).encode()
                 except Exception as error:
