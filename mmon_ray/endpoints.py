@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 import urllib.error
@@ -53,6 +54,7 @@ class Endpoint:
     form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row each
     request_rows   how many rows a request has, at most
     timeout_s  how long it may take
+    until_s    the moment, by `time.monotonic`, at which the time for all requests is over: one under way is cut then
     errors     ModelError for a request that failed: the other requests of the table are not made. InputError for a text that is no such
                address, and answers without a number
     """
@@ -62,6 +64,7 @@ class Endpoint:
     form: str = "instances"
     request_rows: int = 1_000
     timeout_s: float = 30.0
+    until_s: float = math.inf
     _method: Any = None
     _key: bytes | None = None
 
@@ -114,26 +117,29 @@ class Endpoint:
 
     def _send(self, payload: Any) -> bytes:
         """What it answers, as JSON."""
+        timeout_s = min(self.timeout_s, self.until_s - time.monotonic())
+        if timeout_s <= 0:
+            raise TimeoutError("the time for all requests is over")
         if self.model.startswith("serve:"):
-            return orjson.dumps(self._call(payload), option=orjson.OPT_SERIALIZE_NUMPY)
+            return orjson.dumps(self._call(payload, timeout_s), option=orjson.OPT_SERIALIZE_NUMPY)
         body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
         headers = {"Content-Type": "application/json", **({"X-Request-ID": mark(self._key, time.time())} if self._key else {})}
         request = urllib.request.Request(self.model, data=body, headers=headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 found: bytes = answer.read()
                 return found
         except urllib.error.HTTPError as error:
             raise ModelError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
 
-    def _call(self, payload: Any) -> Any:
+    def _call(self, payload: Any, timeout_s: float) -> Any:
         from ray.serve import context as serving
 
         # A handle's request has the id of the one that it is a part of, and so have all that follow from it.
         present: ContextVar[Any] = serving._serve_request_context
         token = present.set(serving._RequestContext(request_id=mark(self._key or b"", time.time())))
         try:
-            return self._method.remote(payload).result(timeout_s=self.timeout_s)
+            return self._method.remote(payload).result(timeout_s=timeout_s)
         finally:
             present.reset(token)
 

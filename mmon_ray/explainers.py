@@ -14,6 +14,7 @@ import pyarrow as pa
 from mmon_ray.codec import resolve
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.errors import InputError, ModelError
+from mmon_ray.stats.budget import Budget
 from mmon_ray.stats.shapley import Explained, kernel_shap
 
 __all__ = ["condensed", "explain"]
@@ -42,23 +43,25 @@ def explain(
                 model. Of trees, or linear, it goes to shap's explainer of its kind, when all features are numbers: probabilities of
                 trees, log-odds of linear classifiers; any other with `predict` or `predict_proba` is asked like a function, of a frame
     weights     of the background's rows; equal when None
-    most_rows, budget_s   how many rows the model is given, and for how long; no bound when 0
+    most_rows, budget_s   how many rows the model is given at most, and for how long; no bound when 0. shap's explainers are given each
+                row before each one of the background. An endpoint's request is cut at the end of the time, a call of a model is not
     endpoint    further settings of `Endpoint`
     returns     of an endpoint that does not answer to the background either: NaN, and the reason
     errors      as of `kernel_shap`
     """
-    settings: dict[str, Any] = {"weights": weights, "coalitions": coalitions, "seed": seed, "most_rows": most_rows, "budget_s": budget_s}
+    budget = Budget(most_rows, budget_s)
+    settings: dict[str, Any] = {"weights": weights, "coalitions": coalitions, "seed": seed, "budget": budget, "told": _told(model)}
     if is_address(model):
         try:
-            return kernel_shap(Endpoint(model, **endpoint), rows, background, told=_told(model), **settings)
+            return kernel_shap(Endpoint(model, until_s=budget.until_s, **endpoint), rows, background, **settings)
         except ModelError as error:
-            return Explained(np.full((rows.num_rows, rows.num_columns), np.nan), math.nan, 2 * background.num_rows, (str(error),))
+            return Explained(np.full((rows.num_rows, rows.num_columns), np.nan), math.nan, budget.asked, (str(error),))
     target: Any = resolve(model)
     target = target() if isinstance(target, type) else target
     if not (hasattr(target, "predict") or hasattr(target, "predict_proba")):
-        return kernel_shap(target, rows, background, told=_told(model), **settings)
-    exact = _by_shap(target, rows, background) if weights is None else None
-    return exact or kernel_shap(_predicting(target), rows, background, told=_told(model), **settings)
+        return kernel_shap(target, rows, background, **settings)
+    exact = _by_shap(target, rows, background, budget, settings["told"]) if weights is None else None
+    return exact or kernel_shap(_predicting(target), rows, background, **settings)
 
 
 def condensed(pool: pa.Table, size: int, seed: int = 0) -> tuple[pa.Table, Floats]:
@@ -93,7 +96,7 @@ def _coordinates(column: pa.ChunkedArray) -> Floats:
     return shares
 
 
-def _by_shap(model: Any, rows: pa.Table, background: pa.Table) -> Explained | None:
+def _by_shap(model: Any, rows: pa.Table, background: pa.Table, budget: Budget, told: Callable[[int, int], None]) -> Explained | None:
     """What shap's explainer of the model's kind says; None when it has none, or a feature is no number."""
     import shap
 
@@ -110,15 +113,30 @@ def _by_shap(model: Any, rows: pa.Table, background: pa.Table) -> Explained | No
     for make in explainers:
         try:
             explainer = make()
-            values = np.asarray(explainer.shap_values(mine), np.float64)
+            expected = float(np.atleast_1d(np.asarray(explainer.expected_value, np.float64))[-1])
+            values, failed = _in_portions(explainer, mine, len(behind), budget, told)
         except Exception:  # shap says in many ways that a model is not of its kind
             continue
-        expected = np.atleast_1d(np.asarray(explainer.expected_value, np.float64))
-        if values.ndim == 3:  # a number for each class: the last one is the positive one's
-            values = values[..., -1]
-        if values.shape == (rows.num_rows, rows.num_columns):
-            return Explained(values, float(expected[-1]), 0)
+        return Explained(values, expected, budget.asked, failed)
     return None
+
+
+def _in_portions(
+    explainer: Any, rows: Any, behind: int, budget: Budget, told: Callable[[int, int], None]
+) -> tuple[Floats, tuple[str, ...]]:
+    """The values of the rows that the budget allows, NaN for the others; and what was cut."""
+    values, done = np.full(rows.shape, np.nan), 0
+    while done < len(rows):
+        portion = budget.portion(len(rows) - done, behind)
+        if not portion:
+            return values, (budget.spent(done, len(rows), behind),)
+        found = np.asarray(explainer.shap_values(rows.iloc[done : done + portion]), np.float64)
+        budget.take(portion * behind)
+        # A number for each class: the last one is the positive one's.
+        values[done : done + portion] = found[..., -1] if found.ndim == 3 else found
+        done += portion
+        told(done, len(rows))
+    return values, ()
 
 
 def _predicting(model: Any) -> Callable[[pa.Table], Floats]:

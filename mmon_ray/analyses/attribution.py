@@ -56,7 +56,8 @@ class Attribution(Analysis, kind="attribution"):
     background how many rows of the baseline stand for a feature that is left out
     background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight
     coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows
-    most_rows, budget_s   once the model was given so many rows, or so many seconds have gone by, no further row is explained; 0: no bound
+    most_rows, budget_s   how many rows the model is given at most, and for how long, for the window's rows, and as much for the baseline's
+               where these were not explained yet; the rows that are then left are not explained, which is told; 0: no bound
     features   which; all of role feature when empty
     rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance has surely moved by
                more than the margin; `service`: when the NDCG is below the threshold

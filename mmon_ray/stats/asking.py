@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mmon_ray.errors import InputError
+from mmon_ray.stats.budget import Budget
 
 __all__ = ["Asking"]
 
 Floats = npt.NDArray[np.float64]
 
 
+class _Ended(Exception):
+    """Nothing more is asked, for reasons."""
+
+
 class Asking:
     """The answers of a model to some rows, whole and under each coalition before a background.
 
+    expected   the mean answer to the background; NaN where there is none
     own        (rows,): the answers to the rows as they are; NaN where there is none
     averages   (rows, coalitions): the mean answers with what is out of a coalition taken from the background
-    asked      how many rows the model was given
-    failed     reasons of what has no answer, that of the rows that were not asked about first
+    failed     reasons of what has no answer, first why no more was asked
     """
 
     def __init__(
@@ -34,8 +38,7 @@ class Asking:
         sets: npt.NDArray[np.bool_],
         share: Floats,
         batch_rows: int,
-        most_rows: int,
-        budget_s: float,
+        budget: Budget,
     ) -> None:
         self._predict = predict
         self._background = background
@@ -43,86 +46,110 @@ class Asking:
         self._sets = sets
         self._share = share
         self._batch_rows = batch_rows
-        self._most_rows = most_rows
-        self._budget_s = budget_s
-        self._began = time.monotonic()
+        self._budget = budget
+        self._each = 1 + len(sets) * self._mix.behind  # rows that the model is given for one
+        self.expected = float("nan")
         self.own = np.full(self._mix.rows, np.nan)
         self.averages = np.full((self._mix.rows, len(sets)), np.nan)
-        self.asked = 0
         self.failed: list[str] = []
 
-    def background(self) -> float:
-        """The mean answer to the background; asked once more when it fails, for one request may be lost.
+    def everything(self, told: Callable[[int, int], None]) -> None:
+        """Ask about the background and every row, as far as the budget goes and the model answers.
 
-        errors   whatever the model raises the second time; InputError at once
+        told     is told how many rows were asked about, of how many
+        errors   whatever the model raises on the background, twice
         """
+        count, done = self._mix.rows, 0
+        try:
+            self.expected = self._behind()
+            if np.isnan(self.expected):
+                raise _Ended("it gave no number for some rows of the background")
+            while done < count:
+                places = np.arange(done, done + self._portion(count - done, self._each))
+                self._together(places)
+                done += len(places)
+                told(done, count)
+        except _Ended as ended:
+            self.failed[:0] = ended.args
+        if self._known < count and not self.failed:
+            self.failed.append("it gave no number for some rows")
+
+    def _behind(self) -> float:
+        """The mean answer to the background; asked once more when it fails, for one request may be lost."""
         try:
             return float(self._answers(self._background, self._mix.behind) @ self._share)
-        except InputError:
+        except (InputError, _Ended):
             raise
         except Exception:  # whatever a user's model raises
             return float(self._answers(self._background, self._mix.behind) @ self._share)
 
-    def everything(self, told: Callable[[int, int], None]) -> None:
-        """Ask about every row, as far as the budget goes and the model answers.
+    def _together(self, places: npt.NDArray[np.int64]) -> None:
+        try:
+            self._ask(places)
+        except _Ended:
+            raise
+        except Exception:  # which rows it is, is found one by one
+            for place in places:
+                self._alone(place)
 
-        told   is told how many rows are done, of how many
-        """
-        count, cost = self._mix.rows, len(self._sets) * self._mix.behind
-        step = max(1, self._batch_rows // max(1, cost))
-        for start in range(0, count, step):
-            by_rows = self._most_rows and self.asked >= self._most_rows
-            if by_rows or (self._budget_s and time.monotonic() - self._began >= self._budget_s):
-                spent = f"{self.asked:,} rows" if by_rows else f"{self._budget_s:g} s"
-                self.failed.insert(0, f"the budget of {spent} was spent after {start} of {count} rows")
-                break
-            places = np.arange(start, min(count, start + step))
-            try:
-                self._ask(places)
-            except Exception:  # which rows it is, is found one by one
-                if not all(self._alone(place) for place in places):
-                    break
-            told(start + len(places), count)
-        if np.isnan(self.own + self.averages.sum(axis=1)).any() and not self.failed:
-            self.failed.append("it gave no number for some rows")
-
-    def _alone(self, place: int) -> bool:
-        """Ask about one row; whether to go on. A model that fails on a row, and then on the background too, is not there any more."""
+    def _alone(self, place: int) -> None:
+        """Ask about one row. A model that fails on it, and then on the background, which it had answered, is not there any more."""
         try:
             self._ask(np.array([place]))
+        except _Ended:
+            raise
         except Exception as error:
             self.own[place] = np.nan
             self.failed.append(_reason(error))
             try:
-                self.background()
+                self._behind()
+            except _Ended:
+                raise
             except Exception as gone:
-                ended = f"it was asked no more after {place} of {self._mix.rows} rows, for it then failed on the background too"
-                self.failed[:0] = [ended, _reason(gone)]
-                return False
-        return True
+                ended = f"it was asked no more after {self._known} of {self._mix.rows} rows, for it then failed on the background too"
+                raise _Ended(ended, _reason(gone)) from gone
 
     def _ask(self, places: npt.NDArray[np.int64]) -> None:
-        behind = self._mix.behind
         self.own[places] = self._answers(self._mix.alone(places), len(places))
-        for part in _parts(len(self._sets), max(1, self._batch_rows // (behind * len(places)))):
-            batch = self._mix.batch(places, self._sets[part])
-            answers = self._answers(batch, len(places) * len(self._sets[part]) * behind)
-            self.averages[places, part] = answers.reshape(len(places), -1, behind) @ self._share
+        done, each = 0, len(places) * self._mix.behind
+        while done < len(self._sets):
+            part = slice(done, done + self._portion(len(self._sets) - done, each))
+            answers = self._answers(self._mix.batch(places, self._sets[part]), len(self._sets[part]) * each)
+            self.averages[places, part] = answers.reshape(len(places), -1, self._mix.behind) @ self._share
+            done = part.stop
+
+    def _portion(self, wanted: int, each: int) -> int:
+        """How many of some rows, or of some coalitions, make the next batch."""
+        found = self._budget.portion(min(wanted, max(1, self._batch_rows // each)), each)
+        if not found:
+            raise self._spent()
+        return found
 
     def _answers(self, batch: Any, count: int) -> Floats:
-        self.asked += count
-        found = np.asarray(self._predict(batch), np.float64)
+        if not self._budget.allows(count):
+            raise self._spent()
+        self._budget.take(count)
+        try:
+            found = np.asarray(self._predict(batch), np.float64)
+        except Exception:
+            if self._budget.late:  # so it was cut short, and not the row's fault
+                raise self._spent() from None
+            raise
         if found.shape not in ((count,), (count, 1)):
             raise InputError(f"the model gave answers of shape {found.shape} to {count} rows; expected one number a row")
         return found.reshape(count)
 
+    def _spent(self) -> _Ended:
+        return _Ended(self._budget.spent(self._known, self._mix.rows, self._each))
+
+    @property
+    def _known(self) -> int:
+        """How many rows have all their answers."""
+        return int((~np.isnan(self.own + self.averages.sum(axis=1))).sum())
+
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
-
-
-def _parts(count: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(count, start + step)) for start in range(0, count, step))
 
 
 class _Mix:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import combinations
 from math import comb
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from mmon_ray.errors import InputError
 from mmon_ray.stats.asking import Asking
+from mmon_ray.stats.budget import Budget
 
 __all__ = ["AGGREGATES", "Explained", "importance", "kernel_shap", "ndcg"]
 
@@ -49,8 +49,7 @@ def kernel_shap(
     seed: int = 0,
     batch_rows: int = BATCH_ROWS,
     weights: npt.ArrayLike | None = None,
-    most_rows: int = 0,
-    budget_s: float = 0.0,
+    budget: Budget | None = None,
     told: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Explained:
     """The Shapley values of some rows: a feature that is out of a coalition takes the background's values, and the answers are averaged.
@@ -64,29 +63,26 @@ def kernel_shap(
     coalitions  how many are drawn, where not all are asked; 2 * features + 2048 when None, as in shap
     batch_rows  rows of a batch, at most, but for one row's own
     weights     of the background's rows; equal when None
-    most_rows   no further row is explained once the model was given so many; 0 for no bound
-    budget_s    nor once so many seconds have gone by
-    told        is told how many rows are explained, of how many
+    budget      never more rows than it allows, and no batch after its time; a row that was not done by then has no values
+    told        is told how many rows were asked about, of how many
     errors      whatever the model raises on the background, twice. A row that it fails on is left out; when it then fails on the
                 background too, it is asked no more. InputError for no features, no background, columns that differ, or answers of
                 another length
     source      Lundberg and Lee, A unified approach to interpreting model predictions, 2017, theorem 2; Covert and Lee, Improving
                 KernelSHAP, 2021, for pairs of a coalition and its complement
     """
-    (count, features), (behind, _) = np.shape(rows), np.shape(background)
+    features, behind = np.shape(rows)[1], len(background)
     if not features or not behind:
         raise InputError(f"{features} features and {behind} background rows; at least one of each is needed")
     if isinstance(rows, pa.Table) and rows.column_names != background.column_names:
         raise InputError(f"the rows have the columns {rows.column_names}, the background {background.column_names}; expected the same")
     share = np.ones(behind) if weights is None else np.asarray(weights, np.float64)
     sets, kernel = _coalitions(features, coalitions or 2 * features + 2048, seed)
-    asking = Asking(predict, rows, background, sets, share / share.sum(), batch_rows, most_rows, budget_s)
-    expected = asking.background()
-    if math.isnan(expected):
-        return Explained(np.full((count, features), np.nan), expected, behind, ("it gave no number for some rows of the background",))
+    budget = budget or Budget()
+    asking = Asking(predict, rows, background, sets, share / share.sum(), batch_rows, budget)
     asking.everything(told)
-    values = _solved(sets, kernel, asking.averages - expected, asking.own - expected)
-    return Explained(values, expected, asking.asked, tuple(dict.fromkeys(asking.failed))[:REASONS])
+    values = _solved(sets, kernel, asking.averages - asking.expected, asking.own - asking.expected)
+    return Explained(values, asking.expected, budget.asked, tuple(dict.fromkeys(asking.failed))[:REASONS])
 
 
 def _solved(sets: npt.NDArray[np.bool_], kernel: Floats, averages: Floats, gain: Floats) -> Floats:
