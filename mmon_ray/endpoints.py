@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -53,7 +51,7 @@ class Endpoint:
     answer     which field of the answers is the number: `prediction.score`; the only one that is a number when empty
     form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row each
     request_rows   how many rows a request has, at most
-    timeout_s  how long it may take
+    timeout_s  how long it may take as a whole; then it is cut, and a handle's call cancelled
     until_s    the moment, by `time.monotonic`, at which the time for all requests is over: one under way is cut then
     errors     ModelError for a request that failed: the other requests of the table are not made. InputError for a text that is no such
                address, and answers without a number
@@ -80,10 +78,11 @@ class Endpoint:
             self._key = self._connected()
         step = 1 if self.form == "row" else self.request_rows
         parts = [table.slice(start, step) for start in range(0, table.num_rows, step)]
-        if self.form != "row":
-            return np.concatenate([np.zeros(0), *map(self._asked, parts)])
+        # A thread also for one request after the other: neither a handle nor a loop of our own works where a notebook's loop runs.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return np.concatenate([np.zeros(0), *pool.map(self._asked, parts)])
+            if self.form == "row":
+                return np.concatenate([np.zeros(0), *pool.map(self._asked, parts)])
+            return np.concatenate([np.zeros(0), *pool.submit(lambda: [self._asked(part) for part in parts]).result()])
 
     def _asked(self, part: pa.Table) -> Floats:
         rows = part.to_pylist()
@@ -118,28 +117,49 @@ class Endpoint:
     def _send(self, payload: Any) -> bytes:
         """What it answers, as JSON."""
         timeout_s = min(self.timeout_s, self.until_s - time.monotonic())
-        if timeout_s <= 0:
-            raise TimeoutError("the time for all requests is over")
-        if self.model.startswith("serve:"):
-            return orjson.dumps(self._call(payload, timeout_s), option=orjson.OPT_SERIALIZE_NUMPY)
-        body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
-        headers = {"Content-Type": "application/json", **({"X-Request-ID": mark(self._key, time.time())} if self._key else {})}
-        request = urllib.request.Request(self.model, data=body, headers=headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-                found: bytes = answer.read()
-                return found
-        except urllib.error.HTTPError as error:
-            raise ModelError(f"{self.model} answered {error.code}: {error.read(200).decode(errors='replace').strip()}") from None
+            if timeout_s <= 0:
+                raise asyncio.TimeoutError
+            if self._method is not None:
+                return orjson.dumps(self._called(payload, timeout_s), option=orjson.OPT_SERIALIZE_NUMPY)
+            loop = asyncio.new_event_loop()
+            try:
+                return loop.run_until_complete(self._posted(orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY), timeout_s))
+            finally:
+                loop.close()
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"no answer within {max(0.0, timeout_s):g} s") from None
 
-    def _call(self, payload: Any, timeout_s: float) -> Any:
+    async def _posted(self, body: bytes, timeout_s: float) -> bytes:
+        import aiohttp
+
+        headers = {"Content-Type": "application/json", **({"X-Request-ID": mark(self._key, time.time())} if self._key else {})}
+        whole = aiohttp.ClientTimeout(total=timeout_s)  # of the connection, the headers and the body together
+        async with (
+            aiohttp.ClientSession(timeout=whole, trust_env=True) as session,
+            session.post(self.model, data=body, headers=headers) as answer,
+        ):
+            found = await answer.read()
+            if answer.status >= 400:
+                raise ModelError(f"{self.model} answered {answer.status}: {found[:200].decode(errors='replace').strip()}")
+            return found
+
+    def _called(self, payload: Any, timeout_s: float) -> Any:
+        from ray.exceptions import RayTaskError
         from ray.serve import context as serving
 
         # A handle's request has the id of the one that it is a part of, and so have all that follow from it.
         present: ContextVar[Any] = serving._serve_request_context
         token = present.set(serving._RequestContext(request_id=mark(self._key or b"", time.time())))
         try:
-            return self._method.remote(payload).result(timeout_s=timeout_s)
+            response = self._method.remote(payload)
+            try:
+                return response.result(timeout_s=timeout_s)
+            except RayTaskError:  # the model's own, which may be a TimeoutError as well
+                raise
+            except TimeoutError:
+                response.cancel()
+                raise asyncio.TimeoutError from None
         finally:
             present.reset(token)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import math
+import socket
 import sys
 import threading
 import time
@@ -27,7 +29,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 from starlette.requests import Request
 
-from mmon_ray import Attribution, InputError, Monitor, Schema, fold
+from mmon_ray import Attribution, InputError, ModelError, Monitor, Schema, fold
 from mmon_ray.capture import capture, drain
 from mmon_ray.capture.counters import read_counts
 from mmon_ray.capture.mark import UNCAPTURED, cluster_key, is_marked, mark
@@ -60,6 +62,7 @@ class Outer:
 
     def __init__(self, inner) -> None:
         self.inner = inner
+        self.cancelled = 0
 
     async def __call__(self, request):
         body = await request.json() if isinstance(request, Request) else request
@@ -71,6 +74,17 @@ class Outer:
     def slow(self, body: dict) -> list:
         time.sleep(30)
         return []
+
+    async def patient(self, body: dict) -> list:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return []
+
+    async def cancellations(self) -> int:
+        return self.cancelled
 
     def odd(self, body: dict) -> dict:
         return {"predictions": [{"label": "yes", "p": 0.5, "q": 0.5}] * len(body["instances"])}
@@ -287,6 +301,48 @@ def test_an_endpoint_that_goes_away_is_asked_no_more(address: Address) -> None:
     assert none.failed == (f"{address.url} answered 503: gone",)
     (ndcg, *others) = _judged(address, people(300, 1))
     assert ndcg.detail == f"{address.url} answered 503: gone" and all(math.isnan(one.value) for one in (ndcg, *others))
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b""])
+def test_the_timeout_of_an_address_is_that_of_the_whole_request(sent: bytes) -> None:
+    """A server that always has something more to say: a header, or a byte of the body; or nothing at all."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):
+                client.sendall(sent)
+                for i in range(1_000 if sent else 0):
+                    client.sendall(b"1" if b"Length" in sent else f"X-{i}: 1\r\n".encode())
+                    time.sleep(0.05)
+                while client.recv(1 << 20):
+                    pass
+
+        threading.Thread(target=trickle, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        started = time.monotonic()
+        with pytest.raises(ModelError, match=r"TimeoutError: no answer within 0.4 s"):
+            Endpoint(url, timeout_s=0.4)(people(1, 1))
+        assert 0.3 < time.monotonic() - started < 2.5
+
+
+def test_a_call_by_a_handle_that_takes_too_long_is_cancelled(served) -> None:
+    _, name, _, _ = served
+    with pytest.raises(ModelError, match=r"TimeoutError: no answer within 0.3 s"):
+        Endpoint(f"serve:{name}/Outer/patient", timeout_s=0.3)(people(1, 1))
+    handle = serve.get_deployment_handle("Outer", name)
+    deadline = time.monotonic() + 10
+    while handle.cancellations.remote().result(timeout_s=10) != 1:
+        assert time.monotonic() < deadline
+
+
+def test_an_endpoint_is_asked_from_a_notebook_whose_loop_runs(served) -> None:
+    address, name, _, _ = served
+
+    async def cell() -> list:
+        return [Endpoint(model)(people(3, 1)).tolist() for model in (address, f"serve:{name}/Outer")]
+
+    assert asyncio.run(cell()) == [pytest.approx(total(people(3, 1).to_pylist()))] * 2
 
 
 def _judged(address: Address, now: pa.Table) -> list:
