@@ -19,13 +19,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import ray
 from hypothesis import given
 from hypothesis import strategies as st
 from ray import cloudpickle, serve
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from starlette.requests import Request
 
@@ -377,7 +378,58 @@ def test_trees_and_lines_go_to_shap_and_agree_with_our_own(mine: ModuleType) -> 
         found = explain(f"mine_for_explainers:{name}", rows, behind)
         assert np.allclose(found.values, own.values, atol=1e-6), name
         assert found.expected == pytest.approx(own.expected)
-        assert found.asked == (30 * 40 if name != "near" else own.asked)
+        assert found.asked == (30 * 41 if name != "near" else own.asked)
+
+
+def test_a_logistic_regression_is_explained_in_log_odds_whichever_background(mine: ModuleType) -> None:
+    train, rows, behind = people(500, 1), people(30, 2), people(150, 3)  # shap's own masker would draw 100 of 150
+    y = np.array(total(train.to_pylist())) > 0.5
+    mine.model = LogisticRegression().fit(train.to_pandas(), y)
+    weights = np.arange(1.0, 151.0)
+    for given_weights in (None, weights):
+        found = explain("mine_for_explainers:model", rows, behind, weights=given_weights)
+        mean = np.average(behind.to_pandas(), axis=0, weights=given_weights)
+        assert np.allclose(found.values, mine.model.coef_[0] * (rows.to_pandas().to_numpy() - mean))
+        assert found.expected == pytest.approx(float(mean @ mine.model.coef_[0] + mine.model.intercept_[0]))
+        assert found.unit == "decision function, or log-odds" and found.asked == 30 * 151
+    # What shap has no explainer for is asked for the same.
+    texts = pa.table({name: pc.cast(rows[name], pa.string()) for name in "abc"})
+    numbers = type("Reads", (LogisticRegression,), {"decision_function": lambda self, frame: mine.odds(frame.astype(float))})
+    mine.odds, mine.reads = mine.model.decision_function, numbers().fit(train.to_pandas(), y)
+    words = explain("mine_for_explainers:reads", texts, pa.table({name: pc.cast(behind[name], pa.string()) for name in "abc"}))
+    assert np.allclose(words.values, explain("mine_for_explainers:model", rows, behind).values)
+    assert words.unit == "decision function, or log-odds" and words.asked > 30 * 151
+
+
+def test_the_unit_of_an_attribution_does_not_hang_on_its_background(mine: ModuleType) -> None:
+    train = people(800, 1)
+    y = np.array(total(train.to_pylist()))
+    frame = train.to_pandas()
+    mine.line = LogisticRegression(C=100).fit(frame, y > 3)
+    mine.forest = RandomForestClassifier(10, max_depth=4, random_state=0).fit(frame, y > 3)
+    mine.counts = PoissonRegressor().fit(frame, np.exp(y / 3))
+    units = {"line": "decision function, or log-odds", "forest": "probability of the last class", "counts": "prediction"}
+    for name, unit in units.items():
+        both = []
+        for background_by in ("sample", "clusters"):
+            analysis = Attribution(f"mine_for_explainers:{name}", rows=60, background=20, background_by=background_by)
+            metrics = Monitor("m", analyses=(analysis,)).fit(train).metrics[0][1]
+            both.append({one.column: one.value for one in metrics if one.name in ("attribution", "expected_value")})
+            assert [one.detail for one in metrics if one.name == "expected_value"] == [f"the mean {unit} of the background"]
+        sample, clusters = both
+        assert all(0.5 < sample[one] / clusters[one] < 2 for one in "abc"), (name, both)
+        assert sample[""] == pytest.approx(clusters[""], abs=0.3 * (abs(sample[""]) + 1))
+    assert min(sample.values()) > 0  # of the counts, not of their logarithm
+
+
+def test_gaps_before_trees_are_probabilities_too(mine: ModuleType) -> None:
+    train, rows, behind = people(500, 1), people(10, 2), people(40, 3)
+    mine.model = HistGradientBoostingClassifier(max_iter=10).fit(train.to_pandas(), np.array(total(train.to_pylist())) > 0)
+    whole = explain("mine_for_explainers:model", rows, behind)
+    gaps = behind.set_column(0, "a", pa.array([None, *behind["a"].to_pylist()[1:]]))
+    found = explain("mine_for_explainers:model", rows, gaps)
+    assert whole.unit == found.unit == "probability of the last class" and found.asked > whole.asked
+    assert np.abs(found.values - whole.values).max() < 0.1 and abs(found.expected - whole.expected) < 0.05
 
 
 def test_an_object_with_categories_is_asked_like_a_function(mine: ModuleType) -> None:
@@ -482,9 +534,9 @@ def test_budgets_hold_for_shaps_explainers_too(mine: ModuleType) -> None:
     for name in ("line", "forest"):
         whole = explain(f"mine_for_explainers:{name}", rows, behind)
         found = explain(f"mine_for_explainers:{name}", rows, behind, most_rows=500)
-        assert answered(found) == list(range(500 // 40)) and found.asked == 480
+        assert answered(found) == list(range(500 // 41)) and found.asked == 12 * 41
         assert np.allclose(found.values[:12], whole.values[:12])
-        assert found.failed == ("the budget of 500 rows was spent after 12 of 50 rows; one takes 40",)
+        assert found.failed == ("the budget of 500 rows was spent after 12 of 50 rows; one takes 41",)
         none = explain(f"mine_for_explainers:{name}", rows, behind, budget_s=1e-9)
         assert answered(none) == [] and none.failed == ("the budget of 1e-09 s was spent after 0 of 50 rows",)
 

@@ -39,6 +39,7 @@ class _Found(NamedTuple):
     values: Floats
     expected: float
     reason: str
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Attribution(Analysis, kind="attribution"):
     """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
 
     model      what is explained. "package.module:name" of a function that is given a table of the features and returns one number a row, in
-               large batches, or of a fitted model, which goes to shap's explainer for trees or linear models where it is one. Or where the
-               model is served: `serve:application/deployment`, or an http:// address; such requests are not captured
+               large batches, or of a fitted model, which goes to shap's explainer for trees or linear models where it is one: then it is
+               the log-odds of a linear classifier that are explained, the probability of the last class of any other, or else what is
+               predicted, whichever background; the detail of `expected_value` says which. Or where the model is served:
+               `serve:application/deployment`, or an http:// address; such requests are not captured
     answer     of a served model: which field of its answers is the number, `prediction.score`; the only number when empty
     form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
     request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
@@ -195,7 +198,7 @@ class Attribution(Analysis, kind="attribution"):
             request_rows=self.request_rows,
             timeout_s=self.timeout_s,
         )
-        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed))
+        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed), found.unit)
 
     def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
         yield Metric(NDCG, math.nan, status="undefined", detail=why)
@@ -204,7 +207,7 @@ class Attribution(Analysis, kind="attribution"):
     def _metrics(self, names: tuple[str, ...], usual: tuple[Floats, Floats], found: _Found, failures: str) -> Iterator[Metric]:
         (theirs, their_error), (mine, my_error) = usual, importance(found.values, self.aggregate)
         value = float(ndcg(theirs, mine))
-        yield Metric(EXPECTED, found.expected, detail="the mean answer to the background")
+        yield Metric(EXPECTED, found.expected, detail=f"the mean {found.unit} of the background")
         few = len(found.values) < self.min_rows
         status, short = ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
         if math.isnan(value):

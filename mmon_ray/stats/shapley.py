@@ -32,12 +32,14 @@ class Explained(NamedTuple):
     expected   the mean answer to the background
     asked      how many rows the model was given
     failed     reasons of what has no values, a few of them
+    unit       what the values are parts of
     """
 
     values: Floats
     expected: float
     asked: int
     failed: tuple[str, ...] = ()
+    unit: str = "answer"
 
 
 def kernel_shap(
