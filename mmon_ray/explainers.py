@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Callable
@@ -42,10 +43,11 @@ def explain(
     """The Shapley values of some rows before a background.
 
     model       an address, see `Endpoint`; or "package.module:name": a function of a table that returns one number a row, or a fitted
-                model. What is explained of a model follows from the model alone: of a linear classifier its decision function, which are
-                the log-odds of a logistic regression, because they are linear; of any other classifier with `predict_proba` the
-                probability of its last class; else what it predicts. Trees and linear models go to shap's explainer of their kind, when
-                all features are numbers (trees only before a background without weights); any other is asked like a function, of a frame
+                model, or a function that needs no argument, or a class, that makes either. What is explained of a model follows from
+                the model alone: of a linear classifier its decision function, which are the log-odds of a logistic regression, because
+                they are linear; of any other classifier with `predict_proba` the probability of its last class; else what it predicts.
+                Trees and linear models go to shap's explainer of their kind, when all features are numbers (trees only before a
+                background without weights); any other is asked like a function, of a frame
     weights     of the background's rows; equal when None
     most_rows, budget_s   how many rows the model is given at most, and for how long; no bound when 0. shap's explainers are given each
                 row before each one of the background. An endpoint's request is cut at the end of the time, a call of a model is not
@@ -60,13 +62,30 @@ def explain(
             return kernel_shap(Endpoint(model, until_s=budget.until_s, **endpoint), rows, background, **settings)
         except ModelError as error:
             return Explained(np.full((rows.num_rows, rows.num_columns), np.nan), math.nan, budget.asked, (str(error),))
-    target: Any = resolve(model)
-    target = target() if isinstance(target, type) else target
-    if not (hasattr(target, "predict") or hasattr(target, "predict_proba")):
+    target = _loaded(resolve(model))
+    if not _predicts(target):
         return kernel_shap(target, rows, background, **settings)
     output = _output(target)
     exact = _by_shap(target, output, rows, background, weights, settings)
     return exact or kernel_shap(output.ask, rows, background, **settings)._replace(unit=output.unit)
+
+
+def _loaded(found: Any) -> Any:
+    """What is explained: what a class, or a function that needs no argument, makes; anything else itself."""
+    if isinstance(found, type):
+        return found()
+    if not callable(found) or _predicts(found):
+        return found
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # it is written in C, and does not say
+        return found
+    loads = all(one.default is not one.empty or one.kind is one.VAR_KEYWORD for one in parameters)
+    return found() if loads else found
+
+
+def _predicts(target: Any) -> bool:
+    return hasattr(target, "predict") or hasattr(target, "predict_proba")
 
 
 def condensed(pool: pa.Table, size: int, seed: int = 0) -> tuple[pa.Table, Floats]:

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 from typing import Any
@@ -430,6 +431,33 @@ def test_gaps_before_trees_are_probabilities_too(mine: ModuleType) -> None:
     found = explain("mine_for_explainers:model", rows, gaps)
     assert whole.unit == found.unit == "probability of the last class" and found.asked > whole.asked
     assert np.abs(found.values - whole.values).max() < 0.1 and abs(found.expected - whole.expected) < 0.05
+
+
+def test_a_function_that_loads_a_model_stands_for_it(mine: ModuleType) -> None:
+    train, rows, behind = people(200, 1), people(10, 2), people(20, 3)
+    fitted = LinearRegression().fit(train.to_pandas(), np.array(total(train.to_pylist())))
+    mine.fitted = fitted
+    expected = explain("mine_for_explainers:fitted", rows, behind)
+
+    class Model:
+        def predict(self, frame):
+            return fitted.predict(frame)
+
+    def load(path: str = "model.pkl", **options: str) -> Any:
+        assert path == "model.pkl"
+        return fitted
+
+    def score(table: pa.Table, scale: float = 1.0) -> np.ndarray:
+        return scale * fitted.predict(table.to_pandas())
+
+    names = {"load": load, "partly": partial(lambda model: model, fitted), "inner": lambda: score, "Model": Model, "score": score}
+    for name, found in {**names, "starred": lambda *tables: score(tables[0])}.items():
+        setattr(mine, name, found)
+        values = explain(f"mine_for_explainers:{name}", rows, behind)
+        assert np.allclose(values.values, expected.values), name
+        assert (values.unit == "prediction") == (name in ("load", "partly", "Model"))
+    report = Monitor("m", analyses=(Attribution("mine_for_explainers:load", rows=60, background=20),)).fit(train).metrics[0][1]
+    assert report[0].detail == "the mean prediction of the background"
 
 
 def test_an_object_with_categories_is_asked_like_a_function(mine: ModuleType) -> None:

@@ -47,10 +47,11 @@ class Attribution(Analysis, kind="attribution"):
     """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
 
     model      what is explained. "package.module:name" of a function that is given a table of the features and returns one number a row, in
-               large batches, or of a fitted model, which goes to shap's explainer for trees or linear models where it is one: then it is
-               the log-odds of a linear classifier that are explained, the probability of the last class of any other, or else what is
-               predicted, whichever background; the detail of `expected_value` says which. Or where the model is served:
-               `serve:application/deployment`, or an http:// address; such requests are not captured
+               large batches; or of a fitted model, or a function that loads one (`my.module:load`), which goes to shap's explainer for
+               trees or linear models where it is one: then it is the log-odds of a linear classifier that are explained, the
+               probability of the last class of any other, or else what is predicted, whichever background; the detail of
+               `expected_value` says which. Or where the model is served: `serve:application/deployment`, or an http:// address; such
+               requests are not captured
     answer     of a served model: which field of its answers is the number, `prediction.score`; the only number when empty
     form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
     request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
