@@ -35,11 +35,12 @@ from mmon_ray import Attribution, InputError, ModelError, Monitor, Schema, fold
 from mmon_ray.capture import capture, drain
 from mmon_ray.capture.counters import read_counts
 from mmon_ray.capture.mark import UNCAPTURED, cluster_key, is_marked, mark
+from mmon_ray.catalog import load_baseline, save_baseline
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.explainers import condensed, explain
 from mmon_ray.records import parse
 from mmon_ray.stats.shapley import kernel_shap
-from mmon_ray.store import open_store
+from mmon_ray.store import Store, open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 WEIGHTS = (2.0, -1.0, 0.5)
@@ -599,3 +600,21 @@ def test_the_baselines_importances_are_computed_once(mine: ModuleType, backgroun
     other.evaluate(fold(people(1_000, 2), other.zero(baseline.schema)), baseline)
     assert sum(asked) == 2 * once
     assert not math.isnan(report.metrics[0].value)
+
+
+def test_the_baselines_importances_are_kept_in_the_store(mine: ModuleType, store: Store) -> None:
+    asked: list[int] = []
+
+    def score(table):
+        asked.append(len(table))
+        return table["a"].to_numpy() + 0.2 * table["b"].to_numpy()
+
+    mine.score = score
+    monitor = Monitor("m", analyses=(Attribution("mine_for_explainers:score", rows=60, background=20),))
+    learned = monitor.fit(people(1_000, 1))
+    save_baseline(store, learned)
+    once, now = sum(asked), fold(people(1_000, 2), monitor.zero(learned.schema))
+    asked.clear()
+    report = monitor.evaluate(now, load_baseline(store, "m", learned.version))
+    assert sum(asked) == once and report == monitor.evaluate(now, learned)
+    assert report.violations == () and not math.isnan(report.metrics[0].value)
