@@ -57,8 +57,8 @@ class Bias(Analysis, kind="bias"):
     rule       `interval`: a metric is a violation when its interval and [-|b|, |b|] are disjoint, b being the baseline's; `point`: when it
                is outside itself
     margin     added to |b| on either side
-    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3 is that of 0.68: it
-               finds more with 200 rows, and calls one window in eight biased that is not
+    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3 is that of 0.6: it
+               finds more with 200 rows, and calls one window in seven biased that is not
     interval   `normal`, value +- z * standard deviation of the draws: its p-values can be tiny; or `percentile`
     draws      bootstrap resamples, of `Joint.likely`
     share      how many rows a resample has, as a share of all; the paper: 5 draws of 0.8
