@@ -525,7 +525,7 @@ def test_a_preprocessor_sees_the_services_record(hook: ModuleType) -> None:
         return {"b": "2", "a": None, "c": 1.5}
 
     hook.preprocess_handler = preprocess_handler
-    sent = service_line("5.1,3\n", "0.8\n", custom_attributes=["tag"])
+    sent = service_line("5.1,3\n", "0.8\n", custom_attributes=["tag"])  # no field of a record of ours
     table, tally, rejected = parse(sent, Schema(), "own_hooks:preprocess_handler")
     assert (tally, rejected) == (Tally(requests=1, rows=1), [])
     (record,) = seen
@@ -541,12 +541,12 @@ def test_a_preprocessor_sees_the_services_record(hook: ModuleType) -> None:
         "e1",
         "order-1",
         "2026-11-22T10:15:00Z",
-        ["tag"],
+        None,
     )
     assert record.event_version == "0"
     assert record.as_dict() == record.event_dict
     assert record.event_dict["captureData"]["endpointInput"] == side
-    assert record.event_dict["eventMetadata"]["customAttributes"] == ["tag"]
+    assert record.event_dict["eventMetadata"] == {"eventId": "e1", "inferenceId": "order-1", "inferenceTime": "2026-11-22T10:15:00Z"}
     assert record.event_data.endpointInput.data == "5.1,3\n"
     assert record.event_data.endpointOutput.encoding == "CSV"
 

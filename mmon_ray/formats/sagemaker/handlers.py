@@ -1,7 +1,8 @@
 """Scripts of the closed service, unchanged: `preprocess_handler(inference_record)` and `postprocess_handler()`.
 
 The pre-processor is given an `InferenceRecord`. Its `ground_truth` is None: labels come later than the record, and are joined to the rows
-it returns by the record's id. The post-processor runs in a process of its own, in a folder with the window's result files.
+it returns by the record's id. Its `custom_attribute` is None: that header is not captured. The post-processor runs in a process of its
+own, in a folder with the window's result files.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Side:
 class EventMetadata:
     """When a record was made, and its ids.
 
-    custom_attribute   what the caller sent with the request, None for nothing
+    custom_attribute   None, as there for a request without: of a request's headers only its id, time and content type are captured
     """
 
     event_id: str
@@ -99,16 +100,12 @@ class InferenceRecord:
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         doc = capture_to_service(record)
-        if record.get("custom_attributes"):
-            doc["eventMetadata"]["customAttributes"] = list(record["custom_attributes"])
         event = doc["eventMetadata"]
         self.endpoint_input = _side(doc["captureData"].get("endpointInput"))
         self.endpoint_output = _side(doc["captureData"].get("endpointOutput"))
         self.batch_transform_output: Side | None = None
         self.ground_truth: Side | None = None
-        self.event_metadata = EventMetadata(
-            event["eventId"], event["inferenceTime"], event.get("customAttributes"), event.get("inferenceId")
-        )
+        self.event_metadata = EventMetadata(event["eventId"], event["inferenceTime"], None, event.get("inferenceId"))
         self.event_version = doc["eventVersion"]
         self.event_dict = doc
         self.event_data = EventData(self.endpoint_input, self.endpoint_output)
