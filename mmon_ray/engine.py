@@ -117,7 +117,7 @@ def run(
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
         own = {name: body for one in outcomes for name, body in one.files.items()}
         save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)
-        told = hooks.post(monitor.post, report, store) if monitor.post else report
+        told = hooks.post(monitor, report, store)
         if told is not report:
             report = told
             save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)

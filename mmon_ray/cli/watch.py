@@ -29,6 +29,8 @@ __all__ = ["baseline", "report", "run"]
     "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
 )
 @click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
+@click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
+@click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
 @click.option(
     "--program",
     "program_texts",
@@ -63,6 +65,8 @@ def baseline(
     pre: str,
     pre_batch: tuple[str, ...],
     post: str,
+    post_timeout: float,
+    post_variable: tuple[str, ...],
     program_texts: tuple[str, ...],
     program_baseline: bool,
     reference_text: str,
@@ -107,6 +111,8 @@ def baseline(
         programs=programs,
         pre=pre,
         post=post,
+        post_timeout_s=post_timeout,
+        post_variables=post_variable,
     )
     store = context.store
     monitor = keep(store, asked)
