@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Custom,
         DataQuality,
         Drift,
+        Embedding,
         LabelCoverage,
         ModelQuality,
         Ranking,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch
+    from mmon_ray.preparations import Batch, Encode
     from mmon_ray.program import Program
     from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
@@ -63,6 +64,7 @@ _HOMES = {
         "Custom",
         "DataQuality",
         "Drift",
+        "Embedding",
         "LabelCoverage",
         "ModelQuality",
         "Ranking",
@@ -83,7 +85,7 @@ _HOMES = {
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch",),
+    "mmon_ray.preparations": ("Batch", "Encode"),
     "mmon_ray.program": ("Program",),
     "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
@@ -112,6 +114,8 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Embedding",
+    "Encode",
     "Facet",
     "InputError",
     "LabelCoverage",

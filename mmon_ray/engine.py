@@ -115,12 +115,13 @@ def run(
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
+        files = _files_beside(report, monitor, baseline, judge, profile, moment)
         own = {name: body for one in outcomes for name, body in one.files.items()}
-        save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)
+        save_report(store, report, window, files | own)
         told = hooks.post(monitor, report, store)
         if told is not report:
-            report = told
-            save_report(store, report, window, _service_files(report, monitor, baseline, profile, moment) | own)
+            report, files = told, _files_beside(told, monitor, baseline, judge, profile, moment)
+            save_report(store, report, window, files | own)
         save_metrics(store, report, window)
         record = replace(record, digest=_digest([hour.digest for hour in hours]))
         failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
@@ -312,8 +313,13 @@ def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) ->
     return [known.get(one) for one in before]
 
 
-def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, profile: Profile, at: datetime) -> dict[str, bytes]:
-    """The closed service's files; violations only when there are some, as there. Each kind of monitor has files of its own, as there."""
+def _files_beside(
+    report: Report, monitor: Monitor, baseline: Baseline | None, judge: Baseline | None, profile: Profile, at: datetime
+) -> dict[str, bytes]:
+    """The closed service's files; violations only when there are some, as there. Each kind of monitor has files of its own, as there.
+
+    And what the analyses want to be kept beside the report.
+    """
     if baseline is None or not report.rows:
         return {}
     docs: dict[str, Any] = {
@@ -321,6 +327,8 @@ def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, 
         "constraint_violations.json": sagemaker.write_violations(report, baseline.schema),
     }
     for one in monitor.analyses:
+        if judge is not None:
+            docs |= one.beside(baseline.schema, profile, judge.profile)
         if isinstance(one, ModelQuality):
             docs["model_quality_statistics.json"] = sagemaker.write_quality_statistics(
                 one, baseline.schema, profile, report.metrics, report, at

@@ -1,8 +1,8 @@
-"""Facets: whom a question of bias is about, and which columns say what happened to them."""
+"""Facets: whom a question of bias is about, which columns say what happened to them, and how counts are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,8 +10,15 @@ from mmon_ray.answers import Answers
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 from mmon_ray.report import readable
+from mmon_ray.schema import Schema
+from mmon_ray.state import Need
+from mmon_ray.states import Contingency
+from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups
+from mmon_ray.stats.groups import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 
-__all__ = ["BiasSetup", "Facet", "joined"]
+__all__ = ["BiasSetup", "Facet", "cell", "joined", "joint", "missing", "values_of"]
+
+Texts = Sequence[str | None]
 
 CROSS = " x "  # between the parts of an intersection
 _ONE, _PART = "=", ">"
@@ -83,16 +90,87 @@ class BiasSetup(NamedTuple):
         """Those that there are, in order."""
         return tuple(filter(None, (self.label, self.prediction, self.group)))
 
+    def need(self, schema: Schema, facet: Facet) -> Need:
+        """The joint table of a facet with label, prediction and group.
+
+        errors   InputError where one column is two of them
+        """
+        columns = (*(schema[name].name for name in facet.parts), *self.columns)
+        if len(set(columns)) < len(columns):
+            raise InputError(f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}")
+        cut = {facet.parts[0]: facet.above} | dict(zip((self.label, self.prediction), self.cuts, strict=True))
+        edges = tuple(() if (at := cut.get(name)) is None else (float(at),) for name in columns)
+        return Need(Contingency(edges if any(edges) else ()), columns)
+
     @property
     def positive(self) -> str:
         """The positive label, or the threshold, as text."""
         return self.found.positive if self.cuts[0] is None else readable(self.cuts[0])
 
 
-def joined(parts: Sequence[str | None]) -> str | None:
+def joined(parts: Texts) -> str | None:
     """The value of an intersection; None where a part is missing."""
     known = [part for part in parts if part is not None]
     return CROSS.join(known) if len(known) == len(parts) else None
+
+
+def cell(texts: Texts, facet: Facet, setup: BiasSetup) -> Cell:
+    """What a combination of values says: those of the facet's columns, then of label, prediction and group, as far as there are any."""
+    parts, rest = texts[: len(facet.parts)], dict(zip(setup.columns, texts[len(facet.parts) :], strict=True))
+    said = rest.get(setup.prediction)
+    if said is not None and setup.cuts[1] is None:
+        said = setup.found.said(said)
+    label = _outcome(rest.get(setup.label), setup.cuts[0], setup.positive)
+    return Cell(joined(parts), label, _outcome(said, setup.cuts[1], setup.positive), rest.get(setup.group))
+
+
+def joint(counted: Iterable[tuple[Texts, int]], facet: Facet, setup: BiasSetup) -> Joint:
+    """The cells of a facet's table of combinations and their counts, in the order of the table."""
+    table: dict[Cell, float] = {}
+    for texts, count in counted:
+        found = cell(texts, facet, setup)
+        table[found] = table.get(found, 0) + count
+    return Joint(table, bool(setup.group))
+
+
+def values_of(facet: Facet, *tables: Iterable[Texts]) -> list[tuple[str, tuple[str, ...]]]:
+    """What a facet is asked about: a name and the values that belong to it; where none is given, each value of the tables' combinations."""
+    if facet.above is not None:
+        return [(readable(facet.above), ("true",))]
+    if facet.wanted:
+        return [(",".join(facet.wanted), facet.wanted)]
+    seen = {joined(texts[: len(facet.parts)]) for table in tables for texts in table}
+    return [(value, (value,)) for value in sorted(one for one in seen if one is not None)]
+
+
+def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
+    """Why a metric has no value; "" where it has one."""
+    others, inside = t.counts[0].sum(axis=(-2, -1))
+    negative, positive = t.counts[0].sum(axis=(0, -1))
+    refused, accepted = t.counts[0].sum(axis=(0, 1))
+    conditional = one.name in ("CDDL", "CDDPL")
+    if not others + inside:
+        return "there are no rows"
+    if "label" in one.uses and not positive:
+        return f"no label is positive ('{setup.positive}')"
+    if "prediction" in one.uses and not accepted:
+        return "no prediction is positive"
+    if conditional and t.grouped is None:
+        return "there is no group variable" if not setup.group else f"the group variable `{setup.group}` is missing in all rows"
+    if conditional and t.grouped is not None:
+        nobody = not negative if one.name == "CDDL" else not refused
+        return f"no {'label' if one.name == 'CDDL' else 'prediction'} is negative" if nobody else ""
+    if one.name == "GE":
+        return ""
+    if not inside or not others:
+        return f"no row is in `{column}`" if not inside else f"all rows are in `{column}`: nobody is left to compare with"
+    return "no label occurs in both groups" if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
+
+
+def _outcome(text: str | None, cut: float | None, positive: str) -> int:
+    if text is None:
+        return UNKNOWN
+    return POSITIVE if text == ("true" if cut is not None else positive) else NEGATIVE
 
 
 def _text(value: object) -> str:

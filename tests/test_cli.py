@@ -19,6 +19,7 @@ from mmon_ray.cli import main
 from mmon_ray.keys import capture_key
 from mmon_ray.store import open_store
 
+ROOT = Path(__file__).parents[1]
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 
 
@@ -226,6 +227,28 @@ def test_a_label_that_does_not_exist_names_the_columns(learned: Path, tmp_path: 
     result = mmon(learned, "baseline", "credit", str(tmp_path / "training.csv"), "--label", "income")
     assert result.exit_code == 2
     assert "found ['age', 'city']" in result.stderr
+
+
+def test_texts_are_watched_by_their_meaning(tmp_path: Path) -> None:
+    """One option, on real questions: others alarm, and a column or encoder that is none is told."""
+    queries, others = (pd.read_csv(ROOT / "examples" / "data" / name) for name in ("banking_queries.csv", "other_queries.csv"))
+    queries[:1_200][["text"]].to_csv(tmp_path / "training.csv", index=False)
+    learn = ("baseline", "credit", str(tmp_path / "training.csv"), "--encode")
+    store = tmp_path / "store"
+    for encoder, says in (
+        ("body", "no column 'body'"),
+        ("text=no.such:thing", "cannot import 'no.such'"),
+        ("text=builtins:len", "an array"),
+    ):
+        refused = mmon(store, *learn, encoder)
+        assert refused.exit_code == 2 and says in refused.stderr
+    assert mmon(store, *learn, "text").exit_code == 0
+    put_hour(store, queries[1_200:1_500][["text"]])
+    put_hour(store, pd.concat([queries[1_500:], others[:200]])[["text"]], HOUR + timedelta(hours=1))
+    assert mmon(store, "run", "credit", "--window", "2026-11-22T10").exit_code == 0
+    changed = mmon(store, "run", "credit", "--window", "2026-11-22T11")
+    assert changed.exit_code == 1
+    assert "`text.vector` is less like the baseline" in " ".join(changed.stdout.split())
 
 
 def test_several_deployments_must_be_told_apart(learned: Path) -> None:

@@ -8,6 +8,7 @@ from mmon_ray.analyses.bias import Bias
 from mmon_ray.analyses.custom import Custom
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
+from mmon_ray.analyses.embedding import Embedding
 from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.ranking import Ranking
@@ -22,6 +23,7 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Embedding",
     "LabelCoverage",
     "ModelQuality",
     "Ranking",

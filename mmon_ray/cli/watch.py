@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmon_ray.cli.context import Context, exit_for, report_doc, with_context
 from mmon_ray.errors import InputError
 from mmon_ray.window import Window, now
+
+if TYPE_CHECKING:
+    from mmon_ray.preparations import Encode
 
 __all__ = ["baseline", "report", "run"]
 
@@ -27,6 +30,12 @@ __all__ = ["baseline", "report", "run"]
 @click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
 @click.option(
     "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
+)
+@click.option(
+    "--encode",
+    multiple=True,
+    metavar="COLUMN[=ENCODER]",
+    help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
 )
 @click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
 @click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
@@ -64,6 +73,7 @@ def baseline(
     webhook: tuple[str, ...],
     pre: str,
     pre_batch: tuple[str, ...],
+    encode: tuple[str, ...],
     post: str,
     post_timeout: float,
     post_variable: tuple[str, ...],
@@ -78,7 +88,7 @@ def baseline(
     The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
     postprocess_handler is named without a function: --pre script.py.
     """
-    from mmon_ray.analyses import LabelCoverage, ModelQuality
+    from mmon_ray.analyses import Embedding, LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
     from mmon_ray.cli.program import parse_program
     from mmon_ray.codec import resolve
@@ -96,6 +106,7 @@ def baseline(
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
+    encoders = tuple(_encoder(text) for text in encode)
     for function in (pre, post):
         if ":" in function and ".py:" not in function:
             resolve(function)
@@ -104,10 +115,10 @@ def baseline(
         name,
         endpoint,
         deployment,
-        analyses,
+        (*analyses, *(Embedding(step.made, step.column) for step in encoders)),
         sinks,
         reference=parse_reference(reference_text),
-        prepare=tuple(Batch(function) for function in pre_batch),
+        prepare=(*(Batch(function) for function in pre_batch), *encoders),
         programs=programs,
         pre=pre,
         post=post,
@@ -151,6 +162,13 @@ def baseline(
         context.console.print(f"next:      mmon run {name}")
 
     context.answer(doc, show)
+
+
+def _encoder(text: str) -> Encode:
+    from mmon_ray.preparations import Encode
+
+    column, _, encoder = text.partition("=")
+    return Encode(column, encoder or "mmon_ray.encoders:wordllama")
 
 
 @click.command(short_help="Analyse a window of captured traffic.")

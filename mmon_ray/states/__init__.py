@@ -18,6 +18,8 @@ from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
+from mmon_ray.states.vector_sample import VectorSample
+from mmon_ray.states.vectors import Vectors
 
 __all__ = [
     "Contingency",
@@ -36,4 +38,6 @@ __all__ = [
     "Scores",
     "Tails",
     "Types",
+    "VectorSample",
+    "Vectors",
 ]
