@@ -118,7 +118,7 @@ def run(
         files = _files_beside(report, monitor, baseline, judge, profile, moment)
         own = {name: body for one in outcomes for name, body in one.files.items()}
         save_report(store, report, window, files | own)
-        told = hooks.post(monitor.post, report, store) if monitor.post else report
+        told = hooks.post(monitor, report, store)
         if told is not report:
             report, files = told, _files_beside(told, monitor, baseline, judge, profile, moment)
             save_report(store, report, window, files | own)

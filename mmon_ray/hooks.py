@@ -21,6 +21,7 @@ from mmon_ray.codec import resolve
 from mmon_ray.errors import InputError, MonitorError
 from mmon_ray.formats.sagemaker.handlers import POST, PRE, postprocess, preprocess
 from mmon_ray.instances import typed
+from mmon_ray.monitor import Monitor
 from mmon_ray.record import Record, without_error
 from mmon_ray.report import Report
 from mmon_ray.rows import flatten, text_of
@@ -56,13 +57,18 @@ def reader(path: str, schema: Schema) -> Reader:
     return rows
 
 
-def post(path: str, report: Report, store: Store) -> Report:
-    """The report after the `post` hook of a name: the hook's own, or the one it was given, with an entry of `errors` when it failed.
+def post(monitor: Monitor, report: Report, store: Store) -> Report:
+    """The report after the monitor's `post` hook: the hook's own, or the one it was given, with an entry of `errors` when it failed.
 
-    path   names `post(report, store) -> Report | None`, or the service's `postprocess_handler`, which is given a folder of its files
+    monitor   its `post` names `post(report, store) -> Report | None`, or the service's `postprocess_handler`, which is given a folder of
+              its files and a process of its own; "" leaves the report as it is
     """
+    path = monitor.post
+    if not path:
+        return report
     try:
-        made = (postprocess(path) if _name(path) == POST else resolve(path))(report, store)
+        call = postprocess(path, monitor.post_timeout_s, monitor.post_variables) if _name(path) == POST else resolve(path)
+        made = call(report, store)
     except MonitorError as error:
         return _failed(report, str(error))
     except (Exception, SystemExit) as error:  # a user's own

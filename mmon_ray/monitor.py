@@ -73,6 +73,8 @@ class Monitor(Coded, kind="monitor"):
     post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
                  returns is kept and told instead
                  (`"script.py"` alone is a script of the closed service, with `preprocess_handler` or `postprocess_handler`)
+    post_timeout_s   a `postprocess_handler` is ended after so many seconds; an own function runs within the run, and is not
+    post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few that it always has
     """
 
     name: str
@@ -89,6 +91,8 @@ class Monitor(Coded, kind="monitor"):
     programs: tuple[Program, ...] = ()
     pre: str = ""
     post: str = ""
+    post_timeout_s: float = 60.0
+    post_variables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -97,6 +101,10 @@ class Monitor(Coded, kind="monitor"):
             path = getattr(self, name)
             if path and ":" not in path and not path.endswith(".py"):
                 raise InputError(f"{name} is '{path}'; expected 'package.module:function' or 'file.py:function'")
+        if not isinstance(self.post_timeout_s, (int, float)) or not 0 < self.post_timeout_s < math.inf:
+            raise InputError(f"post_timeout_s is {self.post_timeout_s!r}; write a number of seconds above 0")
+        if isinstance(self.post_variables, str):
+            raise InputError(f"post_variables is {self.post_variables!r}; write a tuple of names")
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
         names = [program.name for program in self.programs]
         if len(set(names)) < len(names):

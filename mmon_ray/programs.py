@@ -206,6 +206,7 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
     order = {
         "command": program.command,
         "environment": {**variables, **program.environment},
+        "only": None,
         "without": GIVEN,
         "paths": sagemaker.program_paths(against),
         "folders": (*sagemaker.FOLDERS, *([_CODE] if code else [])),

@@ -127,11 +127,14 @@ def after(report, store):
 def test_hooks_are_kept_with_the_monitor_and_used_from_then_on(learned: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(HOOKS)
     own = str(tmp_path / "own.py")
-    words = ("--pre", f"{own}:rows", "--pre-batch", f"{own}:upper", "--post", f"{own}:after")
+    more = ("--post-timeout", "5", "--post-variable", "AWS_REGION")
+    words = ("--pre", f"{own}:rows", "--pre-batch", f"{own}:upper", "--post", f"{own}:after", *more)
     result = mmon(learned, "--json", "baseline", "credit", str(tmp_path / "training.csv"), *words)
     assert result.exit_code == 0, result.output
     (kept,) = json.loads(result.stdout)["kept"]
     assert (learned / "monitors" / "credit" / kept).read_text() == HOOKS
+    stored = json.loads((learned / "monitors" / "credit.json").read_text())
+    assert (stored["post_timeout_s"], stored["post_variables"]) == (5.0, ["AWS_REGION"])
     (tmp_path / "own.py").unlink()
     (tmp_path / "training.csv").unlink()
     assert mmon(learned, "run", "credit").exit_code == 0
@@ -162,6 +165,7 @@ def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path
         ("x = 1", ("--post", "own.py"), "has no function 'postprocess_handler'"),
         ("x = 1", ("--post", "nowhere.at_all:after"), "cannot import 'nowhere.at_all'"),
         ("x = 1", ("--pre", "json:nothing"), "module 'json' has no 'nothing'"),
+        ("x = 1", ("--post-timeout", "0"), "post_timeout_s is 0.0; write a number of seconds above 0"),
         ("x = 1", ("--pre", "own"), "pre is 'own'; expected 'package.module:function' or 'file.py:function'"),
         ("def clean(table):\n    return 3", ("--pre-batch", "own.py:clean"), "returned a int; expected a pyarrow table"),
         ("", ("--pre-batch", "nowhere.at_all:clean"), "cannot import 'nowhere.at_all'"),

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from mmon_ray import catalog, engine, hooks, records, scripts, uploads
 from mmon_ray.analyses import Custom, ModelQuality
 from mmon_ray.errors import InputError
+from mmon_ray.formats.sagemaker.handlers import INHERITED
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, monitor_key, report_key, report_prefix, script_key
 from mmon_ray.labels import put_labels
 from mmon_ray.monitor import Monitor
 from mmon_ray.preparations import Batch
+from mmon_ray.program import GIVEN
 from mmon_ray.record import Record
 from mmon_ray.records import Tally, compile_hour, parse
 from mmon_ray.report import Report
@@ -506,7 +508,7 @@ def test_a_post_hook_that_fails_loses_nothing(store: Store, hook: ModuleType, ma
 
 def test_a_post_hook_that_is_not_there_is_told_in_the_report(store: Store) -> None:
     monitor = Monitor("credit", post="own_hooks_absent:after")
-    assert "cannot import 'own_hooks_absent'" in hooks.post(monitor.post, Report("credit", WINDOW, 1), store).errors["post"]
+    assert "cannot import 'own_hooks_absent'" in hooks.post(monitor, Report("credit", WINDOW, 1), store).errors["post"]
 
 
 # --- the closed service's scripts ----------------------------------------------------------------------------------------
@@ -525,7 +527,7 @@ def test_a_preprocessor_sees_the_services_record(hook: ModuleType) -> None:
         return {"b": "2", "a": None, "c": 1.5}
 
     hook.preprocess_handler = preprocess_handler
-    sent = service_line("5.1,3\n", "0.8\n", custom_attributes=["tag"])
+    sent = service_line("5.1,3\n", "0.8\n", custom_attributes=["tag"])  # no field of a record of ours
     table, tally, rejected = parse(sent, Schema(), "own_hooks:preprocess_handler")
     assert (tally, rejected) == (Tally(requests=1, rows=1), [])
     (record,) = seen
@@ -541,12 +543,12 @@ def test_a_preprocessor_sees_the_services_record(hook: ModuleType) -> None:
         "e1",
         "order-1",
         "2026-11-22T10:15:00Z",
-        ["tag"],
+        None,
     )
     assert record.event_version == "0"
     assert record.as_dict() == record.event_dict
     assert record.event_dict["captureData"]["endpointInput"] == side
-    assert record.event_dict["eventMetadata"]["customAttributes"] == ["tag"]
+    assert record.event_dict["eventMetadata"] == {"eventId": "e1", "inferenceId": "order-1", "inferenceTime": "2026-11-22T10:15:00Z"}
     assert record.event_data.endpointInput.data == "5.1,3\n"
     assert record.event_data.endpointOutput.encoding == "CSV"
 
@@ -635,6 +637,38 @@ def test_a_postprocessor_that_fails_loses_nothing(store: Store, tmp_path: Path, 
     assert (report.status, report.rows) == ("error", 300)
     assert says in report.errors["post"]
     assert report.metrics
+
+
+def test_a_postprocessor_has_the_time_and_the_variables_that_it_is_given(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OWN_SECRET", "s3cret")
+    monkeypatch.setenv("OWN_REGION", "eu")
+    monkeypatch.setenv("dataset_source", "of another run")
+    (tmp_path / "own.py").write_text(
+        "import json, os, time\ndef postprocess_handler():\n    json.dump(dict(os.environ), open('seen.json', 'w'))\n"
+    )
+    baseline = [{"age": 20 + n % 40} for n in range(400)]
+    put(store, *ages(300))
+    monitor = catalog.save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_variables=("OWN_REGION", "ABSENT")))
+    assert (catalog.load_monitor(store, "credit"), monitor.post_timeout_s) == (monitor, 60.0)
+    catalog.save_baseline(store, monitor.fit(baseline))
+    assert engine.run(monitor, WINDOW, store).errors == {}
+    seen = orjson.loads(store.get(report_key("credit", WINDOW, "seen.json")))
+    theirs = {"PYTHONPATH", "post_analytics_processor_script", *GIVEN, "publish_cloudwatch_metrics"}
+    assert set(seen) - theirs <= {*INHERITED, "OWN_REGION"}
+    assert {"PATH", "HOME", "output_path"} <= set(seen) and seen["OWN_REGION"] == "eu"
+    assert seen["dataset_source"] != "of another run"
+    (tmp_path / "own.py").write_text("import time\ndef postprocess_handler():\n    time.sleep(50)\n")
+    short = catalog.save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_timeout_s=0.5))
+    report = engine.run(short, WINDOW, store)
+    assert "was ended after 0.5 s; the monitor's post_timeout_s gives it more" in report.errors["post"]
+    assert report.metrics
+    for wrong in (0, -1.0, float("nan"), float("inf"), "60"):
+        with pytest.raises(InputError, match=r"post_timeout_s is .*; write a number of seconds above 0"):
+            Monitor("credit", post_timeout_s=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="post_variables is 'OWN_REGION'; write a tuple of names"):
+        Monitor("credit", post_variables="OWN_REGION")  # type: ignore[arg-type]
 
 
 def test_a_postprocessor_of_an_installed_module_runs_too(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

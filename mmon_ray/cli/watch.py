@@ -38,6 +38,8 @@ __all__ = ["baseline", "report", "run"]
     help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
 )
 @click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
+@click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
+@click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
 @click.option(
     "--program",
     "program_texts",
@@ -73,6 +75,8 @@ def baseline(
     pre_batch: tuple[str, ...],
     encode: tuple[str, ...],
     post: str,
+    post_timeout: float,
+    post_variable: tuple[str, ...],
     program_texts: tuple[str, ...],
     program_baseline: bool,
     reference_text: str,
@@ -118,6 +122,8 @@ def baseline(
         programs=programs,
         pre=pre,
         post=post,
+        post_timeout_s=post_timeout,
+        post_variables=post_variable,
     )
     store = context.store
     monitor = keep(store, asked)

@@ -1,7 +1,8 @@
 """Scripts of the closed service, unchanged: `preprocess_handler(inference_record)` and `postprocess_handler()`.
 
 The pre-processor is given an `InferenceRecord`. Its `ground_truth` is None: labels come later than the record, and are joined to the rows
-it returns by the record's id. The post-processor runs in a process of its own, in a folder with the window's result files.
+it returns by the record's id. Its `custom_attribute` is None: that header is not captured. The post-processor runs in a process of its
+own, in a folder with the window's result files.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +22,20 @@ from mmon_ray.errors import InputError
 from mmon_ray.formats.sagemaker.program import BASELINE, FOLDERS, OUTPUT, program_paths, program_variables
 from mmon_ray.formats.sagemaker.records import capture_to_service
 from mmon_ray.keys import baseline_key, endpoint_prefix, monitor_key, report_key
-from mmon_ray.program import GIVEN
 from mmon_ray.report import Report
 from mmon_ray.scripts import known
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
-__all__ = ["POST", "PRE", "EventMetadata", "InferenceRecord", "Side", "postprocess", "preprocess"]
+__all__ = ["INHERITED", "POST", "PRE", "EventMetadata", "InferenceRecord", "Side", "postprocess", "preprocess"]
 
 PRE, POST = "preprocess_handler", "postprocess_handler"
+INHERITED = (  # what a post-processor has of the run's variables: no credentials are among them
+    *("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"),
+    *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
+)
 
 _RESULTS = ("statistics.json", "violations.json", "analysis.json")  # how the names end of what lies beside a report
-_TIMEOUT_S = 600.0
 _SCRIPT = "code/post_analytics_processor.py"
 _RUNNER = f"""
 import importlib, importlib.util, os, sys
@@ -71,7 +74,7 @@ class Side:
 class EventMetadata:
     """When a record was made, and its ids.
 
-    custom_attribute   what the caller sent with the request, None for nothing
+    custom_attribute   None, as there for a request without: of a request's headers only its id, time and content type are captured
     """
 
     event_id: str
@@ -99,16 +102,12 @@ class InferenceRecord:
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         doc = capture_to_service(record)
-        if record.get("custom_attributes"):
-            doc["eventMetadata"]["customAttributes"] = list(record["custom_attributes"])
         event = doc["eventMetadata"]
         self.endpoint_input = _side(doc["captureData"].get("endpointInput"))
         self.endpoint_output = _side(doc["captureData"].get("endpointOutput"))
         self.batch_transform_output: Side | None = None
         self.ground_truth: Side | None = None
-        self.event_metadata = EventMetadata(
-            event["eventId"], event["inferenceTime"], event.get("customAttributes"), event.get("inferenceId")
-        )
+        self.event_metadata = EventMetadata(event["eventId"], event["inferenceTime"], None, event.get("inferenceId"))
         self.event_version = doc["eventVersion"]
         self.event_dict = doc
         self.event_data = EventData(self.endpoint_input, self.endpoint_output)
@@ -135,26 +134,29 @@ def preprocess(handler: Callable[..., Any]) -> Callable[[Mapping[str, Any]], lis
     return rows
 
 
-def postprocess(path: str) -> Callable[[Report, Store], None]:
+def postprocess(path: str, timeout_s: float, variables: Sequence[str] = ()) -> Callable[[Report, Store], None]:
     """A `postprocess_handler` as a `post` hook. A window without rows or baseline has no results, so it is not run, as there.
 
     It runs in a process of its own, in a folder with the service's files: `statistics.json`, `constraints.json` (the baseline's),
     `constraint_violations.json` when there are some, and those of other analyses; `report.json` is ours. The environment has the variables
-    of an own container, of which `output_path` names that folder. Files that it writes there are kept beside the report; what it changes in
-    a result file changes no verdict. It cannot have the captured data, the container's own packages and its fixed paths below `/opt/ml`: a
-    script that spells these has to read `output_path` instead.
+    of an own container, of which `output_path` names that folder, and the paths of installed packages; of the run's own variables only
+    those in INHERITED. Files that it writes there are kept beside the report; what it changes in a result file changes no verdict. It
+    cannot have the captured data, the container's own packages and its fixed paths below `/opt/ml`: a script that spells these has to read
+    `output_path` instead.
 
-    errors   InputError with the last line of what it said, when it fails or takes longer than ten minutes
+    timeout_s   after so many seconds it is ended, with all that it has started
+    variables   more names of the run's variables that it is given, such as those of credentials
+    errors      InputError with the last line of what it said, when it fails or takes longer
     """
 
     def run(report: Report, store: Store) -> None:
         if report.rows and report.baseline and report.window is not None:
-            _run(path, report, report.window, store)
+            _run(path, report, report.window, store, timeout_s, (*INHERITED, *variables))
 
     return run
 
 
-def _run(path: str, report: Report, window: Window, store: Store) -> None:
+def _run(path: str, report: Report, window: Window, store: Store, timeout_s: float, only: Sequence[str]) -> None:
     def key(name: str) -> str:
         return report_key(report.monitor, window, name)
 
@@ -173,12 +175,13 @@ def _run(path: str, report: Report, window: Window, store: Store) -> None:
             **program_variables(report.monitor, endpoint, window, "capture", capture),
             "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
         },
-        "without": GIVEN,
+        "only": only,
+        "without": (),
         "paths": {**program_paths(True), "post_analytics_processor_script": _SCRIPT},
         "folders": FOLDERS,
         "cwd": OUTPUT,
         "results": (f"{OUTPUT}/*",),
-        "timeout_s": _TIMEOUT_S,
+        "timeout_s": timeout_s,
         "root": "",
     }
     files = {f"{OUTPUT}/{name}": body for name, body in given.items()} | {
@@ -186,7 +189,7 @@ def _run(path: str, report: Report, window: Window, store: Store) -> None:
     }
     ended = process.execute(order, [*files.items(), (_SCRIPT, source.text.encode() if source else b"")])
     if ended["code"] is None:
-        raise InputError(f"'{path}' was ended after {_TIMEOUT_S:.0f} s; a post-processor has so long")
+        raise InputError(f"'{path}' was ended after {timeout_s:g} s; the monitor's post_timeout_s gives it more")
     said = ended["output"].strip().splitlines()
     if ended["code"]:
         raise InputError(f"'{path}' failed: {said[-1][:300] if said else 'exit code ' + str(ended['code'])}")
