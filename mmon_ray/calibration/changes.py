@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmon_ray.analysis import Analysis
 from mmon_ray.calibration.population import Likeness, Population
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
@@ -135,23 +137,42 @@ class _Trial:
     def shares(self, change: _Change, size: float) -> tuple[float, float]:
         """The shares of changed windows in which any constraint of the column is violated, and alarms at once."""
         enabled = [one for one in self.baseline.constraints if one.enabled]
-        own = [one for one in enabled if one.column == self.column.name]
+        own = [one for one in enabled if (one.name, one.column) in self._judged]
         if not own:
             return 0.0, 0.0
         # Benjamini-Hochberg among the column's own at a share of the level is that among all, the others being far from it.
         scale = len(own) / len(enabled)
-        schema = Schema((self.column,))
-        alone = replace(
-            self.baseline, schema=schema, constraints=tuple(replace(one, level=one.level * scale if one.level < 1 else 1.0) for one in own)
-        )
+        own = [replace(one, level=one.level * scale if one.level < 1 else 1.0) for one in own]
+        alone = replace(self.baseline, schema=Schema((self.column,)), constraints=tuple(own))
         policy = replace(self.monitor.policy, at_once=self.monitor.policy.at_once * scale)
         rng = np.random.default_rng(self.seed)  # the same rows for every size: what is seen grows with it
         found = []
         for _ in range(DRAWS):
             window = change.make(self.population.draw(self.rows, rng, (self.column.name,)), self.column.name, size, rng)
-            found.append(self.monitor.evaluate(self.monitor.zero(schema).update(window), alone).violations)
+            found.append(self._judge.evaluate(self._judge.zero(alone.schema).update(window), alone).violations)
         certain = [any(policy.certain(one) for one in violations) for violations in found]
         return float(np.mean([bool(one) for one in found])), float(np.mean(certain))
+
+
+    @cached_property
+    def _judge(self) -> Monitor:
+        """The monitor with those of its analyses that ask about this column alone."""
+        return replace(self.monitor, analyses=tuple(one for one in self.monitor.analyses if _fits(one, Schema((self.column,)))))
+
+    @cached_property
+    def _judged(self) -> set[tuple[str, str]]:
+        """The metrics of this column that they make."""
+        alone = replace(self.baseline, schema=Schema((self.column,)), constraints=())
+        rows = self.population.draw(self.rows, np.random.default_rng(self.seed), (self.column.name,))
+        made = self._judge.evaluate(self._judge.zero(alone.schema).update(rows), alone).metrics
+        return {(metric.name, metric.column) for metric in made if metric.column == self.column.name}
+
+
+def _fits(analysis: Analysis, schema: Schema) -> bool:
+    try:
+        return bool(list(analysis.needs(schema)))
+    except InputError:  # it names columns that are not there
+        return False
 
 
 def _changes(column: Column, profile: Profile) -> Iterator[_Change]:
