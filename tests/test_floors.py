@@ -238,6 +238,7 @@ def test_the_check_itself_allows_what_it_should(tmp_path: Path) -> None:
 COMPILED = {
     "columns/buckets",
     "columns/kernels",
+    "columns/letters",
     "columns/selection",
     "columns/shapes",
 }  # numba's: imported late

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mmon_ray.preparations.batch import Batch
+from mmon_ray.preparations.text import TextDescriptors
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "TextDescriptors"]
