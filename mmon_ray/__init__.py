@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch, TextDescriptors
+    from mmon_ray.preparations import Batch, ImageDescriptors, TextDescriptors
     from mmon_ray.program import Program
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
@@ -80,7 +80,7 @@ _HOMES = {
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch", "TextDescriptors"),
+    "mmon_ray.preparations": ("Batch", "ImageDescriptors", "TextDescriptors"),
     "mmon_ray.program": ("Program",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
@@ -109,6 +109,7 @@ __all__ = [
     "DataQuality",
     "Drift",
     "Facet",
+    "ImageDescriptors",
     "InputError",
     "LabelCoverage",
     "Log",

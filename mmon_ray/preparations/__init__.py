@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmon_ray.preparations.batch import Batch
+from mmon_ray.preparations.image import ImageDescriptors
 from mmon_ray.preparations.text import TextDescriptors
 
-__all__ = ["Batch", "TextDescriptors"]
+__all__ = ["Batch", "ImageDescriptors", "TextDescriptors"]
