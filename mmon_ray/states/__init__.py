@@ -12,12 +12,14 @@ from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.repeats import Repeats
 from mmon_ray.states.residuals import Residuals
 from mmon_ray.states.residuals_by import ResidualsBy
 from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
+from mmon_ray.states.words import Words
 
 __all__ = [
     "Contingency",
@@ -30,10 +32,12 @@ __all__ = [
     "Moments",
     "Presence",
     "Quantiles",
+    "Repeats",
     "Residuals",
     "ResidualsBy",
     "Sample",
     "Scores",
     "Tails",
     "Types",
+    "Words",
 ]
