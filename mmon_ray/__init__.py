@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RowAnomalies,
         SliceDrift,
         Slices,
+        Texts,
     )
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
@@ -68,6 +69,7 @@ _HOMES = {
         "SliceDrift",
         "SliceDrift",
         "Slices",
+        "Texts",
     ),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
@@ -139,6 +141,7 @@ __all__ = [
     "Store",
     "StoreError",
     "TextDescriptors",
+    "Texts",
     "Training",
     "Violation",
     "Webhook",

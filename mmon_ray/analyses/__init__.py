@@ -14,6 +14,7 @@ from mmon_ray.analyses.ranking import Ranking
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
+from mmon_ray.analyses.texts import Texts
 
 __all__ = [
     "Anomalies",
@@ -28,4 +29,5 @@ __all__ = [
     "RowAnomalies",
     "SliceDrift",
     "Slices",
+    "Texts",
 ]

@@ -100,7 +100,7 @@ class Repeats(State, kind="repeats"):
 
     def known(self, other: Self) -> float:
         """The share of values that the other state has, too, in [0, 1]; NaN when none can be compared."""
-        within = self.hashes <= min(self.reach, other.reach)
+        within = self.hashes <= other.reach
         return replace(self, hashes=self.hashes[within], counts=self.counts[within])._share(other.has(self.hashes[within]))
 
     def has(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

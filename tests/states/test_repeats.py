@@ -72,6 +72,8 @@ def test_no_repeats_are_no_repeats_beyond_the_limit_too():
     twice = state.merge(state)
     assert (twice.repeated(10**6), twice.single, twice.total) == (0.5, 0.0, 100_000)
     assert state.known(of([f"id {i}" for i in range(25_000)])) == pytest.approx(0.5, abs=0.05)
+    few = of([f"id {i}" for i in range(500)])
+    assert few.known(state) == 1.0, "what the other could not count says nothing"
     assert state.known(of([f"ID {i}" for i in range(50_000)])) == 0.0
     assert len(dumps(state)) < 200_000
 
