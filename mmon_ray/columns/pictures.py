@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -63,11 +64,14 @@ def of_bytes(body: bytes) -> Picture:
         raise ValueError(f"an image that cannot be decoded: {str(error)[:100] or type(error).__name__}") from None
 
 
-def of_text(text: str) -> Picture:
-    """The image of a file that is written as base64, or as a `data:` address with base64.
+def of_text(text: str, shape: tuple[int, ...], white: float) -> Picture:
+    """The image of a file that is written as base64, or as a `data:` address with base64; or of numbers that are written as JSON.
 
-    errors   as `of_bytes`
+    shape, white   as for `of_numbers`
+    errors         as `of_bytes` and `of_numbers`
     """
+    if text[:1] == "[":
+        return of_numbers(_parsed(text), shape, white)
     head, comma, tail = text.partition(",")
     if head[:5].lower() == "data:" and (not comma or not head.lower().endswith(";base64")):
         raise ValueError("a data: address without base64")
@@ -88,6 +92,17 @@ def of_numbers(values: pa.Array, shape: tuple[int, ...], white: float) -> Pictur
     errors   ValueError when it has no two dimensions, or a third that is no colour, or numbers that are missing
     """
     return _of_array(_nested(values, shape), white)
+
+
+def _parsed(text: str) -> pa.Array:
+    try:
+        values = orjson.loads(text)
+    except ValueError:
+        raise ValueError("a list that is no JSON") from None
+    try:
+        return pa.array(values)
+    except (ValueError, TypeError, NotImplementedError, OverflowError):  # Arrow's, for what shares no type
+        raise ValueError("a list that does not hold numbers alone") from None
 
 
 def _nested(values: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -42,10 +42,11 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
     bytes           the size of the file; null for lists of numbers
 
     An image is a file (PNG, JPEG, whatever Pillow reads: `pip install 'mmon_ray[image]'`) as bytes, as base64 text or as a `data:` address;
-    or a list of rows of greys, or of pixels of one, three or four numbers (grey, RGB, RGBA), the channels last, or first where only that
-    can be meant. Grey is ITU-R 601 luma, as Pillow has it; transparency and the camera's orientation are not regarded. A missing image has
-    none of them; one that cannot be read is counted as a row that could not be prepared. A square image that is turned looks as before:
-    only an encoder tells.
+    or a list, or its JSON, of rows of greys or of pixels of one, three or four numbers (grey, RGB, RGBA), the channels last, or first
+    where only that can be meant. Grey is ITU-R 601 luma, as Pillow has it; transparency and the camera's orientation are not regarded.
+
+    A missing image has none of them; one that cannot be read is counted as a row that could not be prepared. A square image that is turned
+    looks as before: only an encoder tells.
 
     column   the column with the images
     shape    of an image, (height, width) or with its channels, where lists of numbers are flat
@@ -111,7 +112,7 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
     def _picture(self, cell: pa.Scalar, shape: tuple[int, ...]) -> Picture:
         kind = cell.type
         if family(kind) == "text":
-            return of_text(cell.as_py())
+            return of_text(cell.as_py(), shape, self.white)
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
             return of_bytes(cell.as_py())
         if isinstance(cell, pa.ListScalar):

@@ -99,6 +99,7 @@ def test_numbers_are_the_image_that_pillow_makes_of_them(height, width, channels
     wanted = expected(Image.fromarray(pixels[..., 0] if channels == 1 else pixels), None)
     flat = ImageDescriptors(shape=pixels.shape)
     assert described([pixels.tolist()]) == described([pixels.ravel().tolist()], flat) == [wanted]
+    assert described([str(pixels.tolist())]) == described([str(pixels.ravel().tolist())], flat) == [wanted]
     assert described([(pixels / 255).tolist()], ImageDescriptors(white=1.0)) == [wanted]
     if channels:
         assert described([np.moveaxis(pixels, 2, 0).tolist()]) == [wanted], "channels first"
@@ -130,6 +131,11 @@ WHOLE = file_of(Image.fromarray(noise(0, 60, 60, 3)))
         (pa.array([""]), "an empty file"),
         (pa.array(["data:image/svg+xml,<svg/>"]), "a data: address without base64"),
         (pa.array(["data:"]), "a data: address without base64"),
+        (pa.array(["[[1, 2], [3]]"]), "an image whose rows differ in length"),
+        (pa.array(["[[1, 2], [3, 'a']]"]), "a list that is no JSON"),
+        (pa.array(['[[1, 2], ["a", 3]]']), "a list that does not hold numbers alone"),
+        (pa.array(["[[1, null]]"]), "an image with missing pixels"),
+        (pa.array(["[]"]), "an image without pixels"),
         (pa.array([[[1, 2], [3]]]), "an image whose rows differ in length"),
         (pa.array([[[1, 2], None]]), "an image whose rows differ in length"),
         (pa.array([[None, None]], pa.list_(pa.list_(pa.int64()))), "an image without pixels"),
