@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 import zstandard
+from PIL import Image
 
 from mmon_ray import Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window, catalog, engine
 from mmon_ray.errors import InputError
@@ -39,21 +42,24 @@ def rows(seed: int, count: int) -> list[dict[str, Any]]:
 
 
 def run(home: Path, sent: list[dict[str, Any]]) -> Report:
-    store = open_store(str(home))
-    catalog.save_monitor(store, MONITOR)
-    catalog.save_baseline(store, MONITOR.fit(rows(0, 1000)))
-    lines = [
+    calls = [
         {
-            "v": 1,
-            "event_id": f"e{number}",
-            "time": "2026-11-22T10:15:00Z",
             "input": {"encoding": "json", "data": orjson.dumps({"question": row["question"], "digit": row["digit"]}).decode()},
             "output": {"encoding": "json", "data": orjson.dumps({"answer": row["prediction.answer"]}).decode()},
         }
-        for number, row in enumerate(sent)
+        for row in sent
     ]
-    store.put(capture_key("mixed", "Model", HOUR, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
-    report = engine.run(MONITOR, Window.hour(HOUR), store)
+    return captured(home, MONITOR, rows(0, 1000), calls)
+
+
+def captured(home: Path, monitor: Monitor, training: Any, calls: list[dict[str, Any]]) -> Report:
+    """The report of an hour in which these calls were captured."""
+    store = open_store(str(home))
+    catalog.save_monitor(store, monitor)
+    catalog.save_baseline(store, monitor.fit(training))
+    lines = [{"v": 1, "event_id": f"e{number}", "time": "2026-11-22T10:15:00Z"} | call for number, call in enumerate(calls)]
+    store.put(capture_key(monitor.name, "Model", HOUR, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
+    report = engine.run(monitor, Window.hour(HOUR), store)
     assert report.errors == {}
     return report
 
@@ -91,3 +97,16 @@ def test_too_many_bad_images_fail_the_run(tmp_path: Path) -> None:
         row["digit"] = [[1, 2], [3]]
     with pytest.raises(InputError, match=r"30 of 200 rows .* could not be prepared.*: `digit` holds an image whose rows differ in length"):
         run(tmp_path, sent)
+
+
+def test_a_body_that_is_an_image_is_one(tmp_path: Path) -> None:
+    def photo(seed: int) -> bytes:
+        sink = io.BytesIO()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (5, 9), np.uint8)).save(sink, "PNG")
+        return sink.getvalue()
+
+    monitor = Monitor("photos", prepare=(ImageDescriptors("image"),))
+    bodies = [{"content_type": "image/png", "encoding": "base64", "data": base64.b64encode(photo(seed)).decode()} for seed in range(300)]
+    report = captured(tmp_path, monitor, {"image": [photo(seed) for seed in range(300, 900)]}, [{"input": body} for body in bodies])
+    mean = report.metric("mean", "image.aspect")
+    assert mean is not None and mean.value == pytest.approx(9 / 5) and report.violations == ()
