@@ -11,9 +11,11 @@ import numpy as np
 import orjson
 import pytest
 import zstandard
+from click.testing import CliRunner
 from PIL import Image
 
-from mmon_ray import Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window, catalog, engine
+from mmon_ray import DataQuality, Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window, catalog, engine
+from mmon_ray.cli import main
 from mmon_ray.errors import InputError
 from mmon_ray.keys import capture_key
 from mmon_ray.report import Report
@@ -110,3 +112,14 @@ def test_a_body_that_is_an_image_is_one(tmp_path: Path) -> None:
     report = captured(tmp_path, monitor, {"image": [photo(seed) for seed in range(300, 900)]}, [{"input": body} for body in bodies])
     mean = report.metric("mean", "image.aspect")
     assert mean is not None and mean.value == pytest.approx(9 / 5) and report.violations == ()
+
+
+def test_a_monitor_that_prepares_is_calibrated_on_rows_as_they_come(tmp_path: Path) -> None:
+    store, training = open_store(str(tmp_path / "store")), tmp_path / "training.jsonl"
+    training.write_bytes(b"\n".join(orjson.dumps({"question": row["question"]}) for row in rows(0, 600)))
+    monitor = Monitor("questions", analyses=(DataQuality(), Texts()), prepare=(TextDescriptors("question"),))
+    catalog.save_monitor(store, monitor)
+    catalog.save_baseline(store, monitor.fit(str(training)))
+    words = ["--store", str(tmp_path / "store"), "--json", "calibrate", "questions", str(training), "--rows", "200", "--windows", "10"]
+    doc = orjson.loads(CliRunner().invoke(main, [*words, "--no-power"]).stdout)
+    assert (doc["replayed"], doc["holds"]) == (10, True)
