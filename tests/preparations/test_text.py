@@ -195,6 +195,18 @@ def test_unchanged_texts_violate_nothing(baseline):
     assert [column.name for column in baseline.schema if column.derived] == [f"text.{name}" for name in described(["a"])[0]]
 
 
+def test_a_missing_text_is_told_once(baseline):
+    texts = [text if place % 10 else None for place, text in enumerate(queries(5, 800))]
+    (found,) = judged(baseline, texts).violations
+    assert found.message == "`text` is missing in 10 % of 800 rows; the baseline allows 0 %"
+    both = MONITOR.fit({"n": [1, 2] * 300, "text": queries(0, 600)})
+    (gone,) = MONITOR.evaluate(fold({"n": [1, 2] * 300}, MONITOR.zero(both.schema), prepare=MONITOR.prepare), both).violations
+    assert gone.message == "1 column missing from the data: `text`"
+    letterless = [text if place % 10 else "12:30" for place, text in enumerate(queries(5, 800))]
+    messages = [violation.message for violation in judged(baseline, letterless).violations]
+    assert "`text.upper` is missing in 10 % of 800 rows that have `text`; the baseline allows 0 %" in messages
+
+
 CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхижклмнопкрстувшхуз")
 
 
