@@ -139,6 +139,28 @@ def test_the_level_is_kept_at_the_margin_though_the_words_of_a_text_come_togethe
     assert sure >= 145, "and with a narrower margin it is found"
 
 
+def test_of_more_words_than_are_counted_the_share_is_about_that_of_all():
+    rng = np.random.default_rng(0)
+    often = 1 / np.arange(2, 100_002) ** 1.05
+    chance = np.cumsum(often / often.sum())
+
+    def drawn(count: int) -> list[str]:
+        lengths = rng.integers(5, 25, count)
+        words = np.searchsorted(chance, rng.random(lengths.sum())).clip(max=99_999)
+        return [" ".join(f"w{word}" for word in part) for part in np.split(words, np.cumsum(lengths)[:-1])]
+
+    training = drawn(16_000)
+    vocabulary = {word for text in training for word in text.split()}
+    assert len(vocabulary) > 2 * 16_384
+    base = profile(training)
+    for _ in range(5):
+        texts = drawn(600)
+        found = next(iter(Texts().finalize(SCHEMA, profile(texts), base)))
+        true = np.mean([word in vocabulary for text in texts for word in set(text.split())])
+        usual = 1 - found.test.unseen / found.test.m
+        assert found.value == pytest.approx(true, abs=0.03) and found.value == pytest.approx(usual, abs=0.015)
+
+
 # -- bad input -----------------------------------------------------------------------------------------------------------------------------
 
 
