@@ -52,7 +52,7 @@ def numbers(table: pa.Table, grouped: bool) -> list[np.ndarray]:
 
 def metrics_of(tables: np.ndarray, grouped: bool) -> dict[str, np.ndarray]:
     found = Groups(tables.sum(axis=1), tables if grouped else None)
-    return {name: one.ask(found) for name, one in disparities().items()}
+    return {name: one.ask(found) for name, one in disparities().items() if not one.sampled}
 
 
 def cells_of(columns: list[np.ndarray]) -> np.ndarray:
@@ -116,7 +116,7 @@ def same_draws(count: int = 20_000, times: int = 400, seed: int = 5) -> dict[str
     }
     joint = Joint(cells, grouped=True)
     draws = resample(joint.likely, times, seed=seed)
-    by_cells = {name: one.ask(joint.groups(draws, ["1"], one.uses)) for name, one in disparities().items()}
+    by_cells = {name: one.ask(joint.groups(draws, ["1"], one.uses)) for name, one in disparities().items() if not one.sampled}
     return {name: float(scipy.stats.ks_2samp(by_rows[name], by_cells[name]).pvalue) for name in by_rows}
 
 

@@ -67,10 +67,10 @@ def make_rows(hour: int, count: int) -> pa.Table:
 
 def make(folder: Path, count: int) -> dict[str, Any]:
     """The store with its states, and the rows they were folded from."""
-    store, monitor = open_store(folder / "store"), Monitor("credit")
+    store = open_store(folder / "store")
+    monitor = save_monitor(store, Monitor("credit"))
     (folder / "rows").mkdir()
     features = make_rows(0, count).drop_columns("time")
-    save_monitor(store, monitor)
     save_baseline(store, monitor.fit(features, created=FIRST))
     zero = monitor.zero(Schema.infer(features))
     folding = 0.0

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
         Custom,
         DataQuality,
         Drift,
+        Embedding,
         LabelCoverage,
         ModelQuality,
         Ranking,
         RowAnomalies,
+        SliceBias,
         SliceDrift,
         Slices,
         Texts,
@@ -35,16 +37,18 @@ if TYPE_CHECKING:
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
+    from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
     from mmon_ray.engine import fold, run
-    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch, ImageDescriptors, TextDescriptors
+    from mmon_ray.preparations import Batch, Encode, ImageDescriptors, TextDescriptors
     from mmon_ray.program import Program
+    from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
     from mmon_ray.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.schema import Column, Schema
@@ -62,11 +66,12 @@ _HOMES = {
         "Custom",
         "DataQuality",
         "Drift",
+        "Embedding",
         "LabelCoverage",
         "ModelQuality",
         "Ranking",
         "RowAnomalies",
-        "SliceDrift",
+        "SliceBias",
         "SliceDrift",
         "Slices",
         "Texts",
@@ -74,16 +79,18 @@ _HOMES = {
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
+    "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
     "mmon_ray.engine": ("fold", "run"),
-    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch", "ImageDescriptors", "TextDescriptors"),
+    "mmon_ray.preparations": ("Batch", "Encode", "ImageDescriptors", "TextDescriptors"),
     "mmon_ray.program": ("Program",),
+    "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
     "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
     "mmon_ray.schema": ("Column", "Schema"),
@@ -110,6 +117,8 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Embedding",
+    "Encode",
     "Facet",
     "ImageDescriptors",
     "InputError",
@@ -117,6 +126,7 @@ __all__ = [
     "Log",
     "Metric",
     "MissingKey",
+    "ModelError",
     "ModelQuality",
     "Monitor",
     "MonitorError",
@@ -126,6 +136,7 @@ __all__ = [
     "Profile",
     "Program",
     "Ranking",
+    "Record",
     "Reference",
     "Report",
     "Rolling",
@@ -133,6 +144,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceBias",
     "SliceDrift",
     "Slices",
     "Sns",
@@ -152,11 +164,14 @@ __all__ = [
     "check",
     "drain",
     "fold",
+    "load_monitor",
     "open_store",
     "power",
     "put_labels",
     "query",
     "run",
+    "save_baseline",
+    "save_monitor",
 ]
 
 

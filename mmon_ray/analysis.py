@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from typing_extensions import Self
@@ -69,6 +69,10 @@ class Analysis(Coded, ABC):
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """One sentence that says to a person what is wrong."""
         return compare(metric, constraint)
+
+    def beside(self, schema: Schema, now: Profile, base: Profile) -> Mapping[str, Any]:
+        """What is too large for a report and is kept beside it: file names, and for each what is written there as JSON; none by default."""
+        return {}
 
     @classmethod
     @abstractmethod

@@ -33,6 +33,7 @@ from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
 from mmon_ray.schema import Schema
 from mmon_ray.store import Store
+from mmon_ray.uploads import fetch, keep
 from mmon_ray.window import Window
 
 __all__ = [
@@ -92,9 +93,15 @@ class Run(Coded, kind="run"):
     sinks: Mapping[str, str] = field(default_factory=dict)
 
 
-def save_monitor(store: Store, monitor: Monitor) -> None:
-    """Write a monitor's definition, over any older one."""
-    store.put(monitor_key(monitor.name), dumps(monitor))
+def save_monitor(store: Store, monitor: Monitor) -> Monitor:
+    """Write a monitor's definition, over any older one, and the Python files that it names.
+
+    returns  the monitor as it is kept: its files under the names that they have in the store; use it from then on
+    errors   InputError as `uploads.keep`
+    """
+    kept = keep(store, monitor)
+    store.put(monitor_key(kept.name), dumps(kept))
+    return kept
 
 
 def load_monitor(store: Store, name: str) -> Monitor:
@@ -109,7 +116,9 @@ def load_monitor(store: Store, name: str) -> Monitor:
         raise InputError(f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it") from None
     # A user's own classes register when their modules are imported, and that must be before they are read.
     Monitor(name, imports=tuple(orjson.loads(body).get("imports", ())))
-    return _read(body, Monitor, monitor_key(name))
+    monitor = _read(body, Monitor, monitor_key(name))
+    fetch(store, monitor)
+    return monitor
 
 
 def monitors(store: Store) -> list[str]:
@@ -169,8 +178,8 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
     """Write a window's report and the files beside it; a file of an earlier run that is not among them is removed.
 
-    An earlier report that says something else (labels have come since, a threshold was edited) is kept beside it as `report-001.json`,
-    `report-002.json` and so on.
+    An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has changed it) is kept beside
+    it as `report-001.json`, `report-002.json` and so on, once.
     """
     key, body = report_key(report.monitor, window, "report.json"), dumps(report)
     there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
@@ -181,8 +190,9 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
         store.put(report_key(report.monitor, window, name), content)
     earlier = store.get(key) if "report.json" in there else body
     if earlier != body:
-        kept = sum(name.startswith("report-") for name in there)
-        store.put(report_key(report.monitor, window, f"report-{kept + 1:03d}.json"), earlier)
+        kept = [name for name in there if name.startswith("report-")]
+        if not any(store.get(report_key(report.monitor, window, name)) == earlier for name in kept):
+            store.put(report_key(report.monitor, window, f"report-{len(kept) + 1:03d}.json"), earlier)
     store.put(key, body)
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from mmon_ray import arrays
+from mmon_ray import arrays, scripts
 from mmon_ray.arrays import array
 from mmon_ray.errors import InputError, StateError
 
@@ -175,7 +175,7 @@ def kinds(base: type) -> dict[str, type]:
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """The object that `"package.module:name"` names: hooks, custom functions, applications.
+    """The object that `"package.module:name"` names, or `"script.py:name"`: hooks, custom functions, applications.
 
     errors   InputError says which part was not found
     """
@@ -183,7 +183,7 @@ def resolve(path: str) -> Callable[..., Any]:
     if not module_name or not name:
         raise InputError(f"'{path}' is not a path to a function; write it as 'package.module:name'")
     try:
-        target: Any = importlib.import_module(module_name)
+        target: Any = scripts.module(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
     except (ImportError, TypeError) as error:  # TypeError: a relative name
         raise InputError(f"cannot import '{module_name}' of '{path}' ({error}); is it installed on this machine?") from None
     for part in name.split("."):

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from mmon_ray import records
+from mmon_ray import hooks, records
 from mmon_ray.analyses import Attribution, Bias, ModelQuality
 from mmon_ray.catalog import Run, latest_baseline, save_report, save_run
 from mmon_ray.errors import InputError
@@ -115,8 +115,13 @@ def run(
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
-        files = _service_files(report, monitor, baseline, profile, moment)
-        save_report(store, report, window, files | {name: body for one in outcomes for name, body in one.files.items()})
+        files = _files_beside(report, monitor, baseline, judge, profile, moment)
+        own = {name: body for one in outcomes for name, body in one.files.items()}
+        save_report(store, report, window, files | own)
+        told = hooks.post(monitor, report, store)
+        if told is not report:
+            report, files = told, _files_beside(told, monitor, baseline, judge, profile, moment)
+            save_report(store, report, window, files | own)
         save_metrics(store, report, window)
         record = replace(record, digest=_digest([hour.digest for hour in hours]))
         failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
@@ -154,12 +159,17 @@ class _Hour:
         spread = partial(_ray_map, stay=loads) if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
         prepare = self.monitor.prepare
-        hour = records.compile_hour(self.store, self.monitor.endpoint, self.deployment, self.hour, schema, prepare, spread=spread or map)
-        if hour.tally.spoiled > self.monitor.most_spoiled * hour.tally.rows:
-            raise InputError(
-                f"{hour.tally.spoiled:,} of {hour.tally.rows:,} rows of {self.hour:%Y-%m-%d %H}:00 could not be prepared, more than the "
-                f"{self.monitor.most_spoiled:.0%} that may: {'; '.join(hour.tally.reasons)}"
-            )
+        hour = records.compile_hour(
+            self.store,
+            self.monitor.endpoint,
+            self.deployment,
+            self.hour,
+            schema,
+            prepare,
+            pre=self.monitor.pre,
+            allowed=self.allowed,
+            spread=spread or map,
+        )
         if self.monitor.labelled:
             joined = join_hour(
                 self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
@@ -167,6 +177,18 @@ class _Hour:
             joins.append(joined)
             hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
         return hour
+
+    def allowed(self, tally: records.Tally) -> None:
+        """Raises when more lines or rows were lost than the monitor lets pass."""
+        lost = [(tally.spoiled, tally.rows, "rows", "be prepared")]
+        if self.monitor.pre:
+            lost.append((tally.rejected, tally.requests, "requests", f"be read by '{self.monitor.pre}'"))
+        for count, of, what, how in lost:
+            if count > self.monitor.most_spoiled * of:
+                raise InputError(
+                    f"{count:,} of {of:,} {what} of {self.hour:%Y-%m-%d %H}:00 could not {how}, more than the "
+                    f"{self.monitor.most_spoiled:.0%} that may: {'; '.join(tally.reasons)}"
+                )
 
     def fold(self, progress: Callable[[str], None], joins: list[Joined]) -> tuple[Profile, records.Hour]:
         schema = self.baseline.schema if self.baseline else Schema()
@@ -291,8 +313,13 @@ def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) ->
     return [known.get(one) for one in before]
 
 
-def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, profile: Profile, at: datetime) -> dict[str, bytes]:
-    """The closed service's files; violations only when there are some, as there. Each kind of monitor has files of its own, as there."""
+def _files_beside(
+    report: Report, monitor: Monitor, baseline: Baseline | None, judge: Baseline | None, profile: Profile, at: datetime
+) -> dict[str, bytes]:
+    """The closed service's files; violations only when there are some, as there. Each kind of monitor has files of its own, as there.
+
+    And what the analyses want to be kept beside the report.
+    """
     if baseline is None or not report.rows:
         return {}
     docs: dict[str, Any] = {
@@ -300,6 +327,8 @@ def _service_files(report: Report, monitor: Monitor, baseline: Baseline | None, 
         "constraint_violations.json": sagemaker.write_violations(report, baseline.schema),
     }
     for one in monitor.analyses:
+        if judge is not None:
+            docs |= one.beside(baseline.schema, profile, judge.profile)
         if isinstance(one, ModelQuality):
             docs["model_quality_statistics.json"] = sagemaker.write_quality_statistics(
                 one, baseline.schema, profile, report.metrics, report, at

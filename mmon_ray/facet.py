@@ -1,20 +1,28 @@
-"""Facets: whom a question of bias is about, and which columns say what happened to them."""
+"""Facets: whom a question of bias is about, which columns say what happened to them, and how counts are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mmon_ray.answers import Answers
+from mmon_ray.answers import Answers, answers
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 from mmon_ray.report import readable
+from mmon_ray.schema import Column, Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Contingency
+from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups
+from mmon_ray.stats.groups import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 
-__all__ = ["BiasSetup", "Facet", "joined"]
+__all__ = ["BiasSetup", "Facet", "bias_setup", "cell", "joined", "joint", "missing", "values_of"]
+
+Texts = Sequence[str | None]
 
 CROSS = " x "  # between the parts of an intersection
 _ONE, _PART = "=", ">"
+_CLASSES = 20  # labels that may be learned
 
 
 @dataclass(frozen=True)
@@ -83,16 +91,130 @@ class BiasSetup(NamedTuple):
         """Those that there are, in order."""
         return tuple(filter(None, (self.label, self.prediction, self.group)))
 
+    def need(self, schema: Schema, facet: Facet, by: Sequence[Column] = ()) -> Need:
+        """The joint table of a facet with label, prediction and group, and then with the columns that tell its rows apart.
+
+        errors   InputError where one column is two of them
+        """
+        columns = (*(schema[name].name for name in facet.parts), *self.columns)
+        if len(set(columns)) < len(columns):
+            raise InputError(f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}")
+        cut = {facet.parts[0]: facet.above} | dict(zip((self.label, self.prediction), self.cuts, strict=True))
+        edges = (*(() if (at := cut.get(name)) is None else (float(at),) for name in columns), *(column.edges for column in by))
+        return Need(Contingency(edges if any(edges) else ()), (*columns, *(column.name for column in by)))
+
+    def learned(self, schema: Schema, facet: Facet, base: Profile) -> Schema:
+        """The schema with the labels of a facet's table, when they are few and not known yet: they say which is the positive one."""
+        if not self.label or self.cuts[0] is not None or schema[self.label].domain:
+            return schema
+        state = base.get(self.need(schema, facet))
+        assert isinstance(state, Contingency)
+        seen = {texts[len(facet.parts)] for texts, _ in state.combinations}
+        classes = tuple(sorted(one for one in seen if one is not None))
+        if state.cells.error or not 1 < len(classes) <= _CLASSES or schema[self.label].type == "fractional":
+            return schema
+        return schema.replace({self.label: replace(schema[self.label], domain=classes)})
+
     @property
     def positive(self) -> str:
         """The positive label, or the threshold, as text."""
         return self.found.positive if self.cuts[0] is None else readable(self.cuts[0])
 
 
-def joined(parts: Sequence[str | None]) -> str | None:
+def bias_setup(
+    schema: Schema,
+    *,
+    label: str = "",
+    prediction: str = "",
+    positive: str = "",
+    above: float | None = None,
+    threshold: float = 0.5,
+    group: str = "",
+) -> BiasSetup | None:
+    """What is compared, as far as the schema says and nothing else is named; None without both a label and a prediction.
+
+    The arguments are the settings of `Bias`.
+    errors   InputError for a column that does not exist, or several labels of which none is named
+    """
+    labels = [label] if label else [column.name for column in schema if column.role == "label"]
+    said = prediction or next((column.name for column in schema if column.role == "prediction"), "")
+    if not labels and not said:
+        return None
+    named = {"problem": "binary", "positive": positive}
+    if labels and said:
+        found = answers(schema, label=label, prediction=prediction, **named)
+    else:  # of one there is the same question: which of its values is positive
+        found = answers(schema, label=(labels or [said])[0], prediction=said or labels[0], **named)
+    assert found is not None
+    scored = bool(said) and not found.prediction
+    cuts = (above, threshold if scored and above is None else above)
+    told = (found.prediction or found.score) if said else ""
+    return BiasSetup(found.label if labels else "", told, schema[group].name if group else "", cuts, found)
+
+
+def joined(parts: Texts) -> str | None:
     """The value of an intersection; None where a part is missing."""
     known = [part for part in parts if part is not None]
     return CROSS.join(known) if len(known) == len(parts) else None
+
+
+def cell(texts: Texts, facet: Facet, setup: BiasSetup) -> Cell:
+    """What a combination of values says: those of the facet's columns, then of label, prediction and group, as far as there are any."""
+    parts, rest = texts[: len(facet.parts)], dict(zip(setup.columns, texts[len(facet.parts) :], strict=True))
+    said = rest.get(setup.prediction)
+    if said is not None and setup.cuts[1] is None:
+        said = setup.found.said(said)
+    label = _outcome(rest.get(setup.label), setup.cuts[0], setup.positive)
+    return Cell(joined(parts), label, _outcome(said, setup.cuts[1], setup.positive), rest.get(setup.group))
+
+
+def joint(counted: Iterable[tuple[Texts, int]], facet: Facet, setup: BiasSetup) -> Joint:
+    """The cells of a facet's table of combinations and their counts, in the order of the table."""
+    table: dict[Cell, float] = {}
+    for texts, count in counted:
+        found = cell(texts, facet, setup)
+        table[found] = table.get(found, 0) + count
+    return Joint(table, bool(setup.group))
+
+
+def values_of(facet: Facet, *tables: Iterable[Texts]) -> list[tuple[str, tuple[str, ...]]]:
+    """What a facet is asked about: a name and the values that belong to it; where none is given, each value of the tables' combinations."""
+    if facet.above is not None:
+        return [(readable(facet.above), ("true",))]
+    if facet.wanted:
+        return [(",".join(facet.wanted), facet.wanted)]
+    seen = {joined(texts[: len(facet.parts)]) for table in tables for texts in table}
+    return [(value, (value,)) for value in sorted(one for one in seen if one is not None)]
+
+
+def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
+    """Why a metric has no value; "" where it has one."""
+    others, inside = t.counts[0].sum(axis=(-2, -1))
+    negative, positive = t.counts[0].sum(axis=(0, -1))
+    refused, accepted = t.counts[0].sum(axis=(0, 1))
+    conditional = one.name in ("CDDL", "CDDPL")
+    if not others + inside:
+        return "there are no rows"
+    if "label" in one.uses and not positive:
+        return f"no label is positive ('{setup.positive}')"
+    if "prediction" in one.uses and not accepted:
+        return "no prediction is positive"
+    if conditional and t.grouped is None:
+        return "there is no group variable" if not setup.group else f"the group variable `{setup.group}` is missing in all rows"
+    if conditional and t.grouped is not None:
+        nobody = not negative if one.name == "CDDL" else not refused
+        return f"no {'label' if one.name == 'CDDL' else 'prediction'} is negative" if nobody else ""
+    if one.name == "GE":
+        return ""
+    if not inside or not others:
+        return f"no row is in `{column}`" if not inside else f"all rows are in `{column}`: nobody is left to compare with"
+    return "no label occurs in both groups" if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
+
+
+def _outcome(text: str | None, cut: float | None, positive: str) -> int:
+    if text is None:
+        return UNKNOWN
+    return POSITIVE if text == ("true" if cut is not None else positive) else NEGATIVE
 
 
 def _text(value: object) -> str:

@@ -16,7 +16,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.rows import flatten
 from mmon_ray.schema import PREDICTION, Schema
 
-__all__ = ["answers_of", "instances_of"]
+__all__ = ["answers_of", "arguments", "instances_of", "typed"]
 
 Payload = Mapping[str, Any]
 
@@ -36,9 +36,9 @@ def instances_of(payload: Payload | None, answer: Payload | None, schema: Schema
     if encoding == "csv":
         rows = _from_csv(body, schema)
     elif encoding == "query":
-        rows = [{name: _typed(value, name, schema) for name, value in body.items()}]
+        rows = [{name: typed(value, name, schema) for name, value in body.items()}]
     else:
-        rows = _rows(_arguments(body) if encoding == "args" else body, answer, schema)
+        rows = _rows(arguments(body) if encoding == "args" else body, answer, schema)
     if not rows:
         raise InputError("the request holds no instances")
     return [flatten(row) for row in rows]
@@ -63,7 +63,7 @@ def answers_of(payload: Payload | None, count: int) -> list[dict[str, Any]] | No
     return None if items is None else [_named(item) for item in items]
 
 
-def _arguments(body: Mapping[str, Any]) -> Any:
+def arguments(body: Mapping[str, Any]) -> Any:
     """The arguments of a handle's call: the only one itself, or all by name."""
     args, kwargs = body.get("args") or [], body.get("kwargs") or {}
     if len(args) == 1 and not kwargs:
@@ -138,7 +138,7 @@ def _from_csv(lines: list[list[str]], schema: Schema) -> list[Mapping[str, Any]]
         rows = [dict(zip(header, line, strict=True)) for line in lines[1:]]
     else:
         rows = [_by_position(line, schema) for line in lines]
-    return [{name: _typed(cell, name, schema) for name, cell in row.items()} for row in rows]
+    return [{name: typed(cell, name, schema) for name, cell in row.items()} for row in rows]
 
 
 def _is_header(cells: list[str], lines: list[list[str]], schema: Schema) -> bool:
@@ -149,7 +149,7 @@ def _is_header(cells: list[str], lines: list[list[str]], schema: Schema) -> bool
     return len(lines) > 1 and all(cell and isinstance(_guess(cell), str) for cell in cells)
 
 
-def _typed(cell: Any, name: str, schema: Schema) -> Any:
+def typed(cell: Any, name: str, schema: Schema) -> Any:
     """What was sent as text, as the baseline's type of its column; a guess where there is none."""
     kind = schema[name].type if name in schema else ""
     if not isinstance(cell, str) or (kind == "string" and cell):

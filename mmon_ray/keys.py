@@ -46,6 +46,7 @@ __all__ = [
     "run_key",
     "run_prefix",
     "schedule_key",
+    "script_key",
     "state_key",
     "state_prefix",
 ]
@@ -120,6 +121,11 @@ def joined_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str
 def monitor_key(monitor: str) -> str:
     """Where a monitor's definition lies; `MONITORS` is the folder of all."""
     return f"{MONITORS}{checked_name(monitor, 'monitor')}.json"
+
+
+def script_key(monitor: str, name: str) -> str:
+    """Where a script lies that was uploaded with a monitor; its name holds the digest of its text."""
+    return f"{MONITORS}{checked_name(monitor, 'monitor')}/{checked_name(name, 'script')}"
 
 
 def baseline_prefix(monitor: str) -> str:

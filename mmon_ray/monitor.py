@@ -65,7 +65,16 @@ class Monitor(Coded, kind="monitor"):
     label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
-    most_spoiled a run fails when a larger share of an hour's rows could not be prepared; they are counted with their reasons
+    most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
+                 counted with their reasons
+    pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips it. It is named
+                 `"package.module:function"`, or `"file.py:function"`, which `save_monitor` keeps with the monitor. Captured records
+                 only: training rows are columns already, named as those that it makes. Failed requests too, whose `output` is None
+    post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
+                 returns is kept and told instead
+                 (`"script.py"` alone is a script of the closed service, with `preprocess_handler` or `postprocess_handler`)
+    post_timeout_s   a `postprocess_handler` is ended after so many seconds; an own function runs within the run, and is not
+    post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few that it always has
     """
 
     name: str
@@ -80,10 +89,22 @@ class Monitor(Coded, kind="monitor"):
     prepare: tuple[Preparation, ...] = ()
     most_spoiled: float = 0.1
     programs: tuple[Program, ...] = ()
+    pre: str = ""
+    post: str = ""
+    post_timeout_s: float = 60.0
+    post_variables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise InputError(f"'{self.name}' is not a name for a monitor; use letters, digits, '.', '_' and '-'")
+        for name in ("pre", "post"):
+            path = getattr(self, name)
+            if path and ":" not in path and not path.endswith(".py"):
+                raise InputError(f"{name} is '{path}'; expected 'package.module:function' or 'file.py:function'")
+        if not isinstance(self.post_timeout_s, (int, float)) or not 0 < self.post_timeout_s < math.inf:
+            raise InputError(f"post_timeout_s is {self.post_timeout_s!r}; write a number of seconds above 0")
+        if isinstance(self.post_variables, str):
+            raise InputError(f"post_variables is {self.post_variables!r}; write a tuple of names")
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
         names = [program.name for program in self.programs]
         if len(set(names)) < len(names):

@@ -28,8 +28,9 @@ def execute(order: Mapping[str, Any], files: Iterable[tuple[str, bytes]]) -> dic
     """Run a command on some files, and bring back what it has written.
 
     order    command      text for the shell, or words
-             environment  name -> text: added to that of this process
-             without      names that are taken out of it first
+             only         the variables of this process that it has, by name; None for all
+             without      names that are taken out of these
+             environment  name -> text: added to them. `PATH` begins with the folder of this process's interpreter
              paths        name -> path below the folder: a variable that holds the whole path
              folders      paths below the folder, made empty
              cwd          path below the folder where it runs; "" for where this process is
@@ -49,7 +50,8 @@ def execute(order: Mapping[str, Any], files: Iterable[tuple[str, bytes]]) -> dic
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
             target.chmod(0o700)  # it may be what is run
-        environment = {name: text for name, text in os.environ.items() if name not in order["without"]}
+        kept = set(os.environ if order["only"] is None else order["only"]) - set(order["without"])
+        environment = {name: text for name, text in os.environ.items() if name in kept}
         environment |= order["environment"] | {name: str(base / path) for name, path in order["paths"].items()}
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
         cwd = base / order["cwd"] if order["cwd"] else None

@@ -17,6 +17,7 @@ from mmon_ray.formats import sagemaker
 from mmon_ray.keys import baseline_key, endpoint_prefix
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.program import GIVEN, Outcome, Program, together
+from mmon_ray.record import without_error
 from mmon_ray.report import Constraint
 from mmon_ray.source import file_contents
 from mmon_ray.store import Store
@@ -118,15 +119,11 @@ class _Captured:
             for line in records.plain(self._store.get(key)).splitlines():
                 if line.strip():
                     try:
-                        made.append(orjson.dumps(_service_record(orjson.loads(line))))
+                        # The service's form has no place for a status: an error would look like an answer.
+                        made.append(orjson.dumps(sagemaker.capture_to_service(without_error(orjson.loads(line)))))
                     except (ValueError, KeyError, TypeError, AttributeError):
                         self.skipped += 1
             yield _place(key.removesuffix(".zst")), b"".join(line + b"\n" for line in made)
-
-
-def _service_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Without the answer of a request that failed: the service's form has no place for its status."""
-    return sagemaker.capture_to_service({**record, "output": None} if records.has_failed(record) else record)
 
 
 def _kept(store: Store, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -159,7 +156,10 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         return form, ((f"{sagemaker.DATASET}/{name}", body) for name, body in contents.read())
     deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
     if program.dataset == "records":
-        hours = (records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare) for hour in window.hours())
+        hours = (
+            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre)
+            for hour in window.hours()
+        )
         return "records", _kept(store, [key for hour in hours for key in hour.keys])
     return "capture", _Captured(
         store, [entry.key for hour in window.hours() for entry in records.captured(store, monitor.endpoint, deployment, hour)]
@@ -206,6 +206,7 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
     order = {
         "command": program.command,
         "environment": {**variables, **program.environment},
+        "only": None,
         "without": GIVEN,
         "paths": sagemaker.program_paths(against),
         "folders": (*sagemaker.FOLDERS, *([_CODE] if code else [])),

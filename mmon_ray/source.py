@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from mmon_ray.errors import InputError, MonitorError
 from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat, flatten, table_of, text_of
+from mmon_ray.scripts import load_script, used
 
 __all__ = ["BATCH_ROWS", "Contents", "Source", "file_batches", "file_contents", "open_source"]
 
@@ -65,7 +66,10 @@ class Source:
         if not steps:
             return self
 
+        scripts = used(tuple(steps))
+
         def prepare(table: pa.Table) -> pa.Table:
+            load_script(*scripts)
             return prepared(_flattened(table), steps).table
 
         first = prepared(_flattened(next(self.batches(), self.schema.empty_table()).slice(0, _HEAD_ROWS)), steps)

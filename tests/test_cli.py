@@ -19,6 +19,7 @@ from mmon_ray.cli import main
 from mmon_ray.keys import capture_key
 from mmon_ray.store import open_store
 
+ROOT = Path(__file__).parents[1]
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 
 
@@ -112,6 +113,76 @@ def test_a_baseline_can_be_learned_from_captured_traffic(learned: Path) -> None:
     assert mmon(learned, "run", "credit").exit_code == 0
 
 
+HOOKS = """
+import pyarrow.compute as pc
+def rows(record):
+    return {"age": record.input["age"], "city": record.input["city"], "prediction": 1}
+def upper(table):
+    return table.set_column(table.column_names.index("city"), "city", pc.utf8_upper(table["city"]))
+def after(report, store):
+    store.put("seen.txt", report.status.encode())
+"""
+
+
+def test_hooks_are_kept_with_the_monitor_and_used_from_then_on(learned: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(HOOKS)
+    own = str(tmp_path / "own.py")
+    more = ("--post-timeout", "5", "--post-variable", "AWS_REGION")
+    words = ("--pre", f"{own}:rows", "--pre-batch", f"{own}:upper", "--post", f"{own}:after", *more)
+    result = mmon(learned, "--json", "baseline", "credit", str(tmp_path / "training.csv"), *words)
+    assert result.exit_code == 0, result.output
+    (kept,) = json.loads(result.stdout)["kept"]
+    assert (learned / "monitors" / "credit" / kept).read_text() == HOOKS
+    stored = json.loads((learned / "monitors" / "credit.json").read_text())
+    assert (stored["post_timeout_s"], stored["post_variables"]) == (5.0, ["AWS_REGION"])
+    (tmp_path / "own.py").unlink()
+    (tmp_path / "training.csv").unlink()
+    assert mmon(learned, "run", "credit").exit_code == 0
+    assert (learned / "seen.txt").read_text() == "ok"
+    report = json.loads(mmon(learned, "--json", "report", "credit").stdout)
+    assert "BASEL" in str(report["histograms"]) and "Basel" not in str(report["histograms"])
+    made = sorted((learned / "records").rglob("*.parquet"))
+    assert "0 of 900 rows" in mmon(learned, "labels", "status", "credit", "--window", "2026-11-22T10").stdout
+    assert sorted((learned / "records").rglob("*.parquet")) == made
+
+
+def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def rows(record):\n    return {'years': record.input['age'], 'prediction': 1}\n")
+    result = mmon(learned, "baseline", "years", "--endpoint", "credit", "--window", "2026-11-22T10", "--pre", str(tmp_path / "own.py:rows"))
+    assert result.exit_code == 0, result.output
+    assert "kept:      own-" in result.stdout
+    assert "learned 900 rows, 2 columns" in result.stdout
+    assert mmon(learned, "run", "years").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        ("", ("--pre", "absent.py:rows"), "no file at 'absent.py'"),
+        ("def rows(:", ("--pre", "own.py:rows"), "'own.py', line 1 is not Python"),
+        ("x = 1", ("--pre", "own.py:rows"), "has no function 'rows' (it has none)"),
+        ("x = 1", ("--pre", "own.py"), "has no function 'preprocess_handler'"),
+        ("x = 1", ("--post", "own.py"), "has no function 'postprocess_handler'"),
+        ("x = 1", ("--post", "nowhere.at_all:after"), "cannot import 'nowhere.at_all'"),
+        ("x = 1", ("--pre", "json:nothing"), "module 'json' has no 'nothing'"),
+        ("x = 1", ("--post-timeout", "0"), "post_timeout_s is 0.0; write a number of seconds above 0"),
+        ("x = 1", ("--pre", "own"), "pre is 'own'; expected 'package.module:function' or 'file.py:function'"),
+        ("def clean(table):\n    return 3", ("--pre-batch", "own.py:clean"), "returned a int; expected a pyarrow table"),
+        ("", ("--pre-batch", "nowhere.at_all:clean"), "cannot import 'nowhere.at_all'"),
+    ],
+)
+def test_a_hook_that_cannot_be_used_is_one_sentence(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(text)
+    result = mmon(learned, "baseline", "other", "training.csv", *words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+    assert "other" not in mmon(learned, "list").stdout
+
+
 def test_list_and_doctor(learned: Path) -> None:
     mmon(learned, "run", "credit")
     found = json.loads(mmon(learned, "--json", "list").stdout)
@@ -156,6 +227,28 @@ def test_a_label_that_does_not_exist_names_the_columns(learned: Path, tmp_path: 
     result = mmon(learned, "baseline", "credit", str(tmp_path / "training.csv"), "--label", "income")
     assert result.exit_code == 2
     assert "found ['age', 'city']" in result.stderr
+
+
+def test_texts_are_watched_by_their_meaning(tmp_path: Path) -> None:
+    """One option, on real questions: others alarm, and a column or encoder that is none is told."""
+    queries, others = (pd.read_csv(ROOT / "examples" / "data" / name) for name in ("banking_queries.csv", "other_queries.csv"))
+    queries[:1_200][["text"]].to_csv(tmp_path / "training.csv", index=False)
+    learn = ("baseline", "credit", str(tmp_path / "training.csv"), "--encode")
+    store = tmp_path / "store"
+    for encoder, says in (
+        ("body", "no column 'body'"),
+        ("text=no.such:thing", "cannot import 'no.such'"),
+        ("text=builtins:len", "an array"),
+    ):
+        refused = mmon(store, *learn, encoder)
+        assert refused.exit_code == 2 and says in refused.stderr
+    assert mmon(store, *learn, "text").exit_code == 0
+    put_hour(store, queries[1_200:1_500][["text"]])
+    put_hour(store, pd.concat([queries[1_500:], others[:200]])[["text"]], HOUR + timedelta(hours=1))
+    assert mmon(store, "run", "credit", "--window", "2026-11-22T10").exit_code == 0
+    changed = mmon(store, "run", "credit", "--window", "2026-11-22T11")
+    assert changed.exit_code == 1
+    assert "`text.vector` is less like the baseline" in " ".join(changed.stdout.split())
 
 
 def test_several_deployments_must_be_told_apart(learned: Path) -> None:

@@ -77,10 +77,14 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "repeated": [(1,), (2,), (2**60,)],
     "share": [("x",), ("Integral",)],
     "table": [("a",)],
+    "matrix": [(4,)],
+    "mean": [(4,)],
+    "mean_features": [(4,)],
+    "n": [(4,)],
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"from_sketch", "has", "including", "known", "merge", "merge_many", "update", "upgrade"}
+NOT_ASKED = {"each", "from_sketch", "has", "including", "known", "merge", "merge_many", "update", "upgrade"}
 
 
 def nulls(now: pa.Table, base: pa.Table | None) -> dict[str, float]:

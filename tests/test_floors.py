@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "tables", "codec"),
+    ("errors", "arrays", "tables", "scripts", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
-    ("analysis", "preparation", "answers", "facet", "slicing", "reference", "states/", "stats/", "measures"),
-    ("analyses/", "preparations/", "monitor"),
+    ("analysis", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
+    ("analyses/", "preparations/", "encoders", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
     ("store", "stores/", "keys", "profiles", "source", "process"),
@@ -28,7 +29,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "capture/",
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "endpoints",
         "explainers",
         "label_files",
@@ -57,6 +61,7 @@ ORDER = (
         "errors",
         "arrays",
         "tables",
+        "scripts",
         "codec",
         "window",
         "schema",
@@ -75,7 +80,10 @@ ORDER = (
     ),
     *(
         "instances",
+        "record",
+        "hooks",
         "records",
+        "uploads",
         "label_files",
         "labels",
         "label_types",
@@ -263,3 +271,28 @@ def test_importing_what_is_pure_imports_neither_ray_nor_boto3_nor_shap() -> None
 def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
     code = "import sys, mmon_ray.{0}; assert not {{'ray', 'boto3', 'shap'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code.format(name)], check=True)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    text, _, rest = (PACKAGE.parent / "pyproject.toml").read_text().partition("[project.optional-dependencies]")
+    declared = {re.split(r"[\[>]", one)[0] for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)}
+    optional = {"pillow"}  # what the package imports where it is there
+    assert all(f'["{one}>=' in rest for one in optional)
+    names = {
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+        "sklearn": "scikit-learn",
+        "botocore": "boto3",
+        "starlette": "ray",
+        "uvicorn": "ray",
+    }  # ray[serve] brings both
+    imported = {top for _, path in modules(PACKAGE) for top in _third_party(path)}
+    assert {names.get(one, one) for one in imported} == declared | optional
+
+
+def _third_party(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        found += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+        tops = {one.partition(".")[0] for one in found}
+        yield from tops - sys.stdlib_module_names - {"mmon_ray"}

@@ -29,6 +29,8 @@ COLUMNS = {
     "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],
     "residuals_by": [("word", "real", "whole"), ("code", "whole", "real"), ("never", "real", "whole"), ("real",)],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
+    "vectors": [("list",), ("packed",), ("word",), ("real",), ("list", "word")],
+    "vector_sample": [("list",), ("packed", "word"), ("word",), ("list", "code")],
     "profile": [("real", "word", "whole")],
 }
 KINDS = {kind: cls for kind, cls in codec.kinds(State).items() if cls.__module__.startswith("mmon_ray")}
@@ -156,10 +158,12 @@ ROW = st.fixed_dictionaries(
         "word": st.one_of(st.none(), st.sampled_from(["", "a", "1", "2.5", "true", "kind", "$float"]), st.text(max_size=9)),
         "code": st.one_of(st.none(), st.sampled_from("abcd")),
         "never": st.none(),
+        "list": st.one_of(st.none(), st.lists(st.floats(-9, 9) | st.just(math.nan), max_size=3), st.just([0.0, 0.0])),
+        "packed": st.one_of(st.none(), st.sampled_from(["[1, 2]", "[0.5]", "[1, null]", "[", "", "k05VTVBZAQ"])),
     }
 )
-TYPES = (pa.float64(), pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.string(), pa.null())
-SCHEMA = pa.schema(list(zip(("real", "wide", "whole", "flag", "word", "code", "never"), TYPES, strict=True)))
+TYPES = (pa.float64(), pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.string(), pa.null(), pa.list_(pa.float64()), pa.string())
+SCHEMA = pa.schema(list(zip(("real", "wide", "whole", "flag", "word", "code", "never", "list", "packed"), TYPES, strict=True)))
 BATCHES = st.lists(st.lists(ROW, max_size=8), max_size=4)
 
 
@@ -187,6 +191,8 @@ def large(seed: int, rows: int) -> pa.Table:
             "word": pa.array([f"word {int(i)}" for i in rng.zipf(1.3, rows) % 9000], pa.string(), mask=gaps),
             "code": pa.array(code, pa.string()).dictionary_encode(),
             "never": pa.nulls(rows),
+            "list": pa.array(list(rng.normal(size=(rows, 4)).round(3)), pa.list_(pa.float64()), mask=gaps),
+            "packed": pa.array([f"[{place % 97}, 1, -2.5]" for place in range(rows)], pa.string(), mask=gaps),
         }
     )
 

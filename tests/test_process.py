@@ -15,8 +15,8 @@ from mmon_ray.process import execute
 
 
 def order(command, **changed):
-    plain = {"command": command, "environment": {}, "without": (), "paths": {}, "folders": ("in", "out"), "cwd": "", "root": ""}
-    return {**plain, "results": ("out/*",), "timeout_s": 30.0, **changed}
+    plain = {"command": command, "only": None, "without": (), "environment": {}, "paths": {}, "folders": ("in", "out"), "cwd": ""}
+    return {**plain, "root": "", "results": ("out/*",), "timeout_s": 30.0, **changed}
 
 
 def gone(pid: int) -> bool:
@@ -50,6 +50,16 @@ def test_the_folder_is_removed_and_private() -> None:
     folder, mode = found["output"].split()
     assert mode == "700"
     assert not Path(folder).exists()
+
+
+def test_it_has_the_variables_that_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("seen", "hidden", "taken"):
+        monkeypatch.setenv(name, "x")
+    command = (sys.executable, "-c", "import os; print(*sorted(os.environ))")
+    every = execute(order(command, without=("taken",)), [])["output"].split()
+    assert {"seen", "hidden", "PATH"} <= set(every) and "taken" not in every
+    few = execute(order(command, only=("seen", "taken", "absent"), without=("taken",), environment={"own": "x"}), [])["output"].split()
+    assert set(few) - {"LC_CTYPE"} == {"PATH", "own", "seen"}  # Python may set LC_CTYPE by itself
 
 
 def test_words_are_not_read_by_a_shell() -> None:
@@ -110,7 +120,8 @@ def test_a_program_does_not_outlive_a_monitor_that_is_killed(tmp_path: Path) -> 
     )
     (tmp_path / "tests_order.py").write_text(
         "def order(command, **changed):\n"
-        "    return dict(command=command, environment={}, without=(), paths={}, folders=(), cwd='', root='', results=(), **changed)\n"
+        "    rest = dict(only=None, without=(), environment={}, paths={}, folders=(), cwd='', root='', results=())\n"
+        "    return {**rest, 'command': command, **changed}\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     monitor = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "pid")], env=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -24,7 +25,7 @@ from mmon_ray.capture.encode import encode
 from mmon_ray.capture.snapshot import Body
 from mmon_ray.codec import dumps, loads
 from mmon_ray.engine import fold
-from mmon_ray.errors import InputError
+from mmon_ray.errors import InputError, StoreError
 from mmon_ray.keys import capture_key, records_prefix
 from mmon_ray.monitor import Monitor
 from mmon_ray.records import Tally, compile_hour, deployment_of, newest_hour, parse, records_of
@@ -272,8 +273,9 @@ def rows_of(store: Store, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def names_in(store: Store, hour: datetime = TEN) -> list[str]:
-    """The names of an hour's files, without their first part, which tells how they were read."""
-    return [entry.key.rpartition("/")[2].partition("-")[2] for entry in store.list(records_prefix("credit", "Model", hour))]
+    """The names of an hour's files, without the first part, which tells how they were read, and the last, what from."""
+    names = (entry.key.rpartition("/")[2].partition("-")[2] for entry in store.list(records_prefix("credit", "Model", hour)))
+    return sorted(re.sub(r"-[0-9a-f]{8}\.", ".", name) for name in names)
 
 
 def test_an_hour_is_made_once_and_again_when_a_late_object_comes(store: Store) -> None:
@@ -336,6 +338,55 @@ def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, mon
     assert names_in(store) == ["manifest.json", "part-00000.parquet"]
 
 
+def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def most_two(tally: Tally) -> None:
+        if tally.rejected > 2:
+            raise InputError(f"{tally.rejected} of {tally.requests}")
+
+    monkeypatch.setattr(records, "PART_BYTES", 1)
+    for number in range(2):
+        capture(store, f"a-{number}", line({"age": number}), b"torn {")
+    good = compile_hour(store, "credit", "Model", TEN, allowed=most_two)
+    there = {entry.key: store.get(entry.key) for entry in store.list("records/")}
+    assert len(there) == 5
+    monkeypatch.setattr(records, "PART_BYTES", 10**6)  # fewer parts than before
+    for late in ("torn late {", "torn later {"):
+        capture(store, "b-0", line({"age": 7}), late.encode())
+        for _ in range(2):
+            with pytest.raises(InputError, match="3 of 6"):
+                compile_hour(store, "credit", "Model", TEN, allowed=most_two)
+        now = {entry.key: store.get(entry.key) for entry in store.list("records/")}
+        assert {key: now.get(key) for key in there} == there
+        (beside,) = set(now) - set(there)  # to look at, and of this time only
+        assert [orjson.loads(kept)["line"] for kept in now[beside].splitlines()] == ["torn {", "torn {", late]
+    before = [entry.key for entry in store.list("capture/")]
+    kept = {key: store.get(key) for key in before}
+    for key in before:
+        store.delete(key)
+    assert compile_hour(store, "credit", "Model", TEN, allowed=most_two) == good  # the capture has expired
+    assert [row["age"] for row in rows_of(store, good.keys)] == [0, 1]
+    for key, body in kept.items():
+        store.put(key, body)
+    made = compile_hour(store, "credit", "Model", TEN)
+    assert [row["age"] for row in rows_of(store, made.keys)] == [0, 1, 7]
+    assert names_in(store) == ["manifest.json", "part-00000.parquet", "rejected-00000.jsonl"]
+
+
+def test_parts_are_removed_after_the_manifest_no_longer_names_them(store: Store) -> None:
+    class Full(Counting):
+        def put(self, key: str, body: bytes) -> None:
+            if key.endswith("manifest.json"):
+                raise StoreError("no space")
+            super().put(key, body)
+
+    capture(store, "a-0", line({"age": 1}))
+    good = compile_hour(store, "credit", "Model", TEN)
+    capture(store, "b-0", line({"age": 2}))
+    with pytest.raises(StoreError, match="no space"):
+        compile_hour(Full(store), "credit", "Model", TEN)
+    assert [row["age"] for row in rows_of(store, good.keys)] == [1]
+
+
 def test_monitors_whose_columns_differ_do_not_undo_each_others_records(store: Store) -> None:
     counting = Counting(store)
     capture(store, "a-0", line({"age": 1}))
@@ -381,7 +432,7 @@ def test_objects_that_are_torn_empty_or_no_zstd_are_rejected_and_the_others_stan
 
 
 def rejected_key(store: Store) -> str:
-    return next(entry.key for entry in store.list(records_prefix("credit", "Model", TEN)) if entry.key.endswith("rejected-00000.jsonl"))
+    return next(entry.key for entry in store.list(records_prefix("credit", "Model", TEN)) if "rejected-00000-" in entry.key)
 
 
 def test_an_hour_of_nothing_but_rejections_can_be_read_and_folded(store: Store) -> None:

@@ -8,10 +8,12 @@ from mmon_ray.analyses.bias import Bias
 from mmon_ray.analyses.custom import Custom
 from mmon_ray.analyses.data_quality import DataQuality
 from mmon_ray.analyses.drift import Drift
+from mmon_ray.analyses.embedding import Embedding
 from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.ranking import Ranking
 from mmon_ray.analyses.row_anomalies import RowAnomalies
+from mmon_ray.analyses.slice_bias import SliceBias
 from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
 from mmon_ray.analyses.texts import Texts
@@ -23,10 +25,12 @@ __all__ = [
     "Custom",
     "DataQuality",
     "Drift",
+    "Embedding",
     "LabelCoverage",
     "ModelQuality",
     "Ranking",
     "RowAnomalies",
+    "SliceBias",
     "SliceDrift",
     "Slices",
     "Texts",

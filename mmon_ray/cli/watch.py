@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmon_ray.cli.context import Context, exit_for, report_doc, with_context
 from mmon_ray.errors import InputError
 from mmon_ray.window import Window, now
+
+if TYPE_CHECKING:
+    from mmon_ray.preparations import Encode
 
 __all__ = ["baseline", "report", "run"]
 
@@ -24,6 +27,19 @@ __all__ = ["baseline", "report", "run"]
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
+@click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
+@click.option(
+    "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
+)
+@click.option(
+    "--encode",
+    multiple=True,
+    metavar="COLUMN[=ENCODER]",
+    help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
+)
+@click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
+@click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
+@click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
 @click.option(
     "--program",
     "program_texts",
@@ -55,6 +71,12 @@ def baseline(
     ignored: tuple[str, ...],
     quality: bool,
     webhook: tuple[str, ...],
+    pre: str,
+    pre_batch: tuple[str, ...],
+    encode: tuple[str, ...],
+    post: str,
+    post_timeout: float,
+    post_variable: tuple[str, ...],
     program_texts: tuple[str, ...],
     program_baseline: bool,
     reference_text: str,
@@ -62,25 +84,50 @@ def baseline(
     """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
 
     Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
+
+    The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
+    postprocess_handler is named without a function: --pre script.py.
     """
-    from mmon_ray.analyses import LabelCoverage, ModelQuality
+    from mmon_ray.analyses import Embedding, LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
     from mmon_ray.cli.program import parse_program
+    from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
+    from mmon_ray.preparations import Batch
     from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
+    from mmon_ray.scripts import names_in
     from mmon_ray.sinks import Log, Webhook
+    from mmon_ray.uploads import keep
 
     if (data is None) == (window_text is None):
         raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
+    encoders = tuple(_encoder(text) for text in encode)
+    for function in (pre, post):
+        if ":" in function and ".py:" not in function:
+            resolve(function)
     programs = tuple(parse_program(text) for text in program_texts)
-    monitor = Monitor(name, endpoint, deployment, analyses, sinks, reference=parse_reference(reference_text), programs=programs)
+    asked = Monitor(
+        name,
+        endpoint,
+        deployment,
+        (*analyses, *(Embedding(step.made, step.column) for step in encoders)),
+        sinks,
+        reference=parse_reference(reference_text),
+        prepare=(*(Batch(function) for function in pre_batch), *encoders),
+        programs=programs,
+        pre=pre,
+        post=post,
+        post_timeout_s=post_timeout,
+        post_variables=post_variable,
+    )
     store = context.store
-    rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""))
+    monitor = keep(store, asked)
+    rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""), monitor.pre)
     with context.console.status(f"learning from {data or window_text} ..."):
         learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
     if quality and judge.setup(learned.schema) is None:
@@ -91,14 +138,15 @@ def baseline(
         with context.console.status("running the programs ...") as status:
             outcomes = baseline_programs(monitor, store, learned, data or "", window, status.update)
         learned = with_programs(learned, outcomes)
-    save_monitor(store, monitor)
+    monitor = save_monitor(store, monitor)
     key = save_baseline(store, learned)
-    doc = {
+    doc: dict[str, Any] = {
         "monitor": name,
         "version": learned.version,
         "rows": learned.profile.rows,
         "constraints": len(learned.constraints),
         "edit": f"{store.uri}/{key}",
+        "kept": list(names_in(monitor)),
         "programs": {one.program: one.error or "ok" for one in outcomes},
     }
 
@@ -109,9 +157,18 @@ def baseline(
             words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
             context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
         context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
+        for file in doc["kept"]:
+            context.console.print(f"kept:      {file}", soft_wrap=True)
         context.console.print(f"next:      mmon run {name}")
 
     context.answer(doc, show)
+
+
+def _encoder(text: str) -> Encode:
+    from mmon_ray.preparations import Encode
+
+    column, _, encoder = text.partition("=")
+    return Encode(column, encoder or "mmon_ray.encoders:wordllama")
 
 
 @click.command(short_help="Analyse a window of captured traffic.")

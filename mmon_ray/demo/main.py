@@ -140,10 +140,9 @@ def _deploy(model: Any, store: Store, spool: Path) -> None:
 def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
     rows = adult("train")
     model = train(rows)
-    monitor = Monitor(ENDPOINT, analyses=(*DEFAULT_ANALYSES, ModelQuality(), LabelCoverage()))
+    monitor = save_monitor(store, Monitor(ENDPOINT, analyses=(*DEFAULT_ANALYSES, ModelQuality(), LabelCoverage())))
     answers = pd.DataFrame(predict(model, plain_rows(rows))).rename(columns={"probability": "prediction.probability"})
     baseline = monitor.fit(pd.concat([rows, answers], axis=1), label="income", source="UCI Adult, training split")
-    save_monitor(store, monitor)
     save_baseline(store, baseline)
     return model, adult("test")
 

@@ -19,6 +19,8 @@ from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
+from mmon_ray.states.vector_sample import VectorSample
+from mmon_ray.states.vectors import Vectors
 from mmon_ray.states.words import Words
 
 __all__ = [
@@ -39,5 +41,7 @@ __all__ = [
     "Scores",
     "Tails",
     "Types",
+    "VectorSample",
+    "Vectors",
     "Words",
 ]

@@ -49,7 +49,7 @@ class Contingency(State, kind="contingency"):
         """This table and a batch; all columns of the batch are counted together."""
         if not batch.num_columns or not batch.num_rows:
             return self
-        columns = [coded(batch, index, self.edges[index] if self.edges else ()) for index in range(batch.num_columns)]
+        columns = self._columns(batch)
         joint, sizes = np.zeros(batch.num_rows, np.int64), [len(texts) for texts, _ in columns]
         if math.prod(sizes) > 2**62:
             # Renumbered at every column, so that the product of the columns' sizes cannot overflow.
@@ -83,6 +83,15 @@ class Contingency(State, kind="contingency"):
         """The table of this one's rows and of all the others'."""
         return replace(self, cells=self.cells.merge_many([part.cells for part in others]))
 
+    def each(self, batch: pa.Table) -> tuple[list[Cell], np.ndarray]:
+        """The combinations in a batch, and for each of its rows the place of its own: what `update` counts, row by row."""
+        columns = self._columns(batch)
+        if not columns or not batch.num_rows:
+            return [], np.zeros(0, np.int64)
+        seen, places = np.unique(np.column_stack([code for _, code in columns]), axis=0, return_inverse=True)
+        found = [tuple(told(texts[at]) for (texts, _), at in zip(columns, row, strict=True)) for row in seen.tolist()]
+        return found, places.reshape(-1)
+
     @property
     def combinations(self) -> tuple[tuple[Cell, int], ...]:
         """(text of each column, None where it is missing) and its count, in order, missing ones last."""
@@ -93,3 +102,6 @@ class Contingency(State, kind="contingency"):
     def total(self) -> int:
         """How many rows were counted."""
         return self.cells.total
+
+    def _columns(self, batch: pa.Table) -> list[tuple[list[str], np.ndarray]]:
+        return [coded(batch, index, self.edges[index] if self.edges else ()) for index in range(batch.num_columns)]

@@ -13,7 +13,7 @@ from mmon_ray.report import Test
 from mmon_ray.stats.bootstrap import interval, quantiles
 from mmon_ray.stats.tails import normal_tail
 
-__all__ = ["Disjoint", "Spread", "spread"]
+__all__ = ["Disjoint", "Spread", "blurred", "spread"]
 
 # Dense where levels are chosen: a percentile interval of another confidence is read off these.
 _AT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
@@ -78,6 +78,22 @@ def spread(draws: npt.ArrayLike, value: float, confidence: float, method: str) -
     at = np.unique([*half, 0.5, *(1 - one for one in half)])
     test = Disjoint(value, at=tuple(at.tolist()), quantiles=tuple(quantiles(known, at).tolist()), draws=known.size)
     return Spread(low, high, std, test)
+
+
+def blurred(draws: npt.ArrayLike, value: float, confidence: float, error: float) -> Spread:
+    """The normal interval of a statistic, and its test, when what it is judged by has a standard error of its own.
+
+    The two errors are added as those of independent numbers; `std` stays that of the draws.
+    """
+    alone = spread(draws, value, confidence, "normal")
+    std = 0.0 if math.isnan(alone.std) else alone.std
+    if alone.test is None or not error > 0 or not math.isfinite(value):
+        return alone
+    from scipy.special import ndtri
+
+    whole = math.hypot(std, error)
+    half = float(ndtri((1 + confidence) / 2)) * whole
+    return Spread(value - half, value + half, std, Disjoint(value, whole))
 
 
 def _share(values: np.ndarray, at: np.ndarray, bound: float) -> float:

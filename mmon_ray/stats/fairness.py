@@ -21,11 +21,12 @@ import numpy.typing as npt
 
 from mmon_ray.errors import InputError
 
-__all__ = ["POST", "PRE", "Disparity", "Groups", "bias", "disparities", "div"]
+__all__ = ["OF_LABELS", "POST", "PRE", "Disparity", "Groups", "bias", "disparities", "div"]
 
 Floats = npt.NDArray[np.float64]
 
 PRE, POST = "pre", "post"
+OF_LABELS = ("KL", "JS", "LP", "TVD", "KS")  # with two labels they say what DPL says
 
 
 class Groups(NamedTuple):
@@ -33,10 +34,12 @@ class Groups(NamedTuple):
 
     counts    (..., 2, k, 2): [others, facet], labels with the positive one last, [negative, positive] predictions
     grouped   (..., g, 2, 2, 2): the same by a group variable, of the rows that have one; None without such a variable
+    flips     (..., 3): of those in the facet how many the others' answers would turn negative, leave, turn positive; of a sample of rows
     """
 
     counts: Floats
     grouped: Floats | None = None
+    flips: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Disparity:
     says    what it compares, when it is a difference of shares: "recall"
     sign    1 when a positive value means that those in the facet have less of it, else -1
     words   its description
+    sampled whether it follows from a sample of rows, not from counts
     """
 
     name: str
@@ -57,13 +61,18 @@ class Disparity:
     words: str
     says: str = ""
     sign: int = 1
+    sampled: bool = False
+
+    def way(self, value: float) -> str:
+        """Whether those in the facet have less or more of it, at a value."""
+        return "lower" if value * self.sign > 0 else "higher"
 
 
 _disparities: dict[str, Disparity] = {}
 
 
 def bias(
-    stage: str, name: str, *uses: str, says: str = "", sign: int = 1
+    stage: str, name: str, *uses: str, says: str = "", sign: int = 1, sampled: bool = False
 ) -> Callable[[Callable[[Groups], Floats]], Callable[[Groups], Floats]]:
     """Registers a function of Groups as a metric of bias; the arguments are those of `Disparity`.
 
@@ -73,7 +82,7 @@ def bias(
     def register(ask: Callable[[Groups], Floats]) -> Callable[[Groups], Floats]:
         if name in _disparities:
             raise InputError(f"there is a bias metric '{name}' already; give {ask.__qualname__} another name")
-        _disparities[name] = Disparity(name, stage, uses, ask, inspect.getdoc(ask) or "", says, sign)
+        _disparities[name] = Disparity(name, stage, uses, ask, inspect.getdoc(ask) or "", says, sign, sampled)
         return ask
 
     return register
@@ -285,4 +294,14 @@ def generalized_entropy(t: Groups) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (right + 2 * fp) / n  # of the benefits: 2 for a false positive, 1 for what is right, 0 for a false negative
         found: Floats = np.where(mean > 0, ((right + 4 * fp) / (n * mean**2) - 1) / 2, np.nan)
+    return found
+
+
+@bias(POST, "FT", "prediction", sign=-1, sampled=True)
+def flip_test(t: Groups) -> Floats:
+    """Flip Test (FT)"""
+    if t.flips is None:
+        return np.full(t.counts.shape[:-3], np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = (t.flips[..., 0] - t.flips[..., 2]) / t.flips.sum(axis=-1)
     return found

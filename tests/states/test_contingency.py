@@ -26,6 +26,9 @@ def test_it_counts_rows(rows: list[tuple[str | None, int | None, float | None]])
     cut = Counter((w, None if i is None else str(i), None if x is None else str(int(x > 1) + int(x > 2))) for w, i, x in rows)
     state = Contingency(edges=((), (), (1.0, 2.0))).update(batch)
     assert dict(state.combinations) == cut and state.total == len(rows)
+    cells, places = Contingency(edges=((), (), (1.0, 2.0))).each(batch)
+    assert len(places) == len(rows) and Counter(cells[place] for place in places.tolist()) == cut
+    assert [cells[place][0] for place in places.tolist()] == [w for w, _, _ in rows]
     keys = [tuple((text is None, text or "") for text in cell) for cell, _ in state.combinations]
     assert keys == sorted(keys)
 

@@ -21,6 +21,7 @@ from mmon_ray.states import Counts, Moments, Quantiles
 from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, Share, Triangle
 from mmon_ray.stats.disjoint import Disjoint
 from mmon_ray.stats.drop import Drop
+from mmon_ray.stats.embedding import Discrepancy
 from mmon_ray.stats.forecast import Surprise
 from mmon_ray.stats.tails import chi_squared_tail, hypergeometric_tail, normal_tail, student_tail
 from mmon_ray.stats.worst import Worst
@@ -197,7 +198,7 @@ def test_a_test_survives_json(test: Test, margin: float) -> None:
 
 def test_every_kind_of_test_is_among_these() -> None:
     own = {kind for kind, cls in kinds(Test).items() if cls.__module__.startswith("mmon_ray.")}
-    elsewhere = {Disjoint, Drop, Surprise, UnusualRows, Worst}  # whose laws are with the analyses and forecasts that make them
+    elsewhere = {Discrepancy, Disjoint, Drop, Surprise, UnusualRows, Worst}  # whose laws are with the analyses and forecasts that make them
     assert own == {cls.kind for cls in (KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, Share, *elsewhere)}
 
 

@@ -1,0 +1,142 @@
+"""Embedding: unchanged vectors never alarm, each kind of change does, and what cannot be judged says why."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+
+from mmon_ray import Embedding, Monitor, fold
+from mmon_ray.errors import InputError
+from mmon_ray.monitor import DEFAULT_ANALYSES, Baseline
+from mmon_ray.report import Report
+
+D = 16
+
+
+def cloud(n: int, seed: int, scale: float = 0.5) -> np.ndarray:
+    return np.eye(1, D) + scale * np.random.default_rng(seed).normal(size=(n, D))
+
+
+def table(points: np.ndarray, text: str = "text") -> pa.Table:
+    return pa.table({"v": pa.array(points.tolist()), "text": [f"{text} {place}" for place in range(len(points))]})
+
+
+BASE = table(cloud(1_500, 0))
+MONITOR = Monitor("m", analyses=(Embedding("v", "text"),))
+BASELINE = MONITOR.fit(BASE)
+
+
+def judge(now: pa.Table, monitor: Monitor = MONITOR, baseline: Baseline = BASELINE) -> Report:
+    return monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline)
+
+
+def violated(report: Report) -> set[str]:
+    return {one.metric.name.removeprefix("embedding_") for one in report.violations}
+
+
+def test_the_baseline_measures_itself_and_what_is_allowed_follows() -> None:
+    allowed = {one.name: (one.lower, one.upper) for one in BASELINE.constraints}
+    own = judge(BASE).metric("embedding_cosine", "v")
+    units = cloud(1_500, 0) / np.linalg.norm(cloud(1_500, 0), axis=1, keepdims=True)
+    pairs = units @ units.T
+    assert own is not None and own.value == pytest.approx(pairs.mean(), abs=1e-12), "a window that is the training data: all pairs"
+    between_others = pairs[~np.eye(1_500, dtype=bool)].mean()
+    assert allowed == {
+        "embedding_cosine": (pytest.approx(between_others - 0.02, abs=1e-9), math.inf),
+        "embedding_mmd": (-math.inf, 0.1),
+        "embedding_inside": (0.97, math.inf),
+        "embedding_auc": (-math.inf, 0.65),
+        "embedding_usable": (1.0, math.inf),
+    }
+    fixed = Monitor("m", analyses=(Embedding("v", threshold=0.1, metrics=("embedding_cosine",)),)).fit(BASE)
+    assert [(one.name, one.lower) for one in fixed.constraints] == [("embedding_cosine", 0.1)]
+
+
+def test_vectors_that_have_not_changed_do_not_alarm() -> None:
+    assert [violated(judge(table(cloud(300, seed)))) for seed in range(1, 31)] == [set()] * 30
+
+
+def test_each_change_is_seen_by_what_is_made_for_it() -> None:
+    strangers = -cloud(300, 2)
+    found = judge(table(strangers, "strange"))
+    assert violated(found) == {"cosine", "mmd", "inside", "auc"}
+    sentence = next(one.message for one in found.violations if one.metric.name == "embedding_cosine")
+    assert sentence.startswith("`v` is less like the baseline: mean cosine -0.") and "least like it: 'strange " in sentence
+    few = np.concatenate([cloud(270, 3), -cloud(30, 4)])
+    assert violated(judge(table(few))) >= {"inside"}, "a tenth of the rows"
+    narrow = cloud(300, 5, scale=0.2)
+    assert violated(judge(table(narrow))) == {"mmd", "auc"}, "closer to the mean than before: no cosine falls, none is outside"
+    turned = cloud(600, 6)
+    turned[:, 1] += 0.8
+    assert "auc" in violated(judge(table(turned)))
+
+
+def test_numbers_in_columns_are_vectors_too() -> None:
+    def wide(points: np.ndarray) -> pa.Table:
+        return pa.table({f"prediction.{place}": points[:, place] for place in range(D)})
+
+    monitor = Monitor("m", analyses=(Embedding("prediction"),))
+    baseline = monitor.fit(wide(cloud(1_500, 0)))
+    same, changed = (judge(wide(points), monitor, baseline) for points in (cloud(300, 1), -cloud(300, 1)))
+    assert not same.violations and {one.metric.column for one in changed.violations} == {"prediction"}
+    whole = judge(table(cloud(300, 1))).metric("embedding_cosine", "v")
+    assert whole is not None and whole.value == pytest.approx(same.metric("embedding_cosine", "prediction").value, abs=1e-12)  # type: ignore[union-attr]
+
+
+def test_rows_without_a_usable_vector_are_counted_with_their_reasons() -> None:
+    points: list[object] = cloud(200, 1).tolist()
+    points[:30] = [[1.0, 2.0]] * 10 + [[math.nan] * D] * 10 + [[0.0] * D] * 10
+    points[30] = None
+    now = pa.table({"v": pa.array(points), "text": ["t"] * 200})
+    report = judge(now)
+    (found,) = [one for one in report.violations if one.metric.name == "embedding_usable"]
+    assert found.metric.value == pytest.approx(169 / 199)
+    assert found.message == ("15.1 % of `v` have no usable vector; 0 % are allowed (10 not finite, 10 only zeros, 10 of another length)")
+    assert violated(report) == {"usable"}, "the others stand"
+
+
+def test_a_window_whose_vectors_are_all_gone_alarms() -> None:
+    (found,) = judge(pa.table({"text": ["t"] * 99})).violations
+    assert found.message == "100 % of `v` have no usable vector; 0 % are allowed (all rows are null)"
+
+
+def test_what_cannot_be_judged_says_why() -> None:
+    few = judge(table(cloud(20, 1)))
+    assert not few.violations and few.insufficient == "20 vectors; 50 are needed to judge"
+    other = judge(pa.table({"v": [[1.0, 2.0]] * 99, "text": ["t"] * 99})).metric("embedding_mmd", "v")
+    assert other is not None and other.detail == "the window has no vectors of 16 numbers"
+    with pytest.raises(InputError, match=r"no column 'w', nor 'w.0', 'w.1', ...; the columns are v, text"):
+        Monitor("m", analyses=(Embedding("w"),)).fit(BASE)
+    with pytest.raises(InputError, match="metrics has 'embedding_size'; expected some of embedding_cosine"):
+        Embedding("v", metrics=("embedding_size",))
+    first = Monitor("m", analyses=(Embedding(),)).fit(BASE)
+    assert {one.column for one in first.constraints} == {"v"}, "the first column of lists"
+
+
+def test_other_analyses_live_with_columns_of_vectors() -> None:
+    monitor = Monitor("m", analyses=(*DEFAULT_ANALYSES, Embedding("v", "text")))
+    baseline = monitor.fit(BASE)
+    same = judge(table(cloud(400, 9), "text"), monitor, baseline)
+    assert {(one.metric.name, one.metric.column) for one in same.violations} <= {("novel_values", "text"), ("linf", "text")}, (
+        same.violations
+    )
+    assert "auc" in violated(judge(table(-cloud(400, 9)), monitor, baseline))
+
+
+def test_the_map_shows_both_sides_on_the_plane_of_the_baseline() -> None:
+    now = fold(table(-cloud(100, 1), "strange"), MONITOR.zero(BASELINE.schema))
+    (found,) = MONITOR.analyses[0].beside(BASELINE.schema, now, BASELINE.profile).items()
+    name, doc = found
+    assert name == "embedding_map_v.json" and doc["column"] == "v"
+    assert len(doc["baseline"]) == 300 and len(doc["window"]) == 100
+    assert all(text.startswith("strange ") for _, _, text in doc["window"])
+    middle = {side: np.mean([place[:2] for place in doc[side]], axis=0) for side in ("baseline", "window")}
+    assert np.linalg.norm(middle["baseline"]) < 0.01
+    assert 0 < doc["variance"][1] <= doc["variance"][0] < 1
+    orjson.dumps(doc)
+    empty = fold(table(cloud(0, 1)), MONITOR.zero(BASELINE.schema))
+    assert MONITOR.analyses[0].beside(BASELINE.schema, empty, BASELINE.profile)["embedding_map_v.json"]["window"] == []
