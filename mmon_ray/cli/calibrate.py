@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from mmon_ray.errors import InputError
 
 if TYPE_CHECKING:
     from mmon_ray.calibration import Calibration, Population, Seen
-    from mmon_ray.preparation import Preparation
+    from mmon_ray.monitor import Monitor
 
 __all__ = ["calibrate"]
 
@@ -63,7 +62,7 @@ def calibrate(
     baseline = latest_baseline(store, name)
     if baseline is None:
         raise InputError(f"'{name}' has no baseline yet; `mmon baseline {name} DATA` makes it")
-    population = _population(data, monitor.prepare) if data else None
+    population = _population(data, monitor) if data else None
     size = rows or _median_rows(store, name) or _USUAL_ROWS
     with context.console.status(f"calibrating {name}") as status:
         found = replay(
@@ -87,13 +86,13 @@ def calibrate(
     context.answer(doc, lambda: _show(context, found, seen, window_hours, apply_it))
 
 
-def _population(data: str, prepare: Sequence[Preparation]) -> Population:
+def _population(data: str, monitor: Monitor) -> Population:
     import numpy as np
 
     from mmon_ray.calibration import Rows
     from mmon_ray.source import open_source
 
-    source = open_source(data).prepared(prepare)
+    source = open_source(data).prepared(monitor.prepare)
     return Rows.of(source.batches(), source.name, np.random.default_rng(0))
 
 
