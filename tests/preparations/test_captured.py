@@ -14,7 +14,7 @@ import zstandard
 from click.testing import CliRunner
 from PIL import Image
 
-from mmon_ray import DataQuality, Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window, catalog, engine
+from mmon_ray import Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window, catalog, engine
 from mmon_ray.cli import main
 from mmon_ray.errors import InputError
 from mmon_ray.keys import capture_key
@@ -115,11 +115,16 @@ def test_a_body_that_is_an_image_is_one(tmp_path: Path) -> None:
 
 
 def test_a_monitor_that_prepares_is_calibrated_on_rows_as_they_come(tmp_path: Path) -> None:
-    store, training = open_store(str(tmp_path / "store")), tmp_path / "training.jsonl"
-    training.write_bytes(b"\n".join(orjson.dumps({"question": row["question"]}) for row in rows(0, 600)))
-    monitor = Monitor("questions", analyses=(DataQuality(), Texts()), prepare=(TextDescriptors("question"),))
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit(str(training)))
-    words = ["--store", str(tmp_path / "store"), "--json", "calibrate", "questions", str(training), "--rows", "200", "--windows", "10"]
-    doc = orjson.loads(CliRunner().invoke(main, [*words, "--no-power"]).stdout)
+    store, training = tmp_path / "store", tmp_path / "training.jsonl"
+    training.write_bytes(b"\n".join(orjson.dumps({"question": row["question"], "digit": row["digit"]}) for row in rows(0, 600)))
+
+    def mmon(*words: str) -> Any:
+        done = CliRunner().invoke(main, ["--store", str(store), "--json", *words])
+        return orjson.loads(done.stdout)
+
+    mmon("baseline", "questions", str(training), "--text", "question", "--image", "digit")
+    monitor = catalog.load_monitor(open_store(str(store)), "questions")
+    assert monitor.prepare == (TextDescriptors("question"), ImageDescriptors("digit"))
+    assert Texts(("question",)) in monitor.analyses
+    doc = mmon("calibrate", "questions", str(training), "--rows", "200", "--windows", "10", "--no-power")
     assert (doc["replayed"], doc["holds"]) == (10, True)
