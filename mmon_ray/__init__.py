@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SliceBias,
         SliceDrift,
         Slices,
+        Texts,
     )
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.policy import Policy
     from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch, Encode
+    from mmon_ray.preparations import Batch, Encode, ImageDescriptors, TextDescriptors
     from mmon_ray.program import Program
     from mmon_ray.record import Record
     from mmon_ray.reference import Reference, Rolling, Seasonal, Training
@@ -73,6 +74,7 @@ _HOMES = {
         "SliceBias",
         "SliceDrift",
         "Slices",
+        "Texts",
     ),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
@@ -86,7 +88,7 @@ _HOMES = {
     "mmon_ray.monitor": ("Baseline", "Monitor"),
     "mmon_ray.policy": ("Policy",),
     "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch", "Encode"),
+    "mmon_ray.preparations": ("Batch", "Encode", "ImageDescriptors", "TextDescriptors"),
     "mmon_ray.program": ("Program",),
     "mmon_ray.record": ("Record",),
     "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
@@ -118,6 +120,7 @@ __all__ = [
     "Embedding",
     "Encode",
     "Facet",
+    "ImageDescriptors",
     "InputError",
     "LabelCoverage",
     "Log",
@@ -149,6 +152,8 @@ __all__ = [
     "StateError",
     "Store",
     "StoreError",
+    "TextDescriptors",
+    "Texts",
     "Training",
     "Violation",
     "Webhook",

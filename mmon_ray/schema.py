@@ -29,7 +29,7 @@ class Column(Coded, kind="column"):
     role     one of ROLES: what the monitor does with it; only features and predictions are watched
     domain   the values a categorical column may take; () allows all
     edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
-    derived  True when a preparation makes it: nobody sends it
+    derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where that is missing
     """
 
     name: str

@@ -61,7 +61,7 @@ class Source:
     def prepared(self, steps: Sequence[Preparation]) -> Source:
         """The rows after some steps; the first few are prepared at once, to see what columns they have then.
 
-        errors   InputError as `preparation.prepared`
+        errors   InputError as `preparation.prepared`, and when none of these few could be prepared: the settings must be wrong then
         """
         if not steps:
             return self
@@ -72,10 +72,13 @@ class Source:
             load_script(*scripts)
             return prepared(_flattened(table), steps).table
 
-        first = next(self.batches(), self.schema.empty_table())
+        first = prepared(_flattened(next(self.batches(), self.schema.empty_table()).slice(0, _HEAD_ROWS)), steps)
+        if first.table.num_rows and first.spoiled >= first.table.num_rows:
+            raise InputError(
+                f"none of the first {first.table.num_rows:,} rows of {self.name} could be prepared: {'; '.join(first.reasons)}"
+            )
         dataset = None if self.dataset is None else self.dataset.map_batches(prepare, batch_format="pyarrow")
-        schema = prepare(first.slice(0, _HEAD_ROWS)).schema
-        return replace(self, schema=schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
+        return replace(self, schema=first.table.schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
 
 
 def open_source(rows: Any) -> Source:

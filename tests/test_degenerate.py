@@ -32,7 +32,21 @@ from mmon_ray.formats import sagemaker
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Report
 from mmon_ray.state import Need, Profile, State
-from mmon_ray.states import Counts, Covariance, Distinct, Lengths, MissingTogether, Moments, Presence, Quantiles, Sample, Tails, Types
+from mmon_ray.states import (
+    Counts,
+    Covariance,
+    Distinct,
+    Lengths,
+    MissingTogether,
+    Moments,
+    Presence,
+    Quantiles,
+    Repeats,
+    Sample,
+    Tails,
+    Types,
+    Words,
+)
 
 KINDS = {kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.") and kind != "profile"}
 ANALYSES = {kind: cls for kind, cls in kinds(Analysis).items() if cls.__module__.startswith("mmon_ray.")}
@@ -60,6 +74,7 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "given": [("x", "y")],
     "quantile": [(0.0,), (0.5,), (0.999,), (1.0,)],
     "rank": [(1.0,)],
+    "repeated": [(1,), (2,), (2**60,)],
     "share": [("x",), ("Integral",)],
     "table": [("a",)],
     "matrix": [(4,)],
@@ -69,7 +84,7 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"each", "from_sketch", "including", "merge", "merge_many", "update", "upgrade"}
+NOT_ASKED = {"each", "from_sketch", "has", "including", "known", "merge", "merge_many", "update", "upgrade"}
 
 
 def nulls(now: pa.Table, base: pa.Table | None) -> dict[str, float]:
@@ -278,7 +293,7 @@ def test_every_state_has_a_defined_result_for_every_type(form, data):
 @given(st.data())
 def test_what_a_value_is_does_not_depend_on_its_batch(form, data):
     table = batches(make(form, data.draw(st.lists(values_of(form), min_size=4, max_size=9))))
-    for zero in (Sample(k=2), Counts(), Distinct(), Types(), Lengths(), Tails(), MissingTogether()):
+    for zero in (Sample(k=2), Counts(), Distinct(), Types(), Lengths(), Tails(), MissingTogether(), Repeats(), Words()):
         batch = table if zero.kind in TOGETHER else table.select(["x"])
         parts = zero
         for place in range(table.num_rows):

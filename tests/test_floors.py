@@ -246,6 +246,7 @@ def test_the_check_itself_allows_what_it_should(tmp_path: Path) -> None:
 COMPILED = {
     "columns/buckets",
     "columns/kernels",
+    "columns/letters",
     "columns/selection",
     "columns/shapes",
 }  # numba's: imported late
@@ -273,9 +274,12 @@ def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    text = (PACKAGE.parent / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0]
+    text, _, rest = (PACKAGE.parent / "pyproject.toml").read_text().partition("[project.optional-dependencies]")
     declared = {re.split(r"[\[>]", one)[0] for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)}
+    optional = {"pillow"}  # what the package imports where it is there
+    assert all(f'["{one}>=' in rest for one in optional)
     names = {
+        "PIL": "pillow",
         "yaml": "pyyaml",
         "sklearn": "scikit-learn",
         "botocore": "boto3",
@@ -283,7 +287,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         "uvicorn": "ray",
     }  # ray[serve] brings both
     imported = {top for _, path in modules(PACKAGE) for top in _third_party(path)}
-    assert {names.get(one, one) for one in imported} == declared
+    assert {names.get(one, one) for one in imported} == declared | optional
 
 
 def _third_party(path: Path) -> Iterator[str]:

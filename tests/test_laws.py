@@ -110,6 +110,11 @@ def close_lengths(a, b) -> bool:
     return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(b, shapes=empty)
 
 
+def close_words(a, b) -> bool:
+    empty = mmon_ray.states.Counts()
+    return close_counts(a.frequent, b.frequent) and dataclasses.replace(a, frequent=empty) == dataclasses.replace(b, frequent=empty)
+
+
 def close_missing_together(a, b) -> bool:
     empty = mmon_ray.states.Counts()
     return close_counts(a.patterns, b.patterns) and dataclasses.replace(a, patterns=empty) == dataclasses.replace(b, patterns=empty)
@@ -130,6 +135,7 @@ CLOSE = {
     "profile": close_profile,
     "residuals": close_residuals,
     "residuals_by": close_residuals_by,
+    "words": close_words,
 }
 
 

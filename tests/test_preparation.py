@@ -82,6 +82,13 @@ def test_training_rows_of_every_form_are_prepared() -> None:
         assert engine.fold(rows, zero, prepare=monitor.prepare) == engine.fold(open_source(rows).prepared(monitor.prepare), zero)
 
 
+def test_training_rows_of_which_none_can_be_prepared_are_refused() -> None:
+    monitor = Monitor("credit", prepare=(Halves(),))
+    with pytest.raises(InputError, match="none of the first 2 rows of a table of 2 rows could be prepared: a row is -1"):
+        monitor.fit({"age": [-1, -1]})
+    assert monitor.fit({"age": [-1, 2]}).profile.rows == 2
+
+
 def test_captured_rows_are_prepared_once_and_too_many_spoiled_ones_fail_the_run(store: Store) -> None:
     hour = parse_time("2026-11-22T10")
     monitor = Monitor("credit", prepare=(Halves(),), most_spoiled=0.3)

@@ -16,6 +16,7 @@ from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slice_bias import SliceBias
 from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
+from mmon_ray.analyses.texts import Texts
 
 __all__ = [
     "Anomalies",
@@ -32,4 +33,5 @@ __all__ = [
     "SliceBias",
     "SliceDrift",
     "Slices",
+    "Texts",
 ]

@@ -89,8 +89,8 @@ class DataQuality(Analysis, kind="data_quality"):
             assert isinstance(types, Types)
             before = (base or now).get(Need(Types(), (column.name,)))
             assert isinstance(before, Types)
-            rows, known = (base or now).rows, before.present
-            yield _share("completeness", types.present, now.rows, rows, column, "missing in", f"of {now.rows} rows")
+            (rows, of), (usual, _), known = _expected(column, schema, now), _expected(column, schema, base or now), before.present
+            yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
             yield _share("type_match", _matching(types, column), types.present, known, column, f"not {column.type} in", "of its values")
             if column.domain:
                 yield self._domain_match(column, now, base or now)
@@ -211,6 +211,15 @@ def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
 
 def _answer(name: str) -> bool:
     return name == PREDICTION or name.startswith(PREDICTION + ".")
+
+
+def _expected(column: Column, schema: Schema, profile: Profile) -> tuple[int, str]:
+    """How many rows can have a value, and which: all; of a column that is made of another, `text.length` of `text`, those with that one."""
+    made_of = column.name.rpartition(".")[0] if column.derived else ""
+    source, own = (profile.get(Need(Types(), (name,))) for name in (made_of, column.name))
+    if not isinstance(source, Types) or not isinstance(own, Types):
+        return profile.rows, ""
+    return max(source.present, own.present), f" that have `{made_of}`"
 
 
 def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0) -> Metric:

@@ -31,6 +31,8 @@ __all__ = ["baseline", "report", "run"]
 @click.option(
     "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
 )
+@click.option("--text", multiple=True, metavar="COLUMN", help="Watch what texts look like, their words and their copies. Repeatable.")
+@click.option("--image", multiple=True, metavar="COLUMN", help="Watch what images look like: size, brightness, entropy. Repeatable.")
 @click.option(
     "--encode",
     multiple=True,
@@ -73,6 +75,8 @@ def baseline(
     webhook: tuple[str, ...],
     pre: str,
     pre_batch: tuple[str, ...],
+    text: tuple[str, ...],
+    image: tuple[str, ...],
     encode: tuple[str, ...],
     post: str,
     post_timeout: float,
@@ -88,12 +92,12 @@ def baseline(
     The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
     postprocess_handler is named without a function: --pre script.py.
     """
-    from mmon_ray.analyses import Embedding, LabelCoverage, ModelQuality
+    from mmon_ray.analyses import Embedding, LabelCoverage, ModelQuality, Texts
     from mmon_ray.catalog import save_baseline, save_monitor
     from mmon_ray.cli.program import parse_program
     from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
-    from mmon_ray.preparations import Batch
+    from mmon_ray.preparations import Batch, ImageDescriptors, TextDescriptors
     from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
@@ -106,19 +110,20 @@ def baseline(
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
-    encoders = tuple(_encoder(text) for text in encode)
+    encoders = tuple(_encoder(words) for words in encode)
+    described = (*map(TextDescriptors, text), *map(ImageDescriptors, image))
     for function in (pre, post):
         if ":" in function and ".py:" not in function:
             resolve(function)
-    programs = tuple(parse_program(text) for text in program_texts)
+    programs = tuple(map(parse_program, program_texts))
     asked = Monitor(
         name,
         endpoint,
         deployment,
-        (*analyses, *(Embedding(step.made, step.column) for step in encoders)),
+        (*analyses, *((Texts(text),) if text else ()), *(Embedding(step.made, step.column) for step in encoders)),
         sinks,
         reference=parse_reference(reference_text),
-        prepare=(*(Batch(function) for function in pre_batch), *encoders),
+        prepare=(*(Batch(function) for function in pre_batch), *described, *encoders),
         programs=programs,
         pre=pre,
         post=post,

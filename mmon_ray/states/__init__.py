@@ -12,6 +12,7 @@ from mmon_ray.states.lengths import Lengths
 from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.repeats import Repeats
 from mmon_ray.states.residuals import Residuals
 from mmon_ray.states.residuals_by import ResidualsBy
 from mmon_ray.states.sample import Sample
@@ -20,6 +21,7 @@ from mmon_ray.states.tails import Tails
 from mmon_ray.states.types import Types
 from mmon_ray.states.vector_sample import VectorSample
 from mmon_ray.states.vectors import Vectors
+from mmon_ray.states.words import Words
 
 __all__ = [
     "Contingency",
@@ -32,6 +34,7 @@ __all__ = [
     "Moments",
     "Presence",
     "Quantiles",
+    "Repeats",
     "Residuals",
     "ResidualsBy",
     "Sample",
@@ -40,4 +43,5 @@ __all__ = [
     "Types",
     "VectorSample",
     "Vectors",
+    "Words",
 ]
