@@ -102,11 +102,10 @@ class Embedding(Analysis, kind="embedding"):
         if theirs is None:
             return
         length = theirs.all.usual
-        n, m = mine.all.n(length), theirs.all.n(length)
-        if not n or not m:
-            why = "the baseline has no usable vectors" if not m else f"the window has no vectors of {length:,} numbers"
+        if why := _lacking(mine, theirs, length):
             yield from (Metric(name, math.nan, self._name(schema), status="undefined", detail=why) for name in _METRICS)
             return
+        n, m = mine.all.n(length), theirs.all.n(length)
         few = min(n, m) < self.min_rows
         for made in self._measured(mine, theirs, length, now is base):
             status = "insufficient" if few else "ok"
@@ -237,6 +236,16 @@ class Embedding(Analysis, kind="embedding"):
             yield Metric(AUC, value, status="undefined", detail="too few vectors to train a classifier")
         else:
             yield Metric(AUC, value, std=std, test=Drop(value, std) if std else None)
+
+
+def _lacking(mine: _Side, theirs: _Side, length: int) -> str:
+    """Why there is nothing to compare; "" where there is."""
+    if not length:
+        return "the baseline has no usable vectors"
+    if not mine.all.n(length):
+        return f"the window has no vectors of {length:,} numbers"
+    bare = [name for name, side in (("window", mine), ("baseline", theirs)) if not len(side.of(length)[2])]
+    return f"the sample of the {bare[0]} has no vectors of {length:,} numbers, though some of its rows have" if bare else ""
 
 
 def _strangest(each: Floats, texts: tuple[str, ...]) -> str:

@@ -153,7 +153,6 @@ class _Trial:
         certain = [any(policy.certain(one) for one in violations) for violations in found]
         return float(np.mean([bool(one) for one in found])), float(np.mean(certain))
 
-
     @cached_property
     def _judge(self) -> Monitor:
         """The monitor with those of its analyses that ask about this column alone."""

@@ -109,6 +109,10 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert not few.violations and few.insufficient == "20 vectors; 50 are needed to judge"
     other = judge(pa.table({"v": [[1.0, 2.0]] * 99, "text": ["t"] * 99})).metric("embedding_mmd", "v")
     assert other is not None and other.detail == "the window has no vectors of 16 numbers"
+    mostly = pa.table({"v": [[place, 1.0] for place in range(9_000)] + cloud(60, 1).tolist(), "text": ["t"] * 9_060})
+    tiny = Monitor("m", analyses=(Embedding("v", sample=5),))
+    bare = judge(mostly, tiny, tiny.fit(BASE)).metric("embedding_mmd", "v")
+    assert bare is not None and bare.detail == "the sample of the window has no vectors of 16 numbers, though some of its rows have"
     with pytest.raises(InputError, match=r"no column 'w', nor 'w.0', 'w.1', ...; the columns are v, text"):
         Monitor("m", analyses=(Embedding("w"),)).fit(BASE)
     with pytest.raises(InputError, match="metrics has 'embedding_size'; expected some of embedding_cosine"):
