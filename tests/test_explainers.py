@@ -25,7 +25,7 @@ from mmon_ray.capture import capture, drain
 from mmon_ray.capture.call import UNCAPTURED
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.explainers import condensed, explain
-from mmon_ray.records import parse
+from mmon_ray.lines import parse
 from mmon_ray.stats.shapley import kernel_shap
 from mmon_ray.store import open_store
 
