@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+ALARM, FINE = "tab:red", "tab:blue"
 DATA = Path(__file__).parent / "data" / "german_credit.parquet"
 LOST, MIXED, DAYS = 8, 15, 21  # from which day on
 
@@ -45,6 +47,19 @@ def model() -> Pipeline:
 def log_odds(rows: pa.Table) -> np.ndarray:
     """What `Attribution` asks: the model's answer to a table of its inputs."""
     return model().decision_function(rows.select(list(model().feature_names_in_)).to_pandas())
+
+
+def marked(panel: Any, lower: float, upper: float) -> None:
+    """Draws what is allowed and on which days something happens, and says what the colours are."""
+    panel.axhspan(lower, upper, color="tab:green", alpha=0.12, lw=0, label="allowed")
+    for limit in (lower, upper):
+        panel.axhline(limit, color="tab:green", ls="--", lw=1)
+    for start, what in ((LOST, "accounts lost"), (MIXED, "others apply")):
+        panel.axvline(start - 0.5, color="gray", ls=":")
+        panel.text(start - 0.3, 0.98, what, transform=panel.get_xaxis_transform(), color="gray", va="top", fontsize="small")
+    for colour, words in ((FINE, "no alarm"), (ALARM, "alarm")):
+        panel.errorbar([], [], [], fmt="o", ms=4, color=colour, label=f"{words}, 95 % interval")
+    panel.set(xlabel="day", xticks=range(1, DAYS + 1, 2))
 
 
 def day(number: int, rows: int) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 import mmon_ray
-from examples.german_credit import DAYS, LOST, MIXED, day, inputs
+from examples.german_credit import ALARM, DAYS, FINE, day, inputs, marked
 
 
 def reports(rows: int) -> list[mmon_ray.Report]:
@@ -35,17 +35,14 @@ def reports(rows: int) -> list[mmon_ray.Report]:
 def draw(found: Sequence[mmon_ray.Report], path: str) -> None:
     from matplotlib import pyplot
 
-    figure, panel = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
+    figure, panel = pyplot.subplots(figsize=(6.5, 3.6), layout="constrained")
     limit = next(one for one in found[0].constraints if one.column == "A14")
     for number, report in enumerate(found, 1):
         metric, alarm = report.metric("attribution", "A14"), any(one.constraint.column == "A14" for one in report.violations)
-        panel.errorbar(number, metric.value, 1.96 * metric.test.std, fmt="o", ms=4, color="tab:red" if alarm else "tab:blue")
-    panel.axhspan(limit.lower, limit.upper, color="tab:green", alpha=0.12, lw=0)
-    for start in (LOST, MIXED):
-        panel.axvline(start - 0.5, color="gray", ls=":")
-    panel.set(
-        title="importance of A14", xlabel="day", ylabel="mean |Shapley value|, log-odds", xticks=range(1, DAYS + 1, 2), ylim=(0, 0.65)
-    )
+        panel.errorbar(number, metric.value, 1.96 * metric.test.std, fmt="o", ms=4, color=ALARM if alarm else FINE)
+    marked(panel, limit.lower, limit.upper)
+    panel.set(title="importance of A14 (no checking account)", ylabel="mean |Shapley value|, log-odds", ylim=(0, 0.68))
+    panel.legend(loc="lower left", fontsize="small", title="alarms are adjusted for 62 numbers", title_fontsize="small")
     figure.savefig(path, dpi=90)
 
 

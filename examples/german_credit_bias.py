@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import mmon_ray
-from examples.german_credit import DAYS, LOST, MIXED, day
+from examples.german_credit import ALARM, DAYS, FINE, day, marked
 
 LIMITS = {"DCR": 0.5, "CDDL": 0.1}
 WHO = mmon_ray.Facet("foreign_worker", "A201")
@@ -34,16 +34,16 @@ def reports(rows: int) -> list[mmon_ray.Report]:
 def draw(found: Sequence[mmon_ray.Report], path: str) -> None:
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for panel, (name, limit) in zip(panels, LIMITS.items(), strict=True):
         metrics = [report.metric(name, WHO.column("A201")) for report in found]
         outside = [any(one.constraint.name == name for one in report.violations) for report in found]
         for number, (metric, alarm) in enumerate(zip(metrics, outside, strict=True), 1):
-            panel.errorbar(number, metric.value, 1.96 * metric.std, fmt="o", ms=4, color="tab:red" if alarm else "tab:blue")
-        panel.axhspan(-limit, limit, color="tab:green", alpha=0.12, lw=0)
-        for start in (LOST, MIXED):
-            panel.axvline(start - 0.5, color="gray", ls=":")
-        panel.set(title=f"{name}, facet ForeignWorker, threshold {limit:g}", xlabel="day", xticks=range(1, DAYS + 1, 2))
+            panel.errorbar(number, metric.value, 1.96 * metric.std, fmt="o", ms=4, color=ALARM if alarm else FINE)
+        marked(panel, -limit, limit)
+        low, high = panel.get_ylim()
+        panel.set(title=f"facet ForeignWorker, threshold {limit:g}", ylabel=name, ylim=(low, high + 0.1 * (high - low)))
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 0.1), fontsize="small")
     figure.savefig(path, dpi=90)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ModelQuality,
         Ranking,
         RowAnomalies,
+        SliceBias,
         SliceDrift,
         Slices,
     )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
     from mmon_ray.engine import fold, run
-    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, MonitorError, StateError, StoreError
+    from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
@@ -69,7 +70,7 @@ _HOMES = {
         "ModelQuality",
         "Ranking",
         "RowAnomalies",
-        "SliceDrift",
+        "SliceBias",
         "SliceDrift",
         "Slices",
     ),
@@ -78,7 +79,7 @@ _HOMES = {
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
     "mmon_ray.engine": ("fold", "run"),
-    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"),
+    "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
@@ -122,6 +123,7 @@ __all__ = [
     "Log",
     "Metric",
     "MissingKey",
+    "ModelError",
     "ModelQuality",
     "Monitor",
     "MonitorError",
@@ -139,6 +141,7 @@ __all__ = [
     "Schema",
     "Seasonal",
     "Sink",
+    "SliceBias",
     "SliceDrift",
     "Slices",
     "Sns",

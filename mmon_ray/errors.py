@@ -6,6 +6,7 @@ MonitorError                 catch this one to catch them all
 ├── StoreError               the store cannot be read or written
 │   ├── MissingKey           the store has no object of that key
 │   └── ChangedKey           an object was written anew while it was read
+├── ModelError               a served model that did not answer a request
 └── CaptureError             a deployment that cannot be captured (raised when decorating, never while serving)
 
 Every message is one sentence: what is wrong, the value that was given, and what to do.
@@ -13,7 +14,7 @@ Every message is one sentence: what is wrong, the value that was given, and what
 
 from __future__ import annotations
 
-__all__ = ["CaptureError", "ChangedKey", "InputError", "MissingKey", "MonitorError", "StateError", "StoreError"]
+__all__ = ["CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"]
 
 
 class MonitorError(Exception):
@@ -38,6 +39,10 @@ class MissingKey(StoreError):
 
 class ChangedKey(StoreError):
     """An object was written anew while it was read; whoever reads it again sees the new one."""
+
+
+class ModelError(MonitorError, RuntimeError):
+    """A served model that did not answer a request, or not in time."""
 
 
 class CaptureError(MonitorError, TypeError):

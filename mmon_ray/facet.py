@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mmon_ray.answers import Answers
+from mmon_ray.answers import Answers, answers
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 from mmon_ray.report import readable
-from mmon_ray.schema import Schema
-from mmon_ray.state import Need
+from mmon_ray.schema import Column, Schema
+from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency
 from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups
 from mmon_ray.stats.groups import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 
-__all__ = ["BiasSetup", "Facet", "cell", "joined", "joint", "missing", "values_of"]
+__all__ = ["BiasSetup", "Facet", "bias_setup", "cell", "joined", "joint", "missing", "values_of"]
 
 Texts = Sequence[str | None]
 
 CROSS = " x "  # between the parts of an intersection
 _ONE, _PART = "=", ">"
+_CLASSES = 20  # labels that may be learned
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class BiasSetup(NamedTuple):
         """Those that there are, in order."""
         return tuple(filter(None, (self.label, self.prediction, self.group)))
 
-    def need(self, schema: Schema, facet: Facet) -> Need:
-        """The joint table of a facet with label, prediction and group.
+    def need(self, schema: Schema, facet: Facet, by: Sequence[Column] = ()) -> Need:
+        """The joint table of a facet with label, prediction and group, and then with the columns that tell its rows apart.
 
         errors   InputError where one column is two of them
         """
@@ -99,13 +100,56 @@ class BiasSetup(NamedTuple):
         if len(set(columns)) < len(columns):
             raise InputError(f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}")
         cut = {facet.parts[0]: facet.above} | dict(zip((self.label, self.prediction), self.cuts, strict=True))
-        edges = tuple(() if (at := cut.get(name)) is None else (float(at),) for name in columns)
-        return Need(Contingency(edges if any(edges) else ()), columns)
+        edges = (*(() if (at := cut.get(name)) is None else (float(at),) for name in columns), *(column.edges for column in by))
+        return Need(Contingency(edges if any(edges) else ()), (*columns, *(column.name for column in by)))
+
+    def learned(self, schema: Schema, facet: Facet, base: Profile) -> Schema:
+        """The schema with the labels of a facet's table, when they are few and not known yet: they say which is the positive one."""
+        if not self.label or self.cuts[0] is not None or schema[self.label].domain:
+            return schema
+        state = base.get(self.need(schema, facet))
+        assert isinstance(state, Contingency)
+        seen = {texts[len(facet.parts)] for texts, _ in state.combinations}
+        classes = tuple(sorted(one for one in seen if one is not None))
+        if state.cells.error or not 1 < len(classes) <= _CLASSES or schema[self.label].type == "fractional":
+            return schema
+        return schema.replace({self.label: replace(schema[self.label], domain=classes)})
 
     @property
     def positive(self) -> str:
         """The positive label, or the threshold, as text."""
         return self.found.positive if self.cuts[0] is None else readable(self.cuts[0])
+
+
+def bias_setup(
+    schema: Schema,
+    *,
+    label: str = "",
+    prediction: str = "",
+    positive: str = "",
+    above: float | None = None,
+    threshold: float = 0.5,
+    group: str = "",
+) -> BiasSetup | None:
+    """What is compared, as far as the schema says and nothing else is named; None without both a label and a prediction.
+
+    The arguments are the settings of `Bias`.
+    errors   InputError for a column that does not exist, or several labels of which none is named
+    """
+    labels = [label] if label else [column.name for column in schema if column.role == "label"]
+    said = prediction or next((column.name for column in schema if column.role == "prediction"), "")
+    if not labels and not said:
+        return None
+    named = {"problem": "binary", "positive": positive}
+    if labels and said:
+        found = answers(schema, label=label, prediction=prediction, **named)
+    else:  # of one there is the same question: which of its values is positive
+        found = answers(schema, label=(labels or [said])[0], prediction=said or labels[0], **named)
+    assert found is not None
+    scored = bool(said) and not found.prediction
+    cuts = (above, threshold if scored and above is None else above)
+    told = (found.prediction or found.score) if said else ""
+    return BiasSetup(found.label if labels else "", told, schema[group].name if group else "", cuts, found)
 
 
 def joined(parts: Texts) -> str | None:

@@ -1,35 +1,29 @@
-"""Attribution of models wherever they are: behind a real Serve handle and address, never captured; shap's own values; clusters; budgets."""
+"""Attribution of models that are objects or functions: shap's own values, one unit, loaders; clusters; budgets; memory."""
 
 from __future__ import annotations
 
 import math
 import sys
-import time
-import uuid
+from functools import partial
 from types import ModuleType
+from typing import Any
 
-import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray import cloudpickle, serve
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 from sklearn.neighbors import KNeighborsRegressor
-from starlette.requests import Request
 
 from mmon_ray import Attribution, InputError, Monitor, fold
-from mmon_ray.capture import capture, drain
-from mmon_ray.capture.call import UNCAPTURED
-from mmon_ray.endpoints import Endpoint, is_address
+from mmon_ray.catalog import load_baseline, save_baseline
 from mmon_ray.explainers import condensed, explain
-from mmon_ray.lines import parse
 from mmon_ray.stats.shapley import kernel_shap
-from mmon_ray.store import open_store
+from mmon_ray.store import Store
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
 WEIGHTS = (2.0, -1.0, 0.5)
 
 
@@ -42,111 +36,9 @@ def total(rows) -> list[float]:
     return [sum(weight * row[name] for weight, name in zip(WEIGHTS, "abc", strict=True)) for row in rows]
 
 
-class Inner:
-    def __call__(self, rows):
-        return total(rows)
-
-
-class Outer:
-    """A model that asks another one; by HTTP, and by a handle."""
-
-    def __init__(self, inner) -> None:
-        self.inner = inner
-
-    async def __call__(self, request):
-        body = await request.json() if isinstance(request, Request) else request
-        return {"predictions": await self.inner.remote(body["instances"])}
-
-    def alone(self, row: dict) -> dict:
-        return {"score": total([row])[0], "label": "yes"}
-
-    def slow(self, body: dict) -> list:
-        time.sleep(30)
-        return []
-
-    def odd(self, body: dict) -> dict:
-        return {"predictions": [{"label": "yes", "p": 0.5, "q": 0.5}] * len(body["instances"])}
-
-
-@pytest.fixture(scope="module")
-def served(serve_port, tmp_path_factory):
-    """A captured application of two deployments: its address, its name, its store, its endpoint."""
-    store, name = open_store(tmp_path_factory.mktemp("served") / "store"), f"app{uuid.uuid4().hex[:8]}"
-    options = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutdown_wait_loop_s": 0.05}
-    app = serve.deployment(Outer, **options).bind(serve.deployment(Inner, **options).bind())
-    serve.run(capture(app, endpoint=name, store=store.uri, spool=str(tmp_path_factory.mktemp("spool"))), name=name, route_prefix=f"/{name}")
-    yield f"http://127.0.0.1:{serve_port}/{name}", name, store
-    serve.delete(name, _blocking=False)
-
-
-def test_a_served_model_is_explained_by_handle_and_by_address_and_nothing_of_it_is_captured(served) -> None:
-    address, name, store = served
-    rows, behind = people(20, 1), people(10, 2)
-    expected = kernel_shap(lambda table: np.array(total(table.to_pylist())), rows, behind)
-    for model in (address, f"serve:{name}/Outer"):
-        found = explain(model, rows, behind, request_rows=500)
-        assert found.failed == () and np.allclose(found.values, expected.values, atol=1e-9)
-    row = explain(f"serve:{name}/Outer/alone", rows.slice(0, 2), behind.slice(0, 3), form="row")
-    assert np.allclose(row.values.sum(axis=1) + row.expected, total(rows.slice(0, 2).to_pylist()))
-    # An ordinary request is captured, once by each deployment, and so is one whose id merely looks alike.
-    for mark in ({}, {"X-Request-ID": "mmon-7"}, {"X-Request-ID": UNCAPTURED + "mine"}):
-        answer = httpx.post(address, json={"instances": rows.slice(0, 1).to_pylist()}, headers=mark, timeout=30)
-        assert answer.json() == {"predictions": pytest.approx(total(rows.slice(0, 1).to_pylist()))}
-    drain(name, timeout_s=30)
-    lines = [line for entry in store.list(f"capture/{name}") for line in _lines(store, entry.key)]
-    assert len(lines) == 4
-    assert parse(b"\n".join(lines))[1].rejected == 0
-
-
-def _lines(store, key: str) -> list[bytes]:
-    import zstandard
-
-    return zstandard.ZstdDecompressor().decompressobj().decompress(store.get(key)).splitlines()
-
-
-def test_an_attribution_of_an_endpoint_needs_no_code(served) -> None:
-    address, _, _ = served
-    monitor = Monitor("m", analyses=(Attribution(address, rows=60, background=20),))
-    baseline = monitor.fit(people(1_000, 1))
-    assert monitor.evaluate(fold(people(1_000, 2), monitor.zero(baseline.schema)), baseline).violations == ()
-    now = people(1_000, 3)
-    now = now.set_column(2, "c", pa.array(50 * now["c"].to_numpy()))
-    report = monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline)
-    assert any("leans more on `c`" in one.message for one in report.alarms)
-
-
-@pytest.mark.parametrize(
-    ("path", "settings", "said"),
-    [
-        ("/nowhere", {}, "answered 404"),
-        ("handle/slow", {"timeout_s": 0.3}, "TimeoutError"),
-        ("handle/odd", {}, "have 2 numbers among prediction.label, prediction.p, prediction.q; name one"),
-        ("handle/odd", {"answer": "prediction.r"}, "have no 'prediction.r'; they have prediction.label, prediction.p, prediction.q"),
-        ("handle/absent", {}, "absent"),
-    ],
-)
-def test_an_endpoint_that_does_not_answer_as_it_should_is_told(served, path: str, settings: dict, said: str) -> None:
-    address, name, _ = served
-    base = address.rpartition("/")[0]
-    model = f"serve:{name}/Outer/{path.partition('/')[2]}" if path.startswith("handle") else base + path
-    monitor = Monitor("m", analyses=(Attribution(model, rows=60, background=20, **settings),))
-    learned = Monitor("m", analyses=(Attribution(address, rows=60, background=20),)).fit(people(300, 1))
-    started = time.monotonic()
-    report = monitor.evaluate(fold(people(300, 2), monitor.zero(learned.schema)), learned)
-    told = [metric.detail for metric in report.metrics] + list(report.errors.values())
-    assert any(said in one for one in told), told
-    assert time.monotonic() - started < 20 and report.status != "alarm"
-
-
-def test_addresses_and_settings_that_cannot_be() -> None:
-    assert is_address("http://a/b") and is_address("serve:a/b") and not is_address("mine:score")
-    with pytest.raises(InputError, match="'serve:Model' names no deployment"):
-        Endpoint("serve:Model")
-    with pytest.raises(InputError, match="form is 'csv'; expected one of instances, list, row"):
-        Endpoint("http://a/b", form="csv")
-
-
-# --- models that are objects ----------------------------------------------------------------------------------------
+def answered(found) -> list[int]:
+    """The places of the rows that have values."""
+    return np.flatnonzero(~np.isnan(found.values).any(axis=1)).tolist()
 
 
 @pytest.fixture
@@ -171,7 +63,85 @@ def test_trees_and_lines_go_to_shap_and_agree_with_our_own(mine: ModuleType) -> 
         found = explain(f"mine_for_explainers:{name}", rows, behind)
         assert np.allclose(found.values, own.values, atol=1e-6), name
         assert found.expected == pytest.approx(own.expected)
-        assert (found.asked == 0) == (name != "near")
+        assert found.asked == (30 * 41 if name != "near" else own.asked)
+
+
+def test_a_logistic_regression_is_explained_in_log_odds_whichever_background(mine: ModuleType) -> None:
+    train, rows, behind = people(500, 1), people(30, 2), people(150, 3)  # shap's own masker would draw 100 of 150
+    y = np.array(total(train.to_pylist())) > 0.5
+    mine.model = LogisticRegression().fit(train.to_pandas(), y)
+    weights = np.arange(1.0, 151.0)
+    for given_weights in (None, weights):
+        found = explain("mine_for_explainers:model", rows, behind, weights=given_weights)
+        mean = np.average(behind.to_pandas(), axis=0, weights=given_weights)
+        assert np.allclose(found.values, mine.model.coef_[0] * (rows.to_pandas().to_numpy() - mean))
+        assert found.expected == pytest.approx(float(mean @ mine.model.coef_[0] + mine.model.intercept_[0]))
+        assert found.unit == "decision function, or log-odds" and found.asked == 30 * 151
+    # What shap has no explainer for is asked for the same.
+    texts = pa.table({name: pc.cast(rows[name], pa.string()) for name in "abc"})
+    numbers = type("Reads", (LogisticRegression,), {"decision_function": lambda self, frame: mine.odds(frame.astype(float))})
+    mine.odds, mine.reads = mine.model.decision_function, numbers().fit(train.to_pandas(), y)
+    words = explain("mine_for_explainers:reads", texts, pa.table({name: pc.cast(behind[name], pa.string()) for name in "abc"}))
+    assert np.allclose(words.values, explain("mine_for_explainers:model", rows, behind).values)
+    assert words.unit == "decision function, or log-odds" and words.asked > 30 * 151
+
+
+def test_the_unit_of_an_attribution_does_not_hang_on_its_background(mine: ModuleType) -> None:
+    train = people(800, 1)
+    y = np.array(total(train.to_pylist()))
+    frame = train.to_pandas()
+    mine.line = LogisticRegression(C=100).fit(frame, y > 3)
+    mine.forest = RandomForestClassifier(10, max_depth=4, random_state=0).fit(frame, y > 3)
+    mine.counts = PoissonRegressor().fit(frame, np.exp(y / 3))
+    units = {"line": "decision function, or log-odds", "forest": "probability of the last class", "counts": "prediction"}
+    for name, unit in units.items():
+        both = []
+        for background_by in ("sample", "clusters"):
+            analysis = Attribution(f"mine_for_explainers:{name}", rows=60, background=20, background_by=background_by)
+            metrics = Monitor("m", analyses=(analysis,)).fit(train).metrics[0][1]
+            both.append({one.column: one.value for one in metrics if one.name in ("attribution", "expected_value")})
+            assert [one.detail for one in metrics if one.name == "expected_value"] == [f"the mean {unit} of the background"]
+        sample, clusters = both
+        assert all(0.5 < sample[one] / clusters[one] < 2 for one in "abc"), (name, both)
+        assert sample[""] == pytest.approx(clusters[""], abs=0.3 * (abs(sample[""]) + 1))
+    assert min(sample.values()) > 0  # of the counts, not of their logarithm
+
+
+def test_gaps_before_trees_are_probabilities_too(mine: ModuleType) -> None:
+    train, rows, behind = people(500, 1), people(10, 2), people(40, 3)
+    mine.model = HistGradientBoostingClassifier(max_iter=10).fit(train.to_pandas(), np.array(total(train.to_pylist())) > 0)
+    whole = explain("mine_for_explainers:model", rows, behind)
+    gaps = behind.set_column(0, "a", pa.array([None, *behind["a"].to_pylist()[1:]]))
+    found = explain("mine_for_explainers:model", rows, gaps)
+    assert whole.unit == found.unit == "probability of the last class" and found.asked > whole.asked
+    assert np.abs(found.values - whole.values).max() < 0.1 and abs(found.expected - whole.expected) < 0.05
+
+
+def test_a_function_that_loads_a_model_stands_for_it(mine: ModuleType) -> None:
+    train, rows, behind = people(200, 1), people(10, 2), people(20, 3)
+    fitted = LinearRegression().fit(train.to_pandas(), np.array(total(train.to_pylist())))
+    mine.fitted = fitted
+    expected = explain("mine_for_explainers:fitted", rows, behind)
+
+    class Model:
+        def predict(self, frame):
+            return fitted.predict(frame)
+
+    def load(path: str = "model.pkl", **options: str) -> Any:
+        assert path == "model.pkl"
+        return fitted
+
+    def score(table: pa.Table, scale: float = 1.0) -> np.ndarray:
+        return scale * fitted.predict(table.to_pandas())
+
+    names = {"load": load, "partly": partial(lambda model: model, fitted), "inner": lambda: score, "Model": Model, "score": score}
+    for name, found in {**names, "starred": lambda *tables: score(tables[0])}.items():
+        setattr(mine, name, found)
+        values = explain(f"mine_for_explainers:{name}", rows, behind)
+        assert np.allclose(values.values, expected.values), name
+        assert (values.unit == "prediction") == (name in ("load", "partly", "Model"))
+    report = Monitor("m", analyses=(Attribution("mine_for_explainers:load", rows=60, background=20),)).fit(train).metrics[0][1]
+    assert report[0].detail == "the mean prediction of the background"
 
 
 def test_an_object_with_categories_is_asked_like_a_function(mine: ModuleType) -> None:
@@ -243,10 +213,25 @@ def test_budgets_end_it_and_say_so(mine: ModuleType) -> None:
     rows, behind = people(400, 1), people(100, 2)
     bounded = explain("mine_for_explainers:score", rows, behind, most_rows=70_000)
     done = int((~np.isnan(bounded.values).any(axis=1)).sum())
-    assert 0 < done < 400 and sum(asked) == bounded.asked < 140_000
-    assert bounded.failed == (f"the budget of {bounded.asked:,} rows was spent after {done} of 400 rows",)
+    assert done == (70_000 - 100) // 601 and sum(asked) == bounded.asked == 100 + done * 601
+    assert bounded.failed == (f"the budget of 70,000 rows was spent after {done} of 400 rows; one takes 601",)
     none = explain("mine_for_explainers:score", rows, behind, budget_s=1e-9)
     assert none.failed == ("the budget of 1e-09 s was spent after 0 of 400 rows",) and np.isnan(none.values).all()
+
+
+def test_budgets_hold_for_shaps_explainers_too(mine: ModuleType) -> None:
+    train, rows, behind = people(300, 1), people(50, 2), people(40, 3)
+    y = np.array(total(train.to_pylist()))
+    mine.line = LinearRegression().fit(train.to_pandas(), y)
+    mine.forest = RandomForestRegressor(5, random_state=0).fit(train.to_pandas(), y)
+    for name in ("line", "forest"):
+        whole = explain(f"mine_for_explainers:{name}", rows, behind)
+        found = explain(f"mine_for_explainers:{name}", rows, behind, most_rows=500)
+        assert answered(found) == list(range(500 // 41)) and found.asked == 12 * 41
+        assert np.allclose(found.values[:12], whole.values[:12])
+        assert found.failed == ("the budget of 500 rows was spent after 12 of 50 rows; one takes 41",)
+        none = explain(f"mine_for_explainers:{name}", rows, behind, budget_s=1e-9)
+        assert answered(none) == [] and none.failed == ("the budget of 1e-09 s was spent after 0 of 50 rows",)
 
 
 def test_progress_is_told(mine: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
@@ -279,3 +264,21 @@ def test_the_baselines_importances_are_computed_once(mine: ModuleType, backgroun
     other.evaluate(fold(people(1_000, 2), other.zero(baseline.schema)), baseline)
     assert sum(asked) == 2 * once
     assert not math.isnan(report.metrics[0].value)
+
+
+def test_the_baselines_importances_are_kept_in_the_store(mine: ModuleType, store: Store) -> None:
+    asked: list[int] = []
+
+    def score(table):
+        asked.append(len(table))
+        return table["a"].to_numpy() + 0.2 * table["b"].to_numpy()
+
+    mine.score = score
+    monitor = Monitor("m", analyses=(Attribution("mine_for_explainers:score", rows=60, background=20),))
+    learned = monitor.fit(people(1_000, 1))
+    save_baseline(store, learned)
+    once, now = sum(asked), fold(people(1_000, 2), monitor.zero(learned.schema))
+    asked.clear()
+    report = monitor.evaluate(now, load_baseline(store, "m", learned.version))
+    assert sum(asked) == once and report == monitor.evaluate(now, learned)
+    assert report.violations == () and not math.isnan(report.metrics[0].value)

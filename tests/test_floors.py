@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -271,3 +272,25 @@ def test_importing_what_is_pure_imports_neither_ray_nor_boto3_nor_shap() -> None
 def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
     code = "import sys, mmon_ray.{0}; assert not {{'ray', 'boto3', 'shap'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code.format(name)], check=True)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    text = (PACKAGE.parent / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0]
+    declared = {re.split(r"[\[>]", one)[0] for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)}
+    names = {
+        "yaml": "pyyaml",
+        "sklearn": "scikit-learn",
+        "botocore": "boto3",
+        "starlette": "ray",
+        "uvicorn": "ray",
+    }  # ray[serve] brings both
+    imported = {top for _, path in modules(PACKAGE) for top in _third_party(path)}
+    assert {names.get(one, one) for one in imported} == declared
+
+
+def _third_party(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+        found += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+        tops = {one.partition(".")[0] for one in found}
+        yield from tops - sys.stdlib_module_names - {"mmon_ray"}

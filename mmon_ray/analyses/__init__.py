@@ -13,6 +13,7 @@ from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.ranking import Ranking
 from mmon_ray.analyses.row_anomalies import RowAnomalies
+from mmon_ray.analyses.slice_bias import SliceBias
 from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
 
@@ -28,6 +29,7 @@ __all__ = [
     "ModelQuality",
     "Ranking",
     "RowAnomalies",
+    "SliceBias",
     "SliceDrift",
     "Slices",
 ]

@@ -39,6 +39,7 @@ class _Found(NamedTuple):
     values: Floats
     expected: float
     reason: str
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class Attribution(Analysis, kind="attribution"):
     """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
 
     model      what is explained. "package.module:name" of a function that is given a table of the features and returns one number a row, in
-               large batches, or of a fitted model, which goes to shap's explainer for trees or linear models where it is one. Or where the
-               model is served: `serve:application/deployment`, or an http:// address; such requests are not captured
+               large batches; or of a fitted model, or a function that loads one (`my.module:load`), which goes to shap's explainer for
+               trees or linear models where it is one: then it is the log-odds of a linear classifier that are explained, the
+               probability of the last class of any other, or else what is predicted, whichever background; the detail of
+               `expected_value` says which. Or where the model is served: `serve:application/deployment`, or an http:// address; such
+               requests are not captured
     answer     of a served model: which field of its answers is the number, `prediction.score`; the only number when empty
     form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
     request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
@@ -56,7 +60,8 @@ class Attribution(Analysis, kind="attribution"):
     background how many rows of the baseline stand for a feature that is left out
     background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight
     coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows
-    most_rows, budget_s   once the model was given so many rows, or so many seconds have gone by, no further row is explained; 0: no bound
+    most_rows, budget_s   how many rows the model is given at most, and for how long, for the window's rows, and as much for the baseline's
+               where these were not explained yet; the rows that are then left are not explained, which is told; 0: no bound
     features   which; all of role feature when empty
     rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance has surely moved by
                more than the margin; `service`: when the NDCG is below the threshold
@@ -194,7 +199,7 @@ class Attribution(Analysis, kind="attribution"):
             request_rows=self.request_rows,
             timeout_s=self.timeout_s,
         )
-        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed))
+        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed), found.unit)
 
     def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
         yield Metric(NDCG, math.nan, status="undefined", detail=why)
@@ -203,7 +208,7 @@ class Attribution(Analysis, kind="attribution"):
     def _metrics(self, names: tuple[str, ...], usual: tuple[Floats, Floats], found: _Found, failures: str) -> Iterator[Metric]:
         (theirs, their_error), (mine, my_error) = usual, importance(found.values, self.aggregate)
         value = float(ndcg(theirs, mine))
-        yield Metric(EXPECTED, found.expected, detail="the mean answer to the background")
+        yield Metric(EXPECTED, found.expected, detail=f"the mean {found.unit} of the background")
         few = len(found.values) < self.min_rows
         status, short = ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
         if math.isnan(value):

@@ -13,9 +13,8 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import answers
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, joint, missing, values_of
+from mmon_ray.facet import BiasSetup, Facet, bias_setup, joint, missing, values_of
 from mmon_ray.flip_sample import turned
 from mmon_ray.report import Constraint, Metric
 from mmon_ray.schema import Schema
@@ -58,8 +57,8 @@ class Bias(Analysis, kind="bias"):
     rule       `interval`: a metric is a violation when its interval and [-|b|, |b|] are disjoint, b being the baseline's; `point`: when it
                is outside itself
     margin     added to |b| on either side
-    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3 is that of 0.68: it
-               finds more with 200 rows, and calls one window in eight biased that is not
+    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3 is that of 0.6: it
+               finds more with 200 rows, and calls one window in seven biased that is not
     interval   `normal`, value +- z * standard deviation of the draws: its p-values can be tiny; or `percentile`
     draws      bootstrap resamples, of `Joint.likely`
     share      how many rows a resample has, as a share of all; the paper: 5 draws of 0.8
@@ -115,21 +114,8 @@ class Bias(Analysis, kind="bias"):
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
-        labels = [self.label] if self.label else [column.name for column in schema if column.role == "label"]
-        said = self.prediction or next((column.name for column in schema if column.role == "prediction"), "")
-        if not labels and not said:
-            return None
-        named = {"problem": "binary", "positive": self.positive}
-        if labels and said:
-            found = answers(schema, label=self.label, prediction=self.prediction, **named)
-        else:  # of one there is the same question: which of its values is positive
-            found = answers(schema, label=(labels or [said])[0], prediction=said or labels[0], **named)
-        assert found is not None
-        prediction = (found.prediction or found.score) if said else ""
-        scored = bool(said) and not found.prediction
-        cuts = (self.above, self.threshold if scored and self.above is None else self.above)
-        group = schema[self.group].name if self.group else ""
-        return BiasSetup(found.label if labels else "", prediction, group, cuts, found)
+        named = {"label": self.label, "prediction": self.prediction, "positive": self.positive, "group": self.group}
+        return bias_setup(schema, above=self.above, threshold=self.threshold, **named)
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """One joint table of each facet with label, prediction and group; for the flip test a sample of whole rows."""
@@ -143,16 +129,7 @@ class Bias(Analysis, kind="bias"):
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The labels, when they are few: they say which is the positive one."""
         setup = self.setup(schema)
-        if setup is None or not setup.label or setup.cuts[0] is not None or schema[setup.label].domain:
-            return schema
-        facet = self.facets[0]
-        state = base.get(setup.need(schema, facet))
-        assert isinstance(state, Contingency)
-        seen = {cell[len(facet.parts)] for cell, _ in state.combinations}
-        classes = tuple(sorted(one for one in seen if one is not None))
-        if state.cells.error or not 1 < len(classes) <= 20 or schema[setup.label].type == "fractional":
-            return schema
-        return schema.replace({setup.label: replace(schema[setup.label], domain=classes)})
+        return setup.learned(schema, self.facets[0], base) if setup is not None and self.facets else schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Every metric of every value of every facet."""
@@ -193,7 +170,7 @@ class Bias(Analysis, kind="bias"):
         if known is None or not known.says:
             words = known.words if known is not None else metric.name
             return f"{words} of `{metric.column}` is {metric.value:.3g}{sure}; {allowed}"
-        way = _way(known, metric.value)
+        way = known.way(metric.value)
         return f"{known.says} of `{metric.column}` is {100 * abs(metric.value):.3g} points {way} than that of the others{sure}; {allowed}"
 
     @classmethod
@@ -293,9 +270,5 @@ class Bias(Analysis, kind="bias"):
             return Metric(one.name, value, column, std, status="insufficient", detail=detail)
         scale = 100 * math.copysign(1, value) if one.says else 1
         low, high = sorted((scale * found.low, scale * found.high))
-        detail = f"{100 * self.confidence:g} %: {low:.3g} to {high:.3g}" + (f" points {_way(one, value)}" if one.says else "")
+        detail = f"{100 * self.confidence:g} %: {low:.3g} to {high:.3g}" + (f" points {one.way(value)}" if one.says else "")
         return Metric(one.name, value, column, std, detail=detail, test=found.test if self.rule == "interval" else None)
-
-
-def _way(one: Disparity, value: float) -> str:
-    return "lower" if value * one.sign > 0 else "higher"

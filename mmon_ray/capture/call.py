@@ -13,15 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from mmon_ray.capture.draft import status_of
+from mmon_ray.capture.mark import UNCAPTURED
 from mmon_ray.capture.probe import Probe, owner_now
 from mmon_ray.capture.protobuf import without_context
 from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.snapshot import Body, Json, freeze, freeze_call, size_bytes
 from mmon_ray.capture.stream import STREAMS, stream_response
 
-__all__ = ["UNCAPTURED", "Entry", "begin"]
-
-UNCAPTURED = "mmon-uncaptured-"  # requests whose id begins so are not captured: those that explain a model are many, and no user's
+__all__ = ["Entry", "begin"]
 
 Arguments = tuple[Any, ...]
 _CLASSES = 1_000  # how many classes are remembered
@@ -41,7 +40,7 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
         if owner_now.get() is owner:
             return None
         context = probe.context()
-        if context is None or not context.request_id or context.request_id.startswith(UNCAPTURED):
+        if context is None or not context.request_id:
             return None
         recorder = probe.recorder
         if recorder is None or recorder.closed:
@@ -58,7 +57,8 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
         entry.model_id = context.multiplexed_model_id
         entry.scope = scope
         entry.input = entry.request = entry.headers = None
-        entry.weight = 1.0 if recorder.takes_all else recorder.draw(entry.request_id)
+        plain = recorder.takes_all and not entry.request_id.startswith(UNCAPTURED)
+        entry.weight = 1.0 if plain else recorder.draw(entry.request_id)
         if scope is None:
             place = 0 if probe.free else 1
             if len(args) > place and isinstance(args[place], probe.request):
@@ -140,7 +140,7 @@ class Entry:
         """Hand the call to the recorder, with its status and what it was answered; `output` is a snapshot."""
         try:
             if not self.weight:
-                self.recorder.sampled_out()
+                self.recorder.left_out(self.request_id)
                 return
             self.latency_ms = (time.perf_counter() - self.start_s) * 1e3
             self.status = status

@@ -22,7 +22,7 @@ __all__ = ["COUNTERS", "Counts", "CountsFile", "add_uploaded", "fold_counts", "r
 _WRITE_S = 1.0
 _WIDTH = 512  # one write of a fixed size: a reader sees the old counts or the new ones
 _COUNTS, _TOTAL = ".counts", ".total"
-_RECORDED = ("captured", "sampled_out", "dropped", "bytes")
+_RECORDED = ("captured", "sampled_out", "uncaptured", "dropped", "bytes")
 COUNTERS = (*_RECORDED, "uploaded")
 
 
@@ -31,6 +31,7 @@ class Counts(NamedTuple):
 
     captured      records written to the spool, and their `bytes`
     sampled_out   requests that were not in the sample
+    uncaptured    requests of our own, that explain the model
     dropped       requests that should have been recorded, and were not
     uploaded      records that reached the store
     waiting       segments in the spool
@@ -41,6 +42,7 @@ class Counts(NamedTuple):
     deployment: str
     captured: int = 0
     sampled_out: int = 0
+    uncaptured: int = 0
     dropped: int = 0
     uploaded: int = 0
     bytes: int = 0

@@ -25,7 +25,7 @@ async def call_asgi(probe: Probe, function: Callable[..., Any], owner: Any, scop
         if entry.weight:
             await _exchanged(made(entry), function, owner, scope, receive, send)
         else:
-            entry.recorder.sampled_out()
+            entry.recorder.left_out(entry.request_id)
             await function(owner, scope, receive, send)
     finally:
         owner_now.reset(entry.token)

@@ -16,6 +16,7 @@ __all__ = ["METRICS", "publish"]
 METRICS = {
     "captured": "Requests recorded.",
     "sampled_out": "Requests that were not in the sample.",
+    "uncaptured": "Requests of the monitor's own, that explain the model.",
     "dropped": "Requests that should have been recorded, and were not.",
     "uploaded": "Records that reached the store.",
     "bytes": "Bytes of the records.",

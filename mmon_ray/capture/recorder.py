@@ -18,6 +18,7 @@ from mmon_ray.capture.control import ControlFile, is_sampled
 from mmon_ray.capture.counters import CountsFile
 from mmon_ray.capture.draft import Draft, Drafted, Maker
 from mmon_ray.capture.encode import Hasher
+from mmon_ray.capture.mark import UNCAPTURED, is_marked
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.snapshot import size_bytes
 from mmon_ray.capture.spool import Origin, Spool
@@ -34,7 +35,7 @@ _UPLOADER_S = 30.0  # how often the thread makes sure that the uploader is there
 _QUEUE_RECORDS = 10_000
 _WRITE_BYTES = 64 << 10
 _QUEUE_BYTES = 128 << 20
-_COUNTS = ("captured", "sampled_out", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
+_COUNTS = ("captured", "sampled_out", "uncaptured", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
 
 
 class Recorder:
@@ -44,12 +45,14 @@ class Recorder:
     spool       where
     ensure      called now and then, in a thread of its own: starts the node's uploader
     closed      whether it has ended; who has more to record then opens another one
-    takes_all   whether every request is recorded: then there is nothing to `draw`
+    takes_all   whether every request is recorded: then there is nothing to `draw`, unless its id looks marked
+    key         by which requests that explain the model are known; without one they are recorded like any other
     """
 
     def __init__(self, settings: Settings, origin: Origin, spool: Spool, ensure: Callable[[], None] = lambda: None) -> None:
         self.closed = False
         self.takes_all = False
+        self.key = b""
         self._settings = settings
         self._origin = origin
         self._spool = spool
@@ -81,13 +84,15 @@ class Recorder:
         return self
 
     def draw(self, request_id: str) -> float:
-        """How many requests this one stands for; 0 when it is not in the sample. Asked when it begins, so that it holds to its end."""
+        """How many requests this one stands for, asked when it begins; 0 when it is not in the sample, or explains the model."""
+        if self._explains(request_id):
+            return 0.0
         sample = self._control.sample
         return 1.0 if sample >= 1.0 else 1.0 / sample if is_sampled(request_id, sample) else 0.0
 
-    def sampled_out(self) -> None:
-        """Count a request that is not in the sample."""
-        self._counts["sampled_out"] += 1
+    def left_out(self, request_id: str) -> None:
+        """Count a request that is not recorded."""
+        self._counts["uncaptured" if self._explains(request_id) else "sampled_out"] += 1
 
     def offer(self, draft: Draft) -> None:
         """Take a record if its request is in the sample: for whoever did not draw when the request began."""
@@ -95,7 +100,7 @@ class Recorder:
         if weight:
             self.record(draft._replace(weight=weight), size_bytes(draft.input) + size_bytes(draft.output))
         else:
-            self.sampled_out()
+            self.left_out(draft.request_id)
 
     def record(self, made: Drafted, size_bytes: int) -> None:
         """Take a call's record; returns at once, or with durability `sync` when it is written.
@@ -133,6 +138,9 @@ class Recorder:
             self._write(made, now_s)
             if looks:
                 self._look(now_s)
+
+    def _explains(self, request_id: str) -> bool:
+        return request_id.startswith(UNCAPTURED) and is_marked(request_id, self.key, time.time())
 
     def _look(self, now_s: float) -> None:
         self._look_at = now_s + _LOOK_S

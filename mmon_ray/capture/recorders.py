@@ -6,6 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
+from mmon_ray.capture.mark import cluster_key
 from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool import Origin, Spool, spool_root
@@ -17,6 +18,7 @@ __all__ = ["close_recorder", "recorder_of"]
 _log = logging.getLogger("mmon_ray.capture")
 _recorders: dict[Settings, Recorder | None] = {}
 _recorders_lock = threading.Lock()
+_KEY_S = 1.0
 
 
 def recorder_of(settings: Settings) -> Recorder | None:
@@ -53,4 +55,17 @@ def _open_recorder(settings: Settings) -> Recorder:
     store = open_store(settings.store).uri
     origin = Origin(settings.endpoint, replica.deployment_id.name, replica.unique_id, node, store)
     spool = Spool(Path(root), settings.spool_max_bytes, settings.spool_max_disk)
-    return Recorder(settings, origin, spool, lambda: ensure_uploader(node, root)).start()
+    recorder = Recorder(settings, origin, spool, lambda: ensure_uploader(node, root))
+    # A thread of its own: a cluster without its head answers nothing for minutes, and the model waits.
+    reading = threading.Thread(target=_read_key, args=(recorder, settings.endpoint), name="mmon-key", daemon=True)
+    reading.start()
+    reading.join(_KEY_S)
+    return recorder.start()
+
+
+def _read_key(recorder: Recorder, endpoint: str) -> None:
+    try:
+        recorder.key = cluster_key()
+    except Exception as error:
+        text = "mmon_ray: endpoint '%s': requests that explain the model are captured, for there is no key to know them by (%s: %s)"
+        _log.warning(text, endpoint, type(error).__name__, error)

@@ -72,6 +72,8 @@ def capture_set(context: Context, endpoint: str, sample: float | None, on: bool 
 def status(context: Context, spool: str) -> None:
     """What became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
 
+    Uncaptured are requests of the monitor's own, that explain a model.
+
     Asks every node of the cluster that can be reached (RAY_ADDRESS), else reads this machine's spool.
     """
     from mmon_ray.capture.status import capture_status
@@ -80,10 +82,10 @@ def status(context: Context, spool: str) -> None:
 
     def show() -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("endpoint", "deployment", "captured", "sampled out", "dropped", "uploaded", "waiting", "lag"):
+        for column in ("endpoint", "deployment", "captured", "sampled out", "uncaptured", "dropped", "uploaded", "waiting", "lag"):
             table.add_column(column, justify="left" if column in ("endpoint", "deployment") else "right", overflow="fold")
         for one in found.counts:
-            numbers = (one.captured, one.sampled_out, one.dropped, one.uploaded, one.waiting)
+            numbers = (one.captured, one.sampled_out, one.uncaptured, one.dropped, one.uploaded, one.waiting)
             table.add_row(one.endpoint, one.deployment, *(f"{number:,}" for number in numbers), f"{one.lag_s:.0f} s")
         where = f"{found.nodes} nodes" if found.nodes else "the spool of this machine"
         context.console.print(table if found.counts else f"nothing was captured yet, says {where}")

@@ -63,6 +63,10 @@ class Disparity:
     sign: int = 1
     sampled: bool = False
 
+    def way(self, value: float) -> str:
+        """Whether those in the facet have less or more of it, at a value."""
+        return "lower" if value * self.sign > 0 else "higher"
+
 
 _disparities: dict[str, Disparity] = {}
 

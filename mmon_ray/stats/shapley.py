@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from math import comb
 from typing import Any, NamedTuple
@@ -14,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mmon_ray.errors import InputError
+from mmon_ray.stats.asking import Asking
+from mmon_ray.stats.budget import Budget
 
 __all__ = ["AGGREGATES", "Explained", "importance", "kernel_shap", "ndcg"]
 
@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 AGGREGATES = ("mean_abs", "median", "mean_sq")
 ENUMERATED = 12  # with as many features every coalition is asked
 BATCH_ROWS = 65_536
+REASONS = 3  # as many are told
 
 
 class Explained(NamedTuple):
@@ -30,13 +31,15 @@ class Explained(NamedTuple):
     values     (rows, features): how much each feature moves the answer from the expected one; NaN for a row that the model failed on
     expected   the mean answer to the background
     asked      how many rows the model was given
-    failed     reasons of the rows that it failed on, a few of them
+    failed     reasons of what has no values, a few of them
+    unit       what the values are parts of
     """
 
     values: Floats
     expected: float
     asked: int
     failed: tuple[str, ...] = ()
+    unit: str = "answer"
 
 
 def kernel_shap(
@@ -48,8 +51,7 @@ def kernel_shap(
     seed: int = 0,
     batch_rows: int = BATCH_ROWS,
     weights: npt.ArrayLike | None = None,
-    most_rows: int = 0,
-    budget_s: float = 0.0,
+    budget: Budget | None = None,
     told: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Explained:
     """The Shapley values of some rows: a feature that is out of a coalition takes the background's values, and the answers are averaged.
@@ -63,66 +65,37 @@ def kernel_shap(
     coalitions  how many are drawn, where not all are asked; 2 * features + 2048 when None, as in shap
     batch_rows  rows of a batch, at most, but for one row's own
     weights     of the background's rows; equal when None
-    most_rows   no further row is explained once the model was given so many; 0 for no bound
-    budget_s    nor once so many seconds have gone by
-    told        is told how many rows are explained, of how many
-    errors      InputError for no features, no background, or different columns; an answer of another length
+    budget      never more rows than it allows, and no batch after its time; a row that was not done by then has no values
+    told        is told how many rows were asked about, of how many
+    errors      whatever the model raises on the background, twice. A row that it fails on is left out; when it then fails on the
+                background too, it is asked no more. InputError for no features, no background, columns that differ, or answers of
+                another length
     source      Lundberg and Lee, A unified approach to interpreting model predictions, 2017, theorem 2; Covert and Lee, Improving
                 KernelSHAP, 2021, for pairs of a coalition and its complement
     """
-    mix = _Mix(rows, background)
-    count, features, behind = mix.rows, mix.features, mix.behind
+    features, behind = np.shape(rows)[1], len(background)
     if not features or not behind:
         raise InputError(f"{features} features and {behind} background rows; at least one of each is needed")
     if isinstance(rows, pa.Table) and rows.column_names != background.column_names:
         raise InputError(f"the rows have the columns {rows.column_names}, the background {background.column_names}; expected the same")
     share = np.ones(behind) if weights is None else np.asarray(weights, np.float64)
-    share = share / share.sum()
-    expected = float(_answers(predict, background, behind) @ share)
-    if math.isnan(expected):
-        return Explained(np.full((count, features), np.nan), expected, behind, ("it gave no number for some rows of the background",))
-    sets, weights = _coalitions(features, coalitions or 2 * features + 2048, seed)
-    averages, own = np.full((count, len(sets)), np.nan), np.full(count, np.nan)
-    failed: list[str] = []
-    began = time.monotonic()
-    step = max(1, batch_rows // max(1, len(sets) * behind))
-    asked = behind
+    sets, kernel = _coalitions(features, coalitions or 2 * features + 2048, seed)
+    budget = budget or Budget()
+    asking = Asking(predict, rows, background, sets, share / share.sum(), batch_rows, budget)
+    asking.everything(told)
+    values = _solved(sets, kernel, asking.averages - asking.expected, asking.own - asking.expected)
+    return Explained(values, asking.expected, budget.asked, tuple(dict.fromkeys(asking.failed))[:REASONS])
 
-    def ask(places: npt.NDArray[np.int64]) -> None:
-        own[places] = _answers(predict, mix.alone(places), len(places))
-        for part in _parts(len(sets), max(1, batch_rows // (behind * len(places)))):
-            batch = mix.batch(places, sets[part])
-            answers = _answers(predict, batch, len(places) * len(sets[part]) * behind)
-            averages[places, part] = answers.reshape(len(places), -1, behind) @ share
 
-    for start in range(0, count, step):
-        if (most_rows and asked >= most_rows) or (budget_s and time.monotonic() - began >= budget_s):
-            spent = f"{asked:,} rows" if most_rows and asked >= most_rows else f"{budget_s:g} s"
-            failed.append(f"the budget of {spent} was spent after {start} of {count} rows")
-            break
-        places = np.arange(start, min(count, start + step))
-        asked += len(places) * (1 + len(sets) * behind)
-        try:
-            ask(places)
-        except Exception:  # whatever a user's model raises: which rows it is, is found one by one
-            for place in places:
-                try:
-                    ask(np.array([place]))
-                except Exception as error:
-                    averages[place] = np.nan
-                    failed.append(f"{type(error).__name__}: {error}"[:200])
-        told(start + len(places), count)
-    if np.isnan(averages).any(axis=1).any() and not failed:
-        failed.append("it gave no number for some rows")
-    gain = own - expected
-    if features == 1:
-        return Explained(gain[:, None], expected, asked, tuple(dict.fromkeys(failed))[:3])
-    # The last value follows from the others, which leaves a least squares without a constraint.
+def _solved(sets: npt.NDArray[np.bool_], kernel: Floats, averages: Floats, gain: Floats) -> Floats:
+    """The weighted least squares of all rows. The last value follows from the others, which leaves one without a constraint."""
+    if sets.shape[1] == 1:
+        return gain[:, None]
     design = sets[:, :-1].astype(np.float64) - sets[:, -1:]
-    target = averages - expected - np.outer(gain, sets[:, -1])
-    projection = np.linalg.solve(design.T @ (weights[:, None] * design), design.T * weights)
+    target = averages - np.outer(gain, sets[:, -1])
+    projection = np.linalg.solve(design.T @ (kernel[:, None] * design), design.T * kernel)
     first = target @ projection.T
-    return Explained(np.column_stack([first, gain - first.sum(axis=1)]), expected, asked, tuple(dict.fromkeys(failed))[:3])
+    return np.column_stack([first, gain - first.sum(axis=1)])
 
 
 def importance(values: npt.ArrayLike, how: str = "mean_abs") -> tuple[Floats, Floats]:
@@ -208,46 +181,3 @@ def _of_size(features: int, size: int) -> npt.NDArray[np.bool_]:
     sets = np.zeros((len(chosen), features), bool)
     np.put_along_axis(sets, chosen, True, axis=1)
     return sets
-
-
-def _parts(count: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(count, start + step)) for start in range(0, count, step))
-
-
-def _answers(predict: Callable[[Any], npt.ArrayLike], batch: Any, count: int) -> Floats:
-    found = np.asarray(predict(batch), np.float64)
-    if found.shape not in ((count,), (count, 1)):
-        raise InputError(f"the model gave answers of shape {found.shape} to {count} rows; expected one number a row")
-    return found.reshape(count)
-
-
-class _Mix:
-    """Makes the batches: each row under each coalition before each background row, in that order."""
-
-    def __init__(self, rows: Any, background: Any) -> None:
-        self._table = isinstance(rows, pa.Table)
-        self._rows: Any = rows if self._table else np.asarray(rows)
-        self._background: Any = background if self._table else np.asarray(background)
-        self.rows, self.features = self._rows.shape
-        self.behind = len(self._background)
-        if self._table:
-            both = [
-                pa.concat_tables([rows.select([place]), background.select([place])], promote_options="permissive")
-                for place in range(self.features)
-            ]
-            self._both = [one.column(0).combine_chunks() for one in both]
-
-    def alone(self, places: npt.NDArray[np.int64]) -> Any:
-        return self._rows.take(pa.array(places)) if self._table else self._rows[places]
-
-    def batch(self, places: npt.NDArray[np.int64], sets: npt.NDArray[np.bool_]) -> Any:
-        shape = (len(places), len(sets), self.behind)
-        if not self._table:
-            mixed = np.where(sets[None, :, None, :], self._rows[places][:, None, None, :], self._background[None, None, :, :])
-            return mixed.reshape(-1, self.features)
-        theirs = self.rows + np.arange(self.behind)[None, None, :]
-        columns = []
-        for place, values in enumerate(self._both):
-            at = np.broadcast_to(np.where(sets[None, :, None, place], places[:, None, None], theirs), shape)
-            columns.append(values.take(pa.array(at.reshape(-1))))
-        return pa.table(columns, names=self._rows.column_names)

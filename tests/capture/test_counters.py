@@ -152,10 +152,10 @@ def test_counts_that_cannot_be_read_are_nothing(tmp_path):
 
 
 def test_nodes_are_summed_and_the_largest_lag_counts():
-    one = Counts("credit", "Model", 1, 2, 3, 4, 5, 6, 7.5)
+    one = Counts("credit", "Model", 1, 2, 3, 4, 5, 6, 7, 7.5)
     assert _summed([[one], [one._replace(lag_s=1.0), Counts("a", "b", 1)], []]) == (
         Counts("a", "b", 1),
-        Counts("credit", "Model", 2, 4, 6, 8, 10, 12, 7.5),
+        Counts("credit", "Model", 2, 4, 6, 8, 10, 12, 14, 7.5),
     )
 
 
@@ -169,7 +169,7 @@ def test_status_reads_the_spool_of_this_machine(tmp_path):
     (found,) = json.loads(answer.stdout)["deployments"]
     assert (found["endpoint"], found["captured"], found["waiting"]) == ("credit", 1, 1)
     shown = CliRunner().invoke(main, ["status", "--spool", str(root)]).stdout
-    assert shown.splitlines()[-1].split() == ["credit", "Model", "1", "0", "0", "0", "1", "0", "s"]
+    assert shown.splitlines()[-1].split() == ["credit", "Model", "1", "0", "0", "0", "0", "1", "0", "s"]
     assert "nothing was captured" in CliRunner().invoke(main, ["status", "--spool", str(tmp_path / "none")]).stdout
 
 

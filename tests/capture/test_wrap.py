@@ -99,7 +99,7 @@ class Half(Drafts):
         self.asked += 1
         return 2.0 if self.asked % 2 else 0.0
 
-    def sampled_out(self):
+    def left_out(self, request_id):
         self.out += 1
 
 
