@@ -26,9 +26,10 @@ from mmon_ray.keys import (
     run_prefix,
     schedule_key,
 )
+from mmon_ray.lines import Tally
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.profiles import read_profile, write_profile
-from mmon_ray.records import Tally, newest_hour
+from mmon_ray.records import newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
 from mmon_ray.schema import Schema

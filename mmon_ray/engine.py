@@ -29,6 +29,7 @@ from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.join import Joined, join_hour, reading_of
 from mmon_ray.keys import letter_key
 from mmon_ray.label_metrics import label_metrics
+from mmon_ray.lines import Tally
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.preparation import Preparation
@@ -178,7 +179,7 @@ class _Hour:
             hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
         return hour
 
-    def allowed(self, tally: records.Tally) -> None:
+    def allowed(self, tally: Tally) -> None:
         """Raises when more lines or rows were lost than the monitor lets pass."""
         lost = [(tally.spoiled, tally.rows, "rows", "be prepared")]
         if self.monitor.pre:

@@ -15,6 +15,7 @@ from mmon_ray import process, records
 from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import baseline_key, endpoint_prefix
+from mmon_ray.lines import plain
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.program import GIVEN, Outcome, Program, together
 from mmon_ray.record import without_error
@@ -116,7 +117,7 @@ class _Captured:
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for key in self._keys:
             made = []
-            for line in records.plain(self._store.get(key)).splitlines():
+            for line in plain(self._store.get(key)).splitlines():
                 if line.strip():
                     try:
                         # The service's form has no place for a status: an error would look like an answer.

@@ -1,6 +1,6 @@
-"""Captured JSON lines -> one typed table: one row an instance, nested objects flattened to dotted names.
+"""The records of an hour: its captured lines as typed rows in Parquet, made once, and anew when what they are made from has changed.
 
-Nothing is lost: a line that cannot be read is kept beside the records with its reason, and counted.
+A line that cannot be read is kept beside them with its reason.
 """
 
 from __future__ import annotations
@@ -18,55 +18,21 @@ import pyarrow.parquet as pq
 
 from mmon_ray.codec import Coded, dumps, loads
 from mmon_ray.errors import InputError
-from mmon_ray.hooks import Reader, reader
-from mmon_ray.instances import answers_of, instances_of
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
+from mmon_ray.lines import Tally, parse, plain
 from mmon_ray.preparation import Preparation, prepared
-from mmon_ray.record import Record, has_failed
-from mmon_ray.rows import concat, table_of
-from mmon_ray.schema import META, Schema
+from mmon_ray.rows import concat
+from mmon_ray.schema import Schema
 from mmon_ray.scripts import Script, load_script, used
 from mmon_ray.store import Entry, Store
-from mmon_ray.window import Window, parse_time
+from mmon_ray.window import Window
 
-__all__ = ["Hour", "Tally", "captured", "compile_hour", "deployment_of", "newest_hour", "parse", "plain", "records_of"]
+__all__ = ["Hour", "captured", "compile_hour", "deployment_of", "newest_hour", "records_of"]
 
 MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
 _LOADED_BYTES = 2_000_000  # a model takes much longer than reading: more parts, so that all workers have some
-_CHUNK_BYTES = 1 << 16
-_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped")
-_EXAMPLES = 3
 _MARK = 8  # letters of a digest in a name
-
-
-@dataclass(frozen=True)
-class Tally(Coded, kind="tally"):
-    """What became of the captured lines.
-
-    requests   lines read
-    rows       typed rows made of them
-    failed     requests that the deployment answered with an error or did not answer
-    rejected   lines that could not be read, or of whose answered request the monitor's `pre` hook could make nothing; kept in
-               `rejected-*.jsonl`
-    unmatched  requests whose answer could not be split like its instances; their predictions are empty
-    spoiled    rows of which a preparation could not make something; what it could not make is empty
-    skipped    requests that the monitor's `pre` hook has left out by returning None or no rows
-    reasons    a few of the reasons for rejections and spoiled rows, for people
-    """
-
-    requests: int = 0
-    rows: int = 0
-    failed: int = 0
-    rejected: int = 0
-    unmatched: int = 0
-    spoiled: int = 0
-    skipped: int = 0
-    reasons: tuple[str, ...] = ()
-
-    def __add__(self, other: Tally) -> Tally:
-        counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
-        return Tally(**counts, reasons=tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES])
 
 
 @dataclass(frozen=True)
@@ -81,33 +47,6 @@ class Hour(Coded, kind="records_hour"):
     size_bytes: int = 0
     tally: Tally = field(default_factory=Tally)
     rejected: tuple[str, ...] = ()
-
-
-def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa.Table, Tally, list[bytes]]:
-    """The typed rows of some captured lines, what became of them, and the rejected lines, each with its reason.
-
-    schema   the baseline's: names the columns of CSV without a header, and gives types where the data leave a choice
-    pre      the hook that makes the rows of a record, in place of what is known of instances
-    errors   InputError when there is no such hook
-    """
-    known = schema if schema is not None else Schema()
-    read = reader(pre, known) if pre else None
-    rows: list[dict[str, Any]] = []
-    rejected: list[bytes] = []
-    tally = Tally()
-    for line in lines.splitlines():
-        if not line.strip():
-            continue
-        try:
-            made, counts = _rows_of(orjson.loads(line), known, read)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
-            rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))
-            tally += Tally(requests=1, rejected=1, reasons=(reason,))
-            continue
-        rows += made
-        tally += counts
-    return table_of(rows, {column.name: column.type for column in known}), tally, rejected
 
 
 def compile_hour(
@@ -279,63 +218,6 @@ class _Part:
         key = self.key(MANIFEST)
         known = loads(self.store.get(key)) if self.store.exists(key) else None
         return known if isinstance(known, Hour) else None
-
-
-def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tuple[list[dict[str, Any]], Tally]:
-    """The rows of one request, and what became of it."""
-    meta = {
-        "event_id": record["event_id"],
-        "request_id": record.get("request_id"),
-        "inference_id": record.get("inference_id"),
-        "event_time": parse_time(record["time"]),
-        "method": record.get("method"),
-        "model_id": record.get("model_id") or None,
-        "status": str(record.get("status", "")),
-        "latency_ms": record.get("latency_ms"),
-        "weight": float(record.get("weight", 1.0)),
-    }
-    failed, unmatched, skipped = has_failed(record), False, False
-    if read is not None:
-        rows, skipped = _made(read, Record(record))
-    else:
-        instances = instances_of(record.get("input"), record.get("output"), schema)
-        answers = None if failed else answers_of(record.get("output"), len(instances))
-        unmatched = answers is None and not failed
-        rows = [{**instance, **(answers[number] if answers is not None else {})} for number, instance in enumerate(instances)]
-    known = {META + name: value for name, value in meta.items()}
-    made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
-    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped))
-
-
-def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:
-    """What the hook makes of a record, and whether it has left it out; nothing of a failed one where it cannot: most look for an answer."""
-    try:
-        rows = read(record)
-    except InputError:
-        if record.failed:
-            return [], False
-        raise
-    return rows, not rows
-
-
-def plain(body: bytes) -> bytes:
-    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected and counted."""
-    import zstandard
-
-    pieces = []
-    try:
-        while body:
-            frame = zstandard.ZstdDecompressor().decompressobj()
-            for start in range(0, len(body), _CHUNK_BYTES):
-                pieces.append(frame.decompress(body[start : start + _CHUNK_BYTES]))
-                if frame.eof:
-                    body = frame.unused_data + body[start + _CHUNK_BYTES :]
-                    break
-            if not frame.eof:
-                raise zstandard.ZstdError("the last frame has no end")
-    except zstandard.ZstdError as error:
-        pieces.append(f"\n{{torn object: {error}".encode())
-    return b"".join(pieces)
 
 
 def _parts(entries: Sequence[Entry], most_bytes: int) -> Iterator[list[Entry]]:

@@ -29,7 +29,7 @@ from mmon_ray.capture.counters import read_counts
 from mmon_ray.capture.mark import UNCAPTURED, cluster_key, is_marked, mark
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.explainers import explain
-from mmon_ray.records import parse
+from mmon_ray.lines import parse
 from mmon_ray.stats.shapley import kernel_shap
 from mmon_ray.store import open_store
 

@@ -25,11 +25,12 @@ from mmon_ray.formats.sagemaker.handlers import INHERITED
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, monitor_key, report_key, report_prefix, script_key
 from mmon_ray.labels import put_labels
+from mmon_ray.lines import Tally, parse
 from mmon_ray.monitor import Monitor
 from mmon_ray.preparations import Batch
 from mmon_ray.program import GIVEN
 from mmon_ray.record import Record
-from mmon_ray.records import Tally, compile_hour, parse
+from mmon_ray.records import compile_hour
 from mmon_ray.report import Report
 from mmon_ray.schema import Column, Schema
 from mmon_ray.sinks import Webhook

@@ -27,8 +27,9 @@ from mmon_ray.codec import dumps, loads
 from mmon_ray.engine import fold
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.keys import capture_key, records_prefix
+from mmon_ray.lines import Tally, parse
 from mmon_ray.monitor import Monitor
-from mmon_ray.records import Tally, compile_hour, deployment_of, newest_hour, parse, records_of
+from mmon_ray.records import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.schema import Column, Schema
 from mmon_ray.source import open_source
 from mmon_ray.store import Store

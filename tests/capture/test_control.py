@@ -22,7 +22,7 @@ from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError, StoreError
 from mmon_ray.keys import control_key
-from mmon_ray.records import parse
+from mmon_ray.lines import parse
 from mmon_ray.store import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -20,7 +20,7 @@ from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.snapshot import Body, Items, freeze, freeze_call
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.records import parse
+from mmon_ray.lines import parse
 
 SECRET = "Ada-Lovelace-1815"
 ORIGIN = Origin("credit", "Model", "r1", "node1", "/store")

@@ -550,7 +550,7 @@ def test_the_example_record_is_read_and_written_again():
 
 
 def test_a_record_of_the_service_makes_rows():
-    from mmon_ray.records import parse
+    from mmon_ray.lines import parse
 
     features = (Column("width", "fractional"), Column("count", "integral"), Column("colour", "string"))
     schema = Schema((*features, Column("prediction", "fractional", "prediction")))
