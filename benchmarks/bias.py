@@ -24,8 +24,8 @@ import pyarrow as pa
 import scipy.stats
 
 from mmon_ray.analyses import Bias
-from mmon_ray.engine import fold
 from mmon_ray.facet import Facet
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Monitor
 from mmon_ray.stats.bootstrap import resample
 from mmon_ray.stats.fairness import Groups, disparities

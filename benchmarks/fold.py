@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from mmon_ray.engine import fold
+from mmon_ray.folding import fold
 from mmon_ray.state import Profile
 
 RESULTS = Path(__file__).parent / "results" / "fold.json"

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from fold import peak_worker_mb
 from venvs import peer_python
 
-from mmon_ray.engine import _ray_map
+from mmon_ray.folding import on_workers
 from mmon_ray.join import join_hour
 from mmon_ray.keys import label_key, records_key
 from mmon_ray.records import Hour
@@ -156,7 +156,7 @@ def main() -> None:
         for parts in (1, 10):
             big = open_store(folder / f"parts-{parts}")
             made = make(big, options.rows // 4, parts)
-            memory[parts * options.rows // 4] = peak_worker_mb(lambda big=big, made=made: ours(big, made, _ray_map))
+            memory[parts * options.rows // 4] = peak_worker_mb(lambda big=big, made=made: ours(big, made, on_workers))
         ray.shutdown()
         results["ray"] = memory
         for rows, (taken, peak) in memory.items():

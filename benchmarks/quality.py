@@ -21,7 +21,7 @@ import pyarrow as pa
 import sklearn.metrics as sk
 
 from mmon_ray.analyses import ModelQuality
-from mmon_ray.engine import fold
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Monitor
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"

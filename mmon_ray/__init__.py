@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from mmon_ray.calibration import calibrate, power
     from mmon_ray.capture import capture, capture_batch, drain
     from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
-    from mmon_ray.engine import fold, run
+    from mmon_ray.engine import run
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
     from mmon_ray.facet import Facet
+    from mmon_ray.folding import fold
     from mmon_ray.history.query import query
     from mmon_ray.labels import put_labels
     from mmon_ray.monitor import Baseline, Monitor
@@ -80,9 +81,10 @@ _HOMES = {
     "mmon_ray.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
     "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
-    "mmon_ray.engine": ("fold", "run"),
+    "mmon_ray.engine": ("run",),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"),
     "mmon_ray.facet": ("Facet",),
+    "mmon_ray.folding": ("fold",),
     "mmon_ray.history.query": ("query",),
     "mmon_ray.labels": ("put_labels",),
     "mmon_ray.monitor": ("Baseline", "Monitor"),

@@ -157,13 +157,13 @@ class Monitor(Coded, kind="monitor"):
         raw = resolve("mmon_ray.source:open_source")(rows)
         opened = raw.prepared(self.prepare)
         schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored, sent=raw.schema.names)
-        profile = resolve("mmon_ray.engine:fold")(opened, self.zero(schema))
+        profile = resolve("mmon_ray.folding:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
         more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
         if more and not opened.once:
-            again = resolve("mmon_ray.engine:fold")(opened, Profile.zero(more))
+            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         return self.learn(schema, profile, source=source or opened.name, created=created)
 

@@ -14,7 +14,7 @@ import pytest
 import mmon_ray.analyses  # noqa: F401 - registers them all
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import dump, dumps, kinds, load, loads
-from mmon_ray.engine import fold
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Histogram, Metric, check
 from mmon_ray.schema import Schema

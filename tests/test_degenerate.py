@@ -27,7 +27,7 @@ import mmon_ray.analyses
 import mmon_ray.states  # noqa: F401 - registers the kinds
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import dumps, kinds, loads
-from mmon_ray.engine import fold
+from mmon_ray.folding import fold
 from mmon_ray.formats import sagemaker
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Report

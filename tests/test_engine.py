@@ -31,9 +31,10 @@ from mmon_ray.catalog import (
     save_monitor,
 )
 from mmon_ray.codec import dump, dumps, loads
-from mmon_ray.engine import fold, run
+from mmon_ray.engine import run
 from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.facet import Facet
+from mmon_ray.folding import fold
 from mmon_ray.history.series import past, series
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, report_key, run_key, state_key

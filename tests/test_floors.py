@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("analyses/", "preparations/", "encoders", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "stores/", "keys", "profiles", "source", "process"),
+    ("store", "stores/", "keys", "profiles", "source", "process", "folding"),
     ("sinks/", "formats/"),
     (
         "capture/",

@@ -390,7 +390,7 @@ def test_a_join_that_was_killed_counts_no_label_twice(store: Store, monkeypatch:
 
 def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch, ray_session: str) -> None:
     from mmon_ray import records
-    from mmon_ray.engine import _ray_map
+    from mmon_ray.folding import on_workers
 
     monkeypatch.setattr(records, "PART_BYTES", 1)
     for name in "abc":
@@ -401,7 +401,7 @@ def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest
     for entry in store.list("joined/"):
         store.delete(entry.key)
     hour = compile_hour(store, "credit", "Credit", HOUR, SCHEMA)
-    far = join_hour(store, "credit", "Credit", HOUR, hour, SCHEMA, 168, _ray_map)
+    far = join_hour(store, "credit", "Credit", HOUR, hour, SCHEMA, 168, on_workers)
     assert len(far.keys) == 3 and far.labelled == 51
     assert replace(far, size_bytes=0) == replace(near, size_bytes=0)
     assert rows_of(store, far)["paid"].sum() == 24 + 1
@@ -482,7 +482,7 @@ def test_a_coverage_that_is_asked_for_alarms(learned: Store) -> None:
     capture(learned, 300)
     put_labels(learned, "credit", [{"id": "a7", "label": 1}], at=HOUR)
     from mmon_ray.catalog import load_baseline
-    from mmon_ray.engine import fold
+    from mmon_ray.folding import fold
 
     baseline = load_baseline(learned, "credit", "20261122T100000Z")
     made = joined(learned)

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from mmon_ray import catalog, codec, engine, preparations
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.keys import capture_key
 from mmon_ray.monitor import Monitor
 from mmon_ray.preparation import Preparation, Prepared, prepared
@@ -79,7 +80,7 @@ def test_training_rows_of_every_form_are_prepared() -> None:
         schema = monitor.fit(rows).schema
         assert [(column.name, column.derived) for column in schema] == [("age", False), ("half", True)]
         zero = monitor.zero(schema)
-        assert engine.fold(rows, zero, prepare=monitor.prepare) == engine.fold(open_source(rows).prepared(monitor.prepare), zero)
+        assert fold(rows, zero, prepare=monitor.prepare) == fold(open_source(rows).prepared(monitor.prepare), zero)
 
 
 def test_training_rows_of_which_none_can_be_prepared_are_refused() -> None:

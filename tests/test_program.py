@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mmon_ray.codec import dumps, loads
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.formats.sagemaker import program_paths, program_variables, read_outcome, write_violations
 from mmon_ray.monitor import Monitor
 from mmon_ray.program import GIVEN, Outcome, Program, together

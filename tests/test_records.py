@@ -24,8 +24,8 @@ from mmon_ray import records
 from mmon_ray.capture.encode import encode
 from mmon_ray.capture.snapshot import Body
 from mmon_ray.codec import dumps, loads
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError, StoreError
+from mmon_ray.folding import fold
 from mmon_ray.keys import capture_key, records_prefix
 from mmon_ray.lines import Tally, parse
 from mmon_ray.monitor import Monitor

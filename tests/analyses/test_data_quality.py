@@ -14,8 +14,8 @@ import scipy.stats
 
 from mmon_ray.analyses import DataQuality
 from mmon_ray.codec import dumps, loads
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Report
 from mmon_ray.schema import Schema

@@ -12,8 +12,8 @@ import scipy.stats
 from mmon_ray import stats
 from mmon_ray.analyses import Drift
 from mmon_ray.analyses.drift import CATEGORICAL, NUMERIC
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Constraint, Histogram, Metric, Report, check
 from mmon_ray.schema import Schema

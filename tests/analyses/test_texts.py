@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmon_ray.analyses import Texts
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Metric, Report
 from mmon_ray.schema import Schema

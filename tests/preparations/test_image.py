@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
-from mmon_ray.engine import fold
 from mmon_ray.errors import InputError
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.preparations import ImageDescriptors
 from mmon_ray.report import Report

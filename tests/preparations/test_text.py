@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmon_ray.columns.characters import ALONE, CAPITAL, SCRIPT, SCRIPTS, classes
 from mmon_ray.columns.letters import LONGEST, split
-from mmon_ray.engine import fold
+from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.preparations import TextDescriptors
 from mmon_ray.report import Report
