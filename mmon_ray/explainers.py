@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +15,12 @@ import pyarrow as pa
 from mmon_ray.codec import resolve
 from mmon_ray.endpoints import Endpoint, is_address
 from mmon_ray.errors import InputError, ModelError
+from mmon_ray.rows import concat
+from mmon_ray.source import open_source
 from mmon_ray.stats.budget import Budget
 from mmon_ray.stats.shapley import Explained, kernel_shap
 
-__all__ = ["condensed", "explain"]
+__all__ = ["condensed", "explain", "given_rows"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,6 +105,20 @@ def condensed(pool: pa.Table, size: int, seed: int = 0) -> tuple[pa.Table, Float
     nearest = np.array([int(np.argmin(((space - centre) ** 2).sum(axis=1))) for centre in fitted.cluster_centers_])
     counts = np.bincount(fitted.labels_, minlength=len(nearest)).astype(np.float64)
     return pool.take(pa.array(nearest)), counts
+
+
+def given_rows(path: str, names: Sequence[str]) -> pa.Table:
+    """The rows that a user gives as the background: "package.module:name" of what `open_source` takes, or of a function that returns it.
+
+    errors   InputError for rows without one of the features, or without any
+    """
+    found = resolve(path)
+    table = concat(list(open_source(found() if callable(found) else found).batches()))
+    lacking = [name for name in names if name not in table.column_names]
+    if lacking or not table.num_rows:
+        why = f"has no column '{lacking[0]}'; it has {', '.join(table.column_names)}" if lacking else "has no rows"
+        raise InputError(f"the background '{path}' {why}")
+    return table.select(list(names))
 
 
 def _coordinates(column: pa.ChunkedArray) -> Floats:

@@ -187,6 +187,23 @@ def test_a_weighted_background_is_one_with_rows_repeated(seed: int) -> None:
     assert np.allclose(weighted.values, repeated.values) and weighted.expected == pytest.approx(repeated.expected)
 
 
+def test_a_background_may_be_given(mine: ModuleType) -> None:
+    mine.line = LinearRegression().fit(people(500, 1).to_pandas(), total(people(500, 1).to_pylist()))
+    mine.zeros = pa.table({"extra": ["x", "y"], **{key: [0.0, 0.0] for key in "abc"}})
+    mine.made = mine.zeros.to_pandas
+    for background_by in ("mine_for_explainers:zeros", "mine_for_explainers:made"):
+        analysis = Attribution("mine_for_explainers:line", rows=60, background=20, background_by=background_by)
+        metrics = Monitor("m", analyses=(analysis,)).fit(people(300, 2)).metrics[0][1]
+        found = {one.column: one.value for one in metrics if one.name in ("attribution", "expected_value")}
+        assert found[""] == pytest.approx(0.0, abs=1e-9), "what the model says of the rows that were given"
+    mine.none = mine.zeros.drop_columns("b")
+    strange = Attribution("mine_for_explainers:line", background_by="mine_for_explainers:none")
+    with pytest.raises(InputError, match="the background 'mine_for_explainers:none' has no column 'b'; it has extra, a, c"):
+        Monitor("m", analyses=(strange,)).fit(people(300, 2))
+    with pytest.raises(InputError, match=r"background_by is 'means'; expected one of sample, clusters, or 'package.module:name' of rows"):
+        Attribution("m:line", background_by="means")
+
+
 def test_clusters_come_nearer_than_as_many_drawn_rows() -> None:
     rng = np.random.default_rng(3)
     pool, rows = people(600, 4), people(40, 5)

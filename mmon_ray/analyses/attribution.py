@@ -58,7 +58,8 @@ class Attribution(Analysis, kind="attribution"):
     aggregate  how the values of the rows become an importance: `mean_abs`, `median` or `mean_sq`
     rows       how many rows of the window, and of the baseline, are explained
     background how many rows of the baseline stand for a feature that is left out
-    background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight
+    background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight;
+               "package.module:name": these rows, or what this function without arguments returns: a table, a frame, a path; all of them
     coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows
     most_rows, budget_s   how many rows the model is given at most, and for how long, for the window's rows, and as much for the baseline's
                where these were not explained yet; the rows that are then left are not explained, which is told; 0: no bound
@@ -95,8 +96,10 @@ class Attribution(Analysis, kind="attribution"):
 
     def __post_init__(self) -> None:
         for name, known in (("aggregate", AGGREGATES), ("rule", RULES), ("background_by", BACKGROUNDS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(known)}")
+            said = getattr(self, name)
+            if said not in known and not (name == "background_by" and ":" in said):
+                also = ", or 'package.module:name' of rows" if name == "background_by" else ""
+                raise InputError(f"{name} is '{said}'; expected one of {', '.join(known)}{also}")
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """A sample of whole rows: those that are explained, and in the baseline the background before them."""
@@ -121,6 +124,8 @@ class Attribution(Analysis, kind="attribution"):
         weights = None
         if self.background_by == "clusters" and before.num_rows:
             background, weights = resolve("mmon_ray.explainers:condensed")(before, self.background, self.seed)
+        elif ":" in self.background_by:
+            background = resolve("mmon_ray.explainers:given_rows")(self.background_by, names)
         same = now is base
         mine = theirs if same else self._sample(now, names).slice(0, self.rows)
         if not theirs.num_rows or not mine.num_rows:
