@@ -61,7 +61,9 @@ class DataQuality(Analysis, kind="data_quality"):
         """Presence of all columns, types and distinct values of each, moments or counts by type."""
         yield Need(Presence())
         for column in schema.watched():
-            yield from (Need(Types(), (column.name,)), Need(Distinct(), (column.name,)))
+            yield Need(Types(), (column.name,))
+            if column.type != "nested":  # nobody asks how many vectors differ, and they are long
+                yield Need(Distinct(), (column.name,))
             if column.numeric:
                 yield from (Need(Moments(), (column.name,)), Need(Quantiles(), (column.name,)))
             if column.categorical:
@@ -243,8 +245,8 @@ def _matching(types: Types, column: Column) -> int:
 
 def _described(column: Column, now: Profile) -> Iterator[Metric]:
     distinct = now.get(Need(Distinct(), (column.name,)))
-    assert isinstance(distinct, Distinct)
-    yield Metric("distinct", distinct.estimate, column.name)
+    if isinstance(distinct, Distinct):
+        yield Metric("distinct", distinct.estimate, column.name)
     moments, quantiles = now.get(Need(Moments(), (column.name,))), now.get(Need(Quantiles(), (column.name,)))
     if isinstance(moments, Moments) and moments.n and isinstance(quantiles, Quantiles):
         errors = {"mean": moments.std / math.sqrt(moments.n)}
