@@ -1,6 +1,6 @@
 """Texts on Ray Serve: a bank's customers ask about cards and transfers, then about anything else; a sentence encoder tells them apart.
 
-`python -m examples.banking_texts` (needs `pip install 'mmon_ray[text]'`, no network). The real application, capture and store; two hours.
+`python -m examples.banking_texts` (needs `pip install '.[text]'`, no network). The real application, capture and store; two hours.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise InputError(f"the encoder's {name.partition('.')[0]} is not installed; run pip install 'mmon_ray[text]'") from None
+        what = name.partition(".")[0]
+        raise InputError(f"the encoder's {what} is not installed; in the folder of mmon_ray, pip install '.[text]'") from None
 
 
 def _bert(weights: dict[str, np.ndarray], ids: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -48,7 +48,9 @@ def of_bytes(body: bytes) -> Picture:
         from PIL import Image, UnidentifiedImageError
         from PIL.Image import open as read  # from memory
     except ImportError:
-        raise InputError("images in files are read by Pillow, which is not installed here; pip install 'mmon_ray[image]'") from None
+        raise InputError(
+            "images in files are read by Pillow, which is not installed; in the folder of mmon_ray, pip install '.[image]'"
+        ) from None
     try:
         with read(io.BytesIO(body)) as image:
             if image.mode == "F":

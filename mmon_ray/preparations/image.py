@@ -41,7 +41,7 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
     entropy         of its histogram of 256 greys, in bits, in [0, 8]: 0 is one grey
     bytes           the size of the file; null for lists of numbers
 
-    An image is a file (PNG, JPEG, whatever Pillow reads: `pip install 'mmon_ray[image]'`) as bytes, as base64 text or as a `data:` address;
+    An image is a file (PNG, JPEG, whatever Pillow reads: `pip install '.[image]'`) as bytes, as base64 text or as a `data:` address;
     or a list, or its JSON, of rows of greys or of pixels of one, three or four numbers (grey, RGB, RGBA), the channels last, or first
     where only that can be meant. Grey is ITU-R 601 luma, as Pillow has it; transparency and the camera's orientation are not regarded.
 

@@ -174,7 +174,7 @@ def test_an_image_that_is_too_large_is_not_decoded(monkeypatch):
 
 def test_files_need_pillow_and_numbers_do_not(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InputError, match=r"Pillow, which is not installed here; pip install 'mmon_ray\[image\]'"):
+    with pytest.raises(InputError, match=r"Pillow, which is not installed; in the folder of mmon_ray, pip install '\.\[image\]'"):
         ImageDescriptors().prepare(pa.table({"image": [WHOLE]}))
     assert described([[[1, 2]]])[0]["width"] == 2
 
