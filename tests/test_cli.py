@@ -248,7 +248,7 @@ def test_texts_are_watched_by_their_meaning(tmp_path: Path) -> None:
     assert mmon(store, "run", "credit", "--window", "2026-11-22T10").exit_code == 0
     changed = mmon(store, "run", "credit", "--window", "2026-11-22T11")
     assert changed.exit_code == 1
-    assert "`text.vector` is less like the baseline" in " ".join(changed.stdout.split())
+    assert "`text.vector` is less like the baseline: its mean cosine has fallen" in " ".join(changed.stdout.split())
 
 
 def test_several_deployments_must_be_told_apart(learned: Path) -> None:

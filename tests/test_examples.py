@@ -28,7 +28,7 @@ def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.parametrize(
     ("name", "endpoint", "sentence"),
     [
-        ("banking_texts", "bank", "✗ `text.vector` is less like the baseline: mean cosine 0."),
+        ("banking_texts", "bank", "✗ `text.vector` is less like the baseline: its mean cosine has fallen by 0."),
         ("rotated_digits", "digits", "✗ `prediction.embedding` is distributed differently: mean discrepancy 0."),
     ],
 )

@@ -124,6 +124,12 @@ def close_profile(a, b) -> bool:
     return a.needs == b.needs and a.rows == b.rows and all(map(close, a.states, b.states))
 
 
+def close_vector_sample(a, b) -> bool:
+    # Other batches choose other vectors; until it is full all are there.
+    kept = [sorted(zip(one.lengths.tolist(), one.texts, strict=True)) for one in (a, b)]
+    return (a.k, a.width, a.total) == (b.k, b.width, b.total) and (kept[0] == kept[1] or len(kept[0]) == len(kept[1]) == a.k < a.total)
+
+
 CLOSE = {
     "moments": close_moments,
     "quantiles": close_quantiles,
@@ -135,6 +141,7 @@ CLOSE = {
     "profile": close_profile,
     "residuals": close_residuals,
     "residuals_by": close_residuals_by,
+    "vector_sample": close_vector_sample,
     "words": close_words,
 }
 

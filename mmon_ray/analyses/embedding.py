@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -21,15 +21,16 @@ from mmon_ray.state import Need, Profile
 from mmon_ray.states import Vectors, VectorSample
 from mmon_ray.states.vectors import cosines, random_features
 from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.embedding import INSIDE, classifier_auc, discrepancy, mean_cosine, own_cosine, plane, reach
+from mmon_ray.stats.embedding import INSIDE, classifier_auc, discrepancy, has_direction, mean_cosine, own_cosine, plane, reach
 from mmon_ray.stats.shares import Share
 
-__all__ = ["AUC", "COSINE", "INSIDE_SHARE", "MMD", "USABLE", "Embedding"]
+__all__ = ["AUC", "COSINE", "FALL", "INSIDE_SHARE", "MMD", "USABLE", "Embedding"]
 
 Floats = npt.NDArray[np.float64]
 
-COSINE, MMD, INSIDE_SHARE, AUC, USABLE = (f"embedding_{name}" for name in ("cosine", "mmd", "inside", "auc", "usable"))
-_METRICS = (COSINE, MMD, INSIDE_SHARE, AUC)
+COSINE, FALL, MMD, INSIDE_SHARE, AUC, USABLE = (f"embedding_{name}" for name in ("cosine", "fall", "mmd", "inside", "auc", "usable"))
+_METRICS = (COSINE, FALL, MMD, INSIDE_SHARE, AUC)
+_LEAST_SAMPLE = 20
 _SHOWN = 3  # texts in a sentence
 _CHARACTERS = 60  # of each
 
@@ -50,16 +51,18 @@ class _Side(NamedTuple):
 class Embedding(Analysis, kind="embedding"):
     """How far vectors are from those of the baseline: by their mean cosine to it, and, because a mean hides much, by what else there is.
 
-    embedding_cosine   the mean cosine of a window's vector and a baseline's, over all pairs, exact; it may fall by `margin`
+    embedding_cosine   the mean cosine of a window's vector and a baseline's, over all pairs, exact; at least `threshold`, where it is given
+    embedding_fall     by how much that is less than the mean cosine of two vectors of the baseline; else at most `margin`
     embedding_mmd      the maximum mean discrepancy of the two distributions, for a Gaussian kernel; at most `mmd`
-    embedding_inside   the share of a sample within the radius that holds 99 % of the baseline's; it may fall by `outside`
+    embedding_inside   the share of a sample within the radius that holds 99 % of the baseline's; it may fall by `outside`. Undefined where
+                       the baseline's point anywhere, so that there is no middle
     embedding_auc      how well a linear classifier tells window and baseline apart; at most 0.5 + `auc`
     embedding_usable   the share of the rows that have a vector that can be used; those with null do not count, unless all have
 
     column     of vectors: lists, JSON text, base64 of .npy; an encoder makes one of a text (`Encode`). Or what columns of numbers have in
                common: `prediction` for prediction.0, prediction.1 ...
     text       the column that is shown for the vectors that are least like the baseline's
-    threshold  the least mean cosine, in place of the baseline's less the margin: the rule of the closed service's example
+    threshold  the least mean cosine, in place of a fall by the margin: the rule of the closed service's example
     margin, mmd, outside, auc   what is allowed
     metrics    which are judged; all of them when empty
     sample     how many vectors are kept for the radius, the classifier and the map
@@ -84,6 +87,8 @@ class Embedding(Analysis, kind="embedding"):
         unknown = [name for name in self.metrics if name not in (*_METRICS, USABLE)]
         if unknown:
             raise InputError(f"metrics has '{unknown[0]}'; expected some of {', '.join((*_METRICS, USABLE))}")
+        if self.sample < _LEAST_SAMPLE:
+            raise InputError(f"sample is {self.sample}; expected {_LEAST_SAMPLE} vectors or more")
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """The sums of the vectors, and a sample of them."""
@@ -92,6 +97,17 @@ class Embedding(Analysis, kind="embedding"):
             shown = (schema[self.text].name,) if self.text else ()
             yield Need(Vectors(len(columns)), columns)
             yield Need(VectorSample(self.sample, len(columns)), (*columns, *shown))
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """The schema as it is.
+
+        errors   InputError when the baseline has rows and none with a vector: nothing could ever be judged
+        """
+        side = self._side(schema, base)
+        if side is not None and not side.all.usual and side.all.refused:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in side.all.refused.items())
+            raise InputError(f"`{self._name(schema)}` has no vector that can be used ({reasons}); texts need an encoder, see Encode")
+        return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """What the vectors of a window have in common with those of the baseline."""
@@ -106,11 +122,10 @@ class Embedding(Analysis, kind="embedding"):
             yield from (Metric(name, math.nan, self._name(schema), status="undefined", detail=why) for name in _METRICS)
             return
         n, m = mine.all.n(length), theirs.all.n(length)
-        few = min(n, m) < self.min_rows
+        few = f"{min(n, m):,} vectors; {self.min_rows} are needed to judge" if min(n, m) < self.min_rows else ""
         for made in self._measured(mine, theirs, length, now is base):
-            status = "insufficient" if few else "ok"
-            detail = f"{min(n, m):,} vectors; {self.min_rows} are needed to judge" if few else made.detail
-            yield Metric(made.name, made.value, self._name(schema), made.std, status, detail, None if few else made.test)
+            unjudged = replace(made, status="insufficient", detail=few, test=None) if few and made.status == "ok" else made
+            yield replace(unjudged, column=self._name(schema))
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """What is allowed, from what the baseline's vectors are among themselves."""
@@ -120,14 +135,16 @@ class Embedding(Analysis, kind="embedding"):
             if self.metrics and metric.name not in self.metrics:
                 continue
             lower, upper = -math.inf, math.inf
-            if metric.name == COSINE:
-                lower = metric.value - self.margin if self.threshold is None else self.threshold
+            if metric.name == (FALL if self.threshold is not None else COSINE):
+                continue
+            if metric.name == COSINE and self.threshold is not None:
+                lower = self.threshold
             elif metric.name == USABLE:
                 lower = metric.value
             elif metric.name == INSIDE_SHARE:
                 lower = INSIDE - self.outside
             else:
-                upper = self.mmd if metric.name == MMD else 0.5 + self.auc
+                upper = {FALL: self.margin, MMD: self.mmd}.get(metric.name, 0.5 + self.auc)
             yield Constraint(metric.name, metric.column, lower, upper, level=self.level)
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
@@ -137,6 +154,7 @@ class Embedding(Analysis, kind="embedding"):
         allowed = f"{100 * (1 - constraint.lower):.3g} % are allowed"
         words = {
             COSINE: f"`{metric.column}` is less like the baseline: mean cosine {value}, at least {least} is required",
+            FALL: f"`{metric.column}` is less like the baseline: its mean cosine has fallen by {value}, {most} is allowed",
             MMD: f"`{metric.column}` is distributed differently: mean discrepancy {value}, {most} is allowed",
             INSIDE_SHARE: f"{share} lie farther out than 99 % of the baseline did; {allowed}",
             AUC: f"`{metric.column}` can be told from the baseline's: AUC {value}, {most} is allowed",
@@ -188,7 +206,7 @@ class Embedding(Analysis, kind="embedding"):
         if self.column in schema:
             return (self.column,)
         found = [column.name for column in schema if column.numeric and column.name.startswith(self.column + ".")]
-        numbered = sorted((int(name[len(self.column) + 1 :]), name) for name in found if name[len(self.column) + 1 :].isdigit())
+        numbered = sorted((int(name[len(self.column) + 1 :]), name) for name in found if name[len(self.column) + 1 :].isdecimal())
         if not numbered and schema.columns:
             raise InputError(f"no column '{self.column}', nor '{self.column}.0', '{self.column}.1', ...; the columns are {_names(schema)}")
         return tuple(name for _, name in numbered)
@@ -218,24 +236,42 @@ class Embedding(Analysis, kind="embedding"):
     def _measured(self, mine: _Side, theirs: _Side, length: int, same: bool) -> Iterator[Metric]:
         n, mean, units, texts = mine.of(length)
         m, usual, sample, _ = theirs.of(length)
-        each, theirs_each = cosines(units, usual), cosines(sample, usual)
-        std = float(each.std(ddof=1) / math.sqrt(n)) if len(each) > 1 else 0.0
-        their_std = float(theirs_each.std(ddof=1) / math.sqrt(m)) if len(sample) > 1 else 0.0
-        value = own_cosine(usual, m) if same else mean_cosine(mean, usual)
+        each = cosines(units, usual)
+        std, theirs_std = _error(each, n), _error(cosines(sample, usual), m)
+        own = own_cosine(usual, m)
+        value = own if same else mean_cosine(mean, usual)
         shown = _strangest(each, texts)
-        yield Metric(COSINE, value, std=std, detail=shown, test=Drop(value, math.hypot(std, their_std)))
+        yield Metric(COSINE, value, std=std, detail=shown, test=Drop(value, math.hypot(std, theirs_std)))
+        # The baseline's own mean cosine moves twice with its mean, the window's to it once.
+        error = math.hypot(std, _error(sample @ (2 * usual - mean), m))
+        detail = f"{readable(value)} to the baseline's, {readable(own)} among these" + f"; {shown}" * bool(shown)
+        if math.isnan(own):
+            yield Metric(FALL, math.nan, status="undefined", detail="the baseline has one vector only")
+        else:
+            yield Metric(FALL, 0.0 if same else own - value, std=error, detail=detail, test=Drop(own - value, error))
         features = random_features(sample, theirs.all.features, theirs.all.bandwidth, theirs.all.seed)
         value, judged = discrepancy(mine.all.mean_features(length), n, theirs.all.mean_features(length), m, features)
         yield Metric(MMD, value, std=math.sqrt(judged.scale * judged.df), test=judged)
-        radius = float(np.quantile(reach(sample, usual), INSIDE, method="higher"))
-        inside = float((reach(units, usual) <= radius).mean())
-        std = math.sqrt(inside * (1 - inside) / len(units))
-        yield Metric(INSIDE_SHARE, inside, std=std, detail=shown, test=Share(inside, len(units), len(sample)))
+        yield self._inside(units, sample, usual, m, same, shown)
         value, std = (0.5, 0.0) if same else classifier_auc(sample, units)
         if math.isnan(value):
             yield Metric(AUC, value, status="undefined", detail="too few vectors to train a classifier")
         else:
             yield Metric(AUC, value, std=std, test=Drop(value, std) if std else None)
+
+    def _inside(self, units: Floats, sample: Floats, usual: Floats, m: int, same: bool, shown: str) -> Metric:
+        if not has_direction(usual, m):
+            return Metric(INSIDE_SHARE, math.nan, status="undefined", detail="the baseline's vectors point anywhere: they have no middle")
+        own = reach(sample, usual, m)
+        radius = float(np.quantile(own, INSIDE, method="higher"))
+        inside = float(((own if same else reach(units, usual)) <= radius).mean())
+        std = math.sqrt(inside * (1 - inside) / len(units))
+        return Metric(INSIDE_SHARE, inside, std=std, detail=shown, test=Share(inside, len(units), len(sample)))
+
+
+def _error(each: Floats, n: int) -> float:
+    """The standard error of a mean of n, from some of them."""
+    return float(each.std(ddof=1) / math.sqrt(n)) if len(each) > 1 else 0.0
 
 
 def _lacking(mine: _Side, theirs: _Side, length: int) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +19,8 @@ __all__ = ["MOST", "REASONS", "Matrices", "vectors"]
 MOST = 8_192  # numbers of a vector
 REASONS = ("not a vector", "not finite", "only zeros", f"longer than {MOST:,} numbers")
 _NOT, _INFINITE, _ZEROS, _LONG = REASONS
+_MAGIC = b"\x93NUMPY"
+_LEAST = 1e-200  # of a squared length; from there to its inverse all that is computed of it stays a number
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Matrices:
     """The vectors of some rows.
 
     rows       for each length the places of the rows whose vectors have it, in order
-    values     and these vectors, float64 (rows, length): finite, none of them only zeros
+    values     and these vectors, float64 (rows, length): finite, none of them only zeros; huge and tiny ones are scaled, for it is their
+               direction that counts
     refused    reason -> how many rows were refused for it
     missing    how many rows have null
     """
@@ -99,29 +102,60 @@ def _parsed(value: str | bytes) -> np.ndarray | None:
     import orjson
 
     try:
-        if value[:1] in ("[", b"["):
-            made = np.array([np.nan if item is None else item for item in orjson.loads(value)], np.float64)
+        if value.lstrip()[:1] in ("[", b"["):
+            items = orjson.loads(value)
+            if not all(item is None or type(item) in (int, float) for item in items):
+                return None
+            made = np.array([np.nan if item is None else item for item in items], np.float64)
         else:
-            body = value if isinstance(value, bytes) and value[:1] == b"\x93" else base64.b64decode(value, validate=True)
-            made = np.load(io.BytesIO(body), allow_pickle=False).astype(np.float64)
-    except (ValueError, TypeError, EOFError, OSError, binascii.Error):
+            made = _npy(value if isinstance(value, bytes) and value.startswith(_MAGIC) else base64.b64decode(value, validate=True))
+    except Exception:  # what a header from anywhere may raise, numpy does not say: zip errors, tokens, memory
         return None
     made = made.reshape(-1) if made.ndim == 2 and 1 in made.shape else made
     return made if made.ndim == 1 and len(made) else None
 
 
+def _npy(body: bytes) -> np.ndarray:
+    """The numbers of an .npy file; nothing is unpickled, and no more memory taken than the file has.
+
+    errors   ValueError, and whatever numpy raises
+    """
+    file = io.BytesIO(body)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, fortran, kind = read[np.lib.format.read_magic(file)](file)
+    if kind.kind not in "fiu" or math.prod(shape) * kind.itemsize != len(body) - file.tell():
+        raise ValueError("not an array of numbers")
+    made = np.frombuffer(body, kind, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
+    return made.astype(np.float64)
+
+
 def _checked(parts: Iterable[tuple[np.ndarray, np.ndarray]], refused: dict[str, int], missing: int) -> Matrices:
     rows, values, why = {}, {}, dict(refused)
     for places, matrix in parts:
-        if matrix.shape[1] > MOST:
+        length = matrix.shape[1]
+        if length > MOST:
             why[_LONG] = why.get(_LONG, 0) + len(places)
             continue
-        finite = np.isfinite(matrix).all(axis=1)
-        zeros = finite & ~matrix.any(axis=1)
-        good = finite & ~zeros
-        for reason, count in ((_INFINITE, int((~finite).sum())), (_ZEROS, int(zeros.sum()))):
-            if count:
-                why[reason] = why.get(reason, 0) + count
-        if good.any():
-            rows[matrix.shape[1]], values[matrix.shape[1]] = (places, matrix) if good.all() else (places[good], matrix[good])
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", matrix, matrix)
+        odd = ~((squares > _LEAST) & (squares < 1 / _LEAST))
+        kept, good = _without(odd, places, matrix, why) if odd.any() else (places, matrix)
+        if len(kept):
+            rows[length], values[length] = kept, good
     return Matrices(rows, values, why, missing)
+
+
+def _without(odd: np.ndarray, places: np.ndarray, matrix: np.ndarray, why: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows without those that are not finite, or zero; of those whose squares are no usual numbers the largest number becomes 1."""
+    few = matrix[odd]
+    finite = np.isfinite(few).all(axis=1)
+    zeros = finite & ~few.any(axis=1)
+    for reason, count in ((_INFINITE, int((~finite).sum())), (_ZEROS, int(zeros.sum()))):
+        if count:
+            why[reason] = why.get(reason, 0) + count
+    good = finite & ~zeros
+    kept = ~odd
+    kept[odd] = good
+    made = matrix.copy()
+    made[np.flatnonzero(odd)[good]] = few[good] / np.abs(few[good]).max(axis=1, keepdims=True)
+    return places[kept], made[kept]

@@ -12,11 +12,13 @@ from typing_extensions import Self
 
 from mmon_ray.codec import array
 from mmon_ray.columns.vectors import vectors
+from mmon_ray.errors import StateError
 from mmon_ray.state import State
 
 __all__ = ["Vectors", "cosines", "random_features", "unit"]
 
-_LEAST = 1e-280  # of a squared length
+_LENGTHS = 16
+_OTHERS = f"of a length beyond the {_LENGTHS} most frequent ones"
 _ROWS = 8_192  # that are worked on at once: their features fit in the processor's cache
 
 
@@ -24,6 +26,7 @@ _ROWS = 8_192  # that are worked on at once: their features fit in the processor
 class Vectors(State, kind="vectors"):
     """Sums over the vectors of a column, each scaled to length 1; vectors of different lengths have sums of their own.
 
+    Of at most 16 lengths, the most frequent ones: the vectors of all others are counted as refused, so that nobody can swell the state.
     Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over
     i of cos(e, t_i) is e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier features follows the maximum mean discrepancy to any other
     such state.
@@ -61,7 +64,9 @@ class Vectors(State, kind="vectors"):
         if not batch.num_columns or not batch.num_rows:
             return self
         found = vectors(batch, self.width)
-        lengths = tuple(sorted(found.values))
+        counts = {length: len(matrix) for length, matrix in found.values.items()}
+        usual = sorted(counts, key=lambda length: (length not in self.lengths, -counts[length], length))
+        lengths, others = tuple(sorted(usual[:_LENGTHS])), sum(counts[length] for length in usual[_LENGTHS:])
         sums, waves = [], []
         for length in lengths:
             matrix = found.values[length]
@@ -72,29 +77,42 @@ class Vectors(State, kind="vectors"):
                 wave += random_features(part, self.features, self.bandwidth, self.seed).sum(axis=0, dtype=np.float64)
             sums.append(total)
             waves.append(wave)
-        counts = tuple(len(found.values[length]) for length in lengths)
         made = replace(
-            self, lengths=lengths, counts=counts, sums=tuple(sums), waves=tuple(waves), refused=found.refused, missing=found.missing
+            self,
+            lengths=lengths,
+            counts=tuple(counts[length] for length in lengths),
+            sums=tuple(sums),
+            waves=tuple(waves),
+            refused={**found.refused, **({_OTHERS: others} if others else {})},
+            missing=found.missing,
         )
         return self.merge(made)
 
     def merge(self, other: Self) -> Self:
-        """The sums of both sets of rows."""
+        """The sums of both sets of rows.
+
+        errors   StateError for sums of other features
+        """
+        mine, theirs = ((one.width, one.features, one.bandwidth, one.seed) for one in (self, other))
+        if mine != theirs:
+            raise StateError(f"sums of different features cannot be merged: {mine} and {theirs}; fold the rows again with one setting")
         table: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
         for side in (self, other):
             for length, count, total, wave in zip(side.lengths, side.counts, side.sums, side.waves, strict=True):
                 before = table.get(length)
                 table[length] = (count, total, wave) if before is None else (before[0] + count, before[1] + total, before[2] + wave)
-        lengths = tuple(sorted(table))
+        usual = sorted(table, key=lambda length: (-table[length][0], length))
+        lengths, others = tuple(sorted(usual[:_LENGTHS])), sum(table[length][0] for length in usual[_LENGTHS:])
         parts = [table[length] for length in lengths]
-        reasons = sorted({*self.refused, *other.refused})
+        counted = {_OTHERS: others} if others else {}
+        reasons = sorted({*self.refused, *other.refused, *counted})
         return replace(
             self,
             lengths=lengths,
             counts=tuple(count for count, _, _ in parts),
             sums=tuple(total for _, total, _ in parts),
             waves=tuple(wave for _, _, wave in parts),
-            refused={reason: self.refused.get(reason, 0) + other.refused.get(reason, 0) for reason in reasons},
+            refused={reason: sum(one.get(reason, 0) for one in (self.refused, other.refused, counted)) for reason in reasons},
             missing=self.missing + other.missing,
         )
 
@@ -123,15 +141,8 @@ class Vectors(State, kind="vectors"):
 
 
 def lengths_of(matrix: np.ndarray) -> np.ndarray:
-    """The Euclidean lengths of vectors (n, length) that are finite and not only zeros."""
-    with np.errstate(over="ignore"):
-        squares = np.einsum("ij,ij->i", matrix, matrix)
-    made: np.ndarray = np.sqrt(squares)
-    odd = ~((squares > _LEAST) & (squares < np.inf))  # a square was too small, or too large, to be a number
-    if odd.any():
-        largest = np.abs(matrix[odd]).max(axis=1, keepdims=True)
-        scaled = matrix[odd] / largest
-        made[odd] = largest[:, 0] * np.sqrt((scaled * scaled).sum(axis=1))
+    """The Euclidean lengths of vectors (n, length), of usual size as `columns.vectors` gives them."""
+    made: np.ndarray = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
     return made
 
 

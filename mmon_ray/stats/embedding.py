@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mmon_ray.report import Test
 from mmon_ray.stats.tails import chi_squared_tail
 
-__all__ = ["Discrepancy", "Plane", "auc", "classifier_auc", "discrepancy", "mean_cosine", "own_cosine", "plane", "reach"]
+__all__ = ["Discrepancy", "Plane", "auc", "classifier_auc", "discrepancy", "has_direction", "mean_cosine", "own_cosine", "plane", "reach"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,10 +94,19 @@ def discrepancy(now: Floats, n: int, base: Floats, m: int, sample: Floats) -> tu
     return math.sqrt(max(0.0, square - chance)), Discrepancy(math.sqrt(square), chance / df, df)
 
 
-def reach(units: Floats, mean: Floats) -> Floats:
-    """The cosine distance of unit vectors (n, length) to a mean direction, in [0, 2]."""
-    found: Floats = 1 - units @ (mean / np.linalg.norm(mean))
+def reach(units: Floats, mean: Floats, among: int = 0) -> Floats:
+    """The cosine distance of unit vectors (n, length) to a mean direction, in [0, 2].
+
+    among   of so many vectors it is the mean, and these are some of them: each is measured to the mean of the others, as a new one is
+    """
+    others = np.broadcast_to(mean, units.shape) if among < 2 else (among * mean - units) / (among - 1)
+    found: Floats = 1 - np.einsum("ij,ij->i", units, others) / np.linalg.norm(others, axis=1)
     return found
+
+
+def has_direction(mean: Floats, n: int) -> bool:
+    """Whether the mean of n unit vectors is longer than twice what it would be if they pointed anywhere."""
+    return float(np.linalg.norm(mean)) > 2 / math.sqrt(max(1, n))
 
 
 def auc(low: Floats, high: Floats) -> float:
@@ -128,7 +137,8 @@ def classifier_auc(base: Floats, now: Floats, seed: int = 0) -> tuple[float, flo
         train, held = fold != one, fold == one
         middle = x[train].mean(axis=0)
         centred, target = x[train] - middle, side[train] - side[train].mean()
-        weights = np.linalg.solve(centred.T @ centred + _RIDGE * np.eye(x.shape[1]), centred.T @ target)
+        # The dual form: as many equations as there are vectors, however long they are.
+        weights = centred.T @ np.linalg.solve(centred @ centred.T + _RIDGE * np.eye(len(centred)), target)
         scores = (x[held] - middle) @ weights
         found.append(auc(scores[side[held] == 0], scores[side[held] == 1]))
     n, m = len(base) // _FOLDS, len(now) // _FOLDS

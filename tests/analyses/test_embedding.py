@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+from sklearn.metrics.pairwise import cosine_similarity
 
 from mmon_ray import Embedding, Monitor, fold
 from mmon_ray.errors import InputError
@@ -25,6 +27,7 @@ def table(points: np.ndarray, text: str = "text") -> pa.Table:
     return pa.table({"v": pa.array(points.tolist()), "text": [f"{text} {place}" for place in range(len(points))]})
 
 
+BASE_PAIRS = cosine_similarity(cloud(1_500, 0))
 BASE = table(cloud(1_500, 0))
 MONITOR = Monitor("m", analyses=(Embedding("v", "text"),))
 BASELINE = MONITOR.fit(BASE)
@@ -41,19 +44,65 @@ def violated(report: Report) -> set[str]:
 def test_the_baseline_measures_itself_and_what_is_allowed_follows() -> None:
     allowed = {one.name: (one.lower, one.upper) for one in BASELINE.constraints}
     own = judge(BASE).metric("embedding_cosine", "v")
-    units = cloud(1_500, 0) / np.linalg.norm(cloud(1_500, 0), axis=1, keepdims=True)
-    pairs = units @ units.T
-    assert own is not None and own.value == pytest.approx(pairs.mean(), abs=1e-12), "a window that is the training data: all pairs"
-    between_others = pairs[~np.eye(1_500, dtype=bool)].mean()
+    assert own is not None and own.value == pytest.approx(BASE_PAIRS.mean(), abs=1e-12), "a window that is the training data: all pairs"
     assert allowed == {
-        "embedding_cosine": (pytest.approx(between_others - 0.02, abs=1e-9), math.inf),
+        "embedding_fall": (-math.inf, 0.02),
         "embedding_mmd": (-math.inf, 0.1),
         "embedding_inside": (0.97, math.inf),
         "embedding_auc": (-math.inf, 0.65),
         "embedding_usable": (1.0, math.inf),
     }
-    fixed = Monitor("m", analyses=(Embedding("v", threshold=0.1, metrics=("embedding_cosine",)),)).fit(BASE)
-    assert [(one.name, one.lower) for one in fixed.constraints] == [("embedding_cosine", 0.1)]
+
+
+def test_a_fixed_threshold_is_the_services_rule() -> None:
+    fixed = Monitor("m", analyses=(Embedding("v", threshold=0.6, metrics=("embedding_cosine",)),))
+    baseline = fixed.fit(BASE)
+    assert [(one.name, one.lower) for one in baseline.constraints] == [("embedding_cosine", 0.6)]
+    (found,) = judge(table(cloud(300, 1)), fixed, baseline).violations
+    assert found.message.startswith("`v` is less like the baseline: mean cosine 0.") and found.message.endswith(
+        ", at least 0.6 is required"
+    )
+
+
+def test_what_is_compared_with_may_move_on() -> None:
+    """A reference that is wider than the training data has a mean cosine of its own, from which the window falls."""
+    wide = replace(BASELINE, profile=fold(table(cloud(3_000, 7, scale=1.0)), MONITOR.zero(BASELINE.schema)), metrics=())
+    assert not judge(table(cloud(400, 8, scale=1.0)), baseline=wide).violations
+    assert "fall" in violated(judge(table(-cloud(400, 8, scale=1.0)), baseline=wide))
+
+
+@pytest.mark.parametrize("questions", [True, False])
+def test_texts_that_come_again_and_again_are_no_change(questions: bool) -> None:
+    """Two hundred questions, some of them asked often; or one greeting among different ones."""
+    known = cloud(200, 3)
+
+    def asked(count: int, seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        often = known[rng.choice(200, count, p=1 / np.arange(1, 201) / (1 / np.arange(1, 201)).sum())]
+        greeting = np.where(rng.random(count)[:, None] < 0.3, known[:1], cloud(count, seed + 1_000))
+        return pa.table({"v": pa.array((often if questions else greeting).tolist()), "text": ["t"] * count})
+
+    baseline = MONITOR.fit(asked(4_000, 0))
+    assert [violated(judge(asked(500, seed), baseline=baseline)) for seed in range(1, 21)] == [set()] * 20
+
+
+def test_vectors_without_a_middle_have_no_radius() -> None:
+    anywhere = np.random.default_rng(0).normal(size=(1_000, 200))
+    baseline = MONITOR.fit(table(anywhere[:500]))
+    same = judge(table(anywhere[500:]), baseline=baseline)
+    inside = same.metric("embedding_inside", "v")
+    assert inside is not None and inside.detail == "the baseline's vectors point anywhere: they have no middle"
+    assert not same.violations
+    hardly = anywhere + np.eye(1, 200) * 3.0
+    weak = MONITOR.fit(table(hardly[:500]))
+    assert not judge(table(hardly[500:]), baseline=weak).violations, "a new vector is no farther from the mean than those that made it"
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-310])
+def test_one_vector_beyond_all_numbers_hides_nothing(size: float) -> None:
+    report = judge(table(np.concatenate([-cloud(300, 2), np.full((1, D), size)])))
+    assert violated(report) == {"fall", "mmd", "inside", "auc"}
+    assert all(math.isfinite(one.value) for one in report.metrics)
 
 
 def test_vectors_that_have_not_changed_do_not_alarm() -> None:
@@ -63,9 +112,12 @@ def test_vectors_that_have_not_changed_do_not_alarm() -> None:
 def test_each_change_is_seen_by_what_is_made_for_it() -> None:
     strangers = -cloud(300, 2)
     found = judge(table(strangers, "strange"))
-    assert violated(found) == {"cosine", "mmd", "inside", "auc"}
-    sentence = next(one.message for one in found.violations if one.metric.name == "embedding_cosine")
-    assert sentence.startswith("`v` is less like the baseline: mean cosine -0.") and "least like it: 'strange " in sentence
+    assert violated(found) == {"fall", "mmd", "inside", "auc"}
+    sentence = next(one.message for one in found.violations if one.metric.name == "embedding_fall")
+    between = BASE_PAIRS[~np.eye(1_500, dtype=bool)].mean()
+    now = cosine_similarity(strangers, cloud(1_500, 0)).mean()
+    fall = f"its mean cosine has fallen by {between - now:.4g}, 0.02 is allowed ({now:.4g} to the baseline's, {between:.4g} among these"
+    assert sentence.startswith(f"`v` is less like the baseline: {fall}; least like it: 'strange ")
     few = np.concatenate([cloud(270, 3), -cloud(30, 4)])
     assert violated(judge(table(few))) >= {"inside"}, "a tenth of the rows"
     narrow = cloud(300, 5, scale=0.2)
@@ -109,12 +161,18 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert not few.violations and few.insufficient == "20 vectors; 50 are needed to judge"
     other = judge(pa.table({"v": [[1.0, 2.0]] * 99, "text": ["t"] * 99})).metric("embedding_mmd", "v")
     assert other is not None and other.detail == "the window has no vectors of 16 numbers"
-    mostly = pa.table({"v": [[place, 1.0] for place in range(9_000)] + cloud(60, 1).tolist(), "text": ["t"] * 9_060})
-    tiny = Monitor("m", analyses=(Embedding("v", sample=5),))
+    mostly = pa.table({"v": [[place, 1.0] for place in range(9_000)] + cloud(5, 1).tolist(), "text": ["t"] * 9_005})
+    tiny = Monitor("m", analyses=(Embedding("v", sample=20),))
     bare = judge(mostly, tiny, tiny.fit(BASE)).metric("embedding_mmd", "v")
     assert bare is not None and bare.detail == "the sample of the window has no vectors of 16 numbers, though some of its rows have"
     with pytest.raises(InputError, match=r"no column 'w', nor 'w.0', 'w.1', ...; the columns are v, text"):
         Monitor("m", analyses=(Embedding("w"),)).fit(BASE)
+    with pytest.raises(
+        InputError, match=r"`text` has no vector that can be used \(1,500 not a vector\); texts need an encoder, see Encode"
+    ):
+        Monitor("m", analyses=(Embedding("text"),)).fit(BASE)
+    with pytest.raises(InputError, match="sample is 5; expected 20 vectors or more"):
+        Embedding("v", sample=5)
     with pytest.raises(InputError, match="metrics has 'embedding_size'; expected some of embedding_cosine"):
         Embedding("v", metrics=("embedding_size",))
     first = Monitor("m", analyses=(Embedding(),)).fit(BASE)

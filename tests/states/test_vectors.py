@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mmon_ray.codec import dumps
 from mmon_ray.columns.vectors import MOST, REASONS, vectors
+from mmon_ray.errors import StateError
 from mmon_ray.states import Vectors, VectorSample
 from mmon_ray.states.vectors import cosines, random_features, unit
 
@@ -120,20 +121,37 @@ def test_its_size_does_not_depend_on_the_rows() -> None:
     assert len(dumps(many)) < 1.05 * len(dumps(one))
 
 
-@given(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4).filter(any))
 def test_unit_vectors_have_length_one_however_large(values: list[float]) -> None:
-    assert np.linalg.norm(unit(np.array([values]))) == pytest.approx(1.0)
+    (matrix,) = vectors(pa.table({"v": [values]})).values.values()
+    assert np.linalg.norm(unit(matrix)) == pytest.approx(1.0)
+    largest = np.abs(values).max()
+    np.testing.assert_allclose(unit(matrix)[0] * np.linalg.norm(np.array(values) / largest), np.array(values) / largest, atol=1e-12)
     direction = np.ones(len(values)) / 2
-    assert cosines(np.array([values]), direction)[0] == pytest.approx(float(unit(np.array([values]))[0] @ direction))
+    assert cosines(matrix, direction)[0] == pytest.approx(float(unit(matrix)[0] @ direction))
 
 
-def test_the_sample_is_the_same_in_any_order_and_keeps_the_texts_of_its_vectors() -> None:
+def test_no_more_lengths_are_kept_than_sixteen() -> None:
+    usual = pa.table({"v": POINTS.tolist()})
+    odd = pa.table({"v": [[1.0] * length for length in range(1, 400)]})
+    for order in ((usual, odd), (odd, usual)):
+        state = Vectors(features=8)
+        for part in order:
+            state = state.update(part)
+        assert state.usual == 6 and state.n(6) == 41 and len(state.lengths) == 16
+        assert sum(state.counts) + sum(state.refused.values()) == 439
+    with pytest.raises(StateError, match="sums of different features cannot be merged"):
+        Vectors().merge(Vectors(seed=1))
+    with pytest.raises(StateError, match="samples of different settings cannot be merged: k 300, width 1 and k 5, width 1"):
+        VectorSample().merge(VectorSample(5))
+
+
+def test_the_sample_of_the_same_batches_is_the_same_and_keeps_the_texts_of_its_vectors() -> None:
     texts = [f"text {place}" for place in range(40)]
     table = pa.table({"v": pa.array(POINTS.tolist()), "text": texts})
-    whole = VectorSample(12).update(table)
-    shuffled = table.take(pa.array(RNG.permutation(40)))
-    parts = [VectorSample(12).update(shuffled.slice(at, 7)) for at in range(0, 40, 7)]
-    assert VectorSample(12).merge_many(parts) == whole and whole.total == 40
+    parts = [VectorSample(12).update(table.slice(at, 7)) for at in range(0, 40, 7)]
+    whole = VectorSample(12).merge_many(parts)
+    assert VectorSample(12).merge_many(parts[::-1]) == whole and whole.total == 40
     kept, named = whole.matrix(6)
     assert kept.shape == (12, 6) and len(set(named)) == 12
     for vector, name in zip(kept, named, strict=True):
@@ -144,5 +162,10 @@ def test_each_vector_is_as_likely_as_any_other() -> None:
     points = RNG.normal(size=(4_000, 3))
     texts = [str(place) for place in range(4_000)]
     _, named = VectorSample(1_000).update(pa.table({"v": pa.array(points.tolist()), "text": texts})).matrix(3)
+    signs = RNG.choice([-1.0, 1.0], (4_000, 16))
+    ones = [VectorSample(100).update(pa.table({"v": part.tolist()})) for part in (signs[:2_000], signs[2_000:])]
+    assert ones[0].merge(ones[1]) == ones[1].merge(ones[0]) and set(ones[0].merge(ones[1]).places) & set(ones[1].places)
+    same = VectorSample(1_000).update(pa.table({"v": [[1.0, 2.0]] * 3_000 + [[2.0, 1.0]] * 1_000}))
+    assert 200 < int((same.matrix(2)[0][:, 0] > 0.5).sum()) < 300, "equal vectors have no common fate"
     by_quarter = np.bincount([int(name) // 1_000 for name in named], minlength=4)
     assert np.abs(by_quarter - 250).max() < 5 * math.sqrt(250 * 0.75)
