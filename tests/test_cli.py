@@ -239,9 +239,12 @@ def test_texts_are_watched_by_their_meaning(tmp_path: Path) -> None:
         ("body", "no column 'body'"),
         ("text=no.such:thing", "cannot import 'no.such'"),
         ("text=builtins:len", "an array"),
+        ("=", "expected a column"),
     ):
         refused = mmon(store, *learn, encoder)
         assert refused.exit_code == 2 and says in refused.stderr
+    twice = mmon(store, *learn, "text", "--encode", "text=builtins:len")
+    assert twice.exit_code == 2 and "--encode names a column twice" in twice.stderr
     assert mmon(store, *learn, "text").exit_code == 0
     put_hour(store, queries[1_200:1_500][["text"]])
     put_hour(store, pd.concat([queries[1_500:], others[:200]])[["text"]], HOUR + timedelta(hours=1))

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -47,17 +48,47 @@ def test_columns_of_any_text_and_of_bytes_and_a_column_that_is_not_there() -> No
     pictures = [Encode("t", f"{HERE}:corners", "to").prepare(pa.table({"t": column})).table.column("to").to_pylist() for column in nested]
     assert pictures == [[[1.0, 4.0], None]] * 2
     sizes = Encode("t", "builtins:len", "to")
-    with pytest.raises(InputError, match=r"the encoder 'builtins:len' returned an array of shape \(\) for 1 texts; expected \(1, length\)"):
-        sizes.prepare(pa.table({"t": pa.array([b"\x00\xff"], pa.binary())}))
+    odd = sizes.prepare(pa.table({"t": pa.array([b"\x00\xff"], pa.binary())}))
+    assert odd.spoiled == 1 and odd.reasons == ("'builtins:len' returned an array of shape () for 1 of them; expected (1, length)",)
     assert step.prepare(pa.table({"other": [1]})).table.column("to").to_pylist() == [None]
 
 
+CALLS: list[int] = []
+
+
+def moody(texts: list[str]) -> object:
+    """Wrong in another way for each text that says so, and right for the others."""
+    CALLS.append(len(texts))
+    ways = {"none": None, "ragged": [1.0], "words": ["x", "y"]}
+    return [ways.get(text, [1.0, float(len(text))]) for text in texts if text != "left out"]
+
+
+def test_an_answer_that_is_wrong_for_some_rows_leaves_the_others() -> None:
+    texts = ["a", "none", "bb", "words", "left out", "ccc", "ragged"]
+    made = Encode("t", f"{HERE}:moody").prepare(pa.table({"t": texts}))
+    assert made.table.column("t.vector").to_pylist() == [[1.0, 1.0], None, [1.0, 2.0], None, None, [1.0, 3.0], [1.0]]
+    assert made.spoiled == 3 and len(made.reasons) == 3
+
+
+def test_an_encoder_that_fails_always_is_not_asked_for_every_row() -> None:
+    CALLS.clear()
+    made = Encode("t", f"{HERE}:moody", batch=100).prepare(pa.table({"t": ["none"] * 1_000}))
+    assert made.spoiled == 1_000 and len(CALLS) == 10 * (1 + 10)
+
+
 @pytest.mark.parametrize(
-    ("encoder", "why"), [("builtins:repr", "returned a str that is no array of numbers"), ("no.such:thing", "no.such")]
+    ("settings", "why"),
+    [
+        (("t", "no.such:thing"), "no.such"),
+        (("t", f"{HERE}:HOUR"), "is a datetime; expected a function of a list of texts"),
+        (("t", "vowels"), "expected a column, and 'package.module:function'"),
+        (("", "a:b"), "expected a column"),
+        (("t", "a:b", "", 0), "batch is 0; expected 1 or more"),
+    ],
 )
-def test_an_encoder_that_is_none_says_so(encoder: str, why: str) -> None:
+def test_settings_that_cannot_be_say_so(settings: tuple[Any, ...], why: str) -> None:
     with pytest.raises(InputError, match=why):
-        Encode("t", encoder).prepare(pa.table({"t": ["a", "b"]}))
+        Encode(*settings).prepare(pa.table({"t": ["a", "b"]}))
 
 
 def test_wordllamas_vectors_are_alike_where_texts_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
@@ -309,7 +310,7 @@ def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(store: Store, tmp_pat
     facts = compile_hour(store, "credit", "Model", HOUR, catalog.latest_baseline(store, "credit").schema, monitor.prepare, pre=monitor.pre)
     rows = rows_of(store, facts.keys)
     assert len(rows) == 300 and all(row["half"] == row["age"] for row in rows)
-    assert engine.os.getpid() not in {row["process"] for row in rows}
+    assert os.getpid() not in {row["process"] for row in rows}
 
 
 def test_other_settings_may_name_files_too(store: Store, tmp_path: Path) -> None:
@@ -614,7 +615,7 @@ def test_a_postprocessor_reads_the_results_and_what_it_writes_is_kept(store: Sto
     assert here == ["constraint_violations.json", "constraints.json", "report.json", "statistics.json"]
     assert names == ["2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "credit", "watch"]
     assert orjson.loads(store.get(report_key("watch", WINDOW, "statistics.json")))["dataset"]["item_count"] == 300
-    assert "output_path" not in engine.os.environ
+    assert "output_path" not in os.environ
     empty = Window.parse("2026-11-22T09")
     assert engine.run(monitor, empty, store).errors == {}
     assert not store.exists(report_key("watch", empty, "seen.json"))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mmon_ray.cli.context import Context, exit_for, report_doc, with_context
+from mmon_ray.cli.prepared import prepared_by
 from mmon_ray.errors import InputError
 from mmon_ray.window import Window, now
-
-if TYPE_CHECKING:
-    from mmon_ray.preparations import Encode
 
 __all__ = ["baseline", "report", "run"]
 
@@ -92,12 +90,11 @@ def baseline(
     The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
     postprocess_handler is named without a function: --pre script.py.
     """
-    from mmon_ray.analyses import Embedding, LabelCoverage, ModelQuality, Texts
+    from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
     from mmon_ray.cli.program import parse_program
     from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
-    from mmon_ray.preparations import Batch, ImageDescriptors, TextDescriptors
     from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
     from mmon_ray.reference import parse_reference
@@ -110,8 +107,7 @@ def baseline(
     sinks = (Log(), *(Webhook(url) for url in webhook))
     judge = ModelQuality()
     analyses = (*DEFAULT_ANALYSES, judge, LabelCoverage()) if quality else DEFAULT_ANALYSES
-    encoders = tuple(_encoder(words) for words in encode)
-    described = (*map(TextDescriptors, text), *map(ImageDescriptors, image))
+    steps, looking = prepared_by(pre_batch, text, image, encode)
     for function in (pre, post):
         if ":" in function and ".py:" not in function:
             resolve(function)
@@ -120,10 +116,10 @@ def baseline(
         name,
         endpoint,
         deployment,
-        (*analyses, *((Texts(text),) if text else ()), *(Embedding(step.made, step.column) for step in encoders)),
+        (*analyses, *looking),
         sinks,
         reference=parse_reference(reference_text),
-        prepare=(*(Batch(function) for function in pre_batch), *described, *encoders),
+        prepare=steps,
         programs=programs,
         pre=pre,
         post=post,
@@ -167,13 +163,6 @@ def baseline(
         context.console.print(f"next:      mmon run {name}")
 
     context.answer(doc, show)
-
-
-def _encoder(text: str) -> Encode:
-    from mmon_ray.preparations import Encode
-
-    column, _, encoder = text.partition("=")
-    return Encode(column, encoder or "mmon_ray.encoders:wordllama")
 
 
 @click.command(short_help="Analyse a window of captured traffic.")

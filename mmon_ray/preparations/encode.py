@@ -24,6 +24,7 @@ __all__ = ["Encode"]
 _logger = logging.getLogger("mmon_ray")
 _TOLD_S = 10.0
 _REASONS = 3
+_IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,28 @@ class Encode(Preparation, kind="encode"):
     The encoder is a function that is given a list of them, without nulls, and returns an array (n, length). Lists and objects come as
     JSON text, in training data too, as requests bring them.
 
-    A batch that it raises on is given to it again one by one, so that only those rows have no vector that it cannot encode. An empty text
-    has none either.
+    A batch for which it raises, or returns something else, is given to it again one by one, so that only those rows have no vector that it
+    cannot encode; when ten in a row have failed the rest of the batch has none either. Nor has an empty text.
 
     column    of texts or bytes
     encoder   "package.module:function", or a class whose instance is called; made once in each process
     to        the new column; `{column}.vector` when empty
     batch     how many it is given at once
-    errors    InputError for an encoder that returns something else than numbers, one vector for each
+    errors    InputError for a column or an encoder without a name, a batch below 1; for an encoder that cannot be imported or called
     """
 
     loads: ClassVar[bool] = True
 
-    column: str = ""
-    encoder: str = ""
+    column: str
+    encoder: str
     to: str = ""
     batch: int = 256
+
+    def __post_init__(self) -> None:
+        if not self.column or ":" not in self.encoder:
+            raise InputError(f"column is '{self.column}', encoder '{self.encoder}'; expected a column, and 'package.module:function'")
+        if self.batch < 1:
+            raise InputError(f"batch is {self.batch}; expected 1 or more")
 
     @property
     def made(self) -> str:
@@ -93,29 +100,43 @@ def vowels(texts: list[str]) -> np.ndarray:
 def _loaded(path: str) -> Callable[[list[Any]], Any]:
     found: Any = resolve(path)
     call: Callable[[list[Any]], Any] = found() if isinstance(found, type) else found
+    if not callable(call):
+        raise InputError(f"the encoder '{path}' is a {type(call).__name__}; expected a function of a list of texts")
     return call
 
 
 def _encoded(call: Any, values: list[Any], path: str, reasons: dict[str, None]) -> list[np.ndarray | None]:
+    """The vectors of some values; where they cannot be had together, each by itself, until it has failed on so many in a row."""
+    made = _called(call, values, path)
+    if not isinstance(made, str):
+        return made
+    if len(values) == 1:
+        reasons[made] = None
+        return [None]
+    found: list[np.ndarray | None] = []
+    failed = 0
+    for value in values:
+        one = _called(call, [value], path) if failed < _IN_A_ROW else ""
+        if one and isinstance(one, str):
+            reasons[one] = None
+        failed = failed + 1 if isinstance(one, str) else 0
+        found.append(None if isinstance(one, str) else one[0])
+    return found
+
+
+def _called(call: Any, values: list[Any], path: str) -> list[np.ndarray | None] | str:
+    """The vectors that the encoder makes of some values, or why there are none."""
     try:
-        return list(_checked(call(values), len(values), path))
-    except InputError:
-        raise
+        found = call(values)
     except Exception as error:  # a user's own
-        if len(values) == 1:
-            reasons[f"'{path}' raised {type(error).__name__}: {error}"[:200]] = None
-            return [None]
-    return [found for value in values for found in _encoded(call, [value], path, reasons)]
-
-
-def _checked(found: Any, count: int, path: str) -> np.ndarray:
+        return f"'{path}' raised {type(error).__name__}: {error}"[:200]
     try:
         made = np.asarray(found, np.float32)
     except (TypeError, ValueError):
-        raise InputError(f"the encoder '{path}' returned a {type(found).__name__} that is no array of numbers") from None
-    if made.ndim != 2 or len(made) != count:
-        raise InputError(f"the encoder '{path}' returned an array of shape {made.shape} for {count} texts; expected ({count}, length)")
-    return made
+        return f"'{path}' returned a {type(found).__name__} that is no array of numbers"
+    if made.ndim != 2 or len(made) != len(values):
+        return f"'{path}' returned an array of shape {made.shape} for {len(values)} of them; expected ({len(values)}, length)"
+    return list(made)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
