@@ -101,10 +101,10 @@ class Embedding(Analysis, kind="embedding"):
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The schema as it is.
 
-        errors   InputError when the baseline has rows and none with a vector: nothing could ever be judged
+        errors   InputError when the column that is named has values and no vector among them: nothing could ever be judged
         """
         side = self._side(schema, base)
-        if side is not None and not side.all.usual and side.all.refused:
+        if self.column and side is not None and not side.all.usual and side.all.refused:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in side.all.refused.items())
             raise InputError(f"`{self._name(schema)}` has no vector that can be used ({reasons}); texts need an encoder, see Encode")
         return schema
