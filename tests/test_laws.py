@@ -30,7 +30,7 @@ COLUMNS = {
     "residuals_by": [("word", "real", "whole"), ("code", "whole", "real"), ("never", "real", "whole"), ("real",)],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
     "vectors": [("list",), ("packed",), ("word",), ("real",), ("list", "word")],
-    "vector_sample": [("list",), ("packed", "word"), ("word",), ("list", "code")],
+    "vector_sample": [("list",), ("packed", "word"), ("word",), ("list", "code", "whole", "word"), ("list", "never", "never", "code")],
     "profile": [("real", "word", "whole")],
 }
 KINDS = {kind: cls for kind, cls in codec.kinds(State).items() if cls.__module__.startswith("mmon_ray")}

@@ -16,7 +16,7 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import Schema
+from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Vectors, VectorSample
 from mmon_ray.states.vectors import cosines, random_features
@@ -31,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 COSINE, FALL, MMD, INSIDE_SHARE, AUC, USABLE = (f"embedding_{name}" for name in ("cosine", "fall", "mmd", "inside", "auc", "usable"))
 _METRICS = (COSINE, FALL, MMD, INSIDE_SHARE, AUC)
 _LEAST_SAMPLE = 20
+_IDS = (META + "event_id", META + "instance")  # of captured rows: equal texts are told apart
 _SHOWN = 3  # texts in a sentence
 _CHARACTERS = 60  # of each
 
@@ -96,7 +97,7 @@ class Embedding(Analysis, kind="embedding"):
         if columns:
             shown = (schema[self.text].name,) if self.text else ()
             yield Need(Vectors(len(columns)), columns)
-            yield Need(VectorSample(self.sample, len(columns)), (*columns, *shown))
+            yield Need(VectorSample(self.sample, len(columns)), (*columns, *_IDS, *shown))
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The schema as it is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -20,6 +19,8 @@ from mmon_ray.states.vectors import unit
 
 __all__ = ["VectorSample"]
 
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_ROWS = 2_048  # that are worked on at once
 _SHOWN = 200  # characters of a text that are kept
 
 
@@ -27,11 +28,13 @@ _SHOWN = 200  # characters of a text that are kept
 class VectorSample(State, kind="vector_sample"):
     """k vectors, scaled to length 1, each as likely as any other, also of those that are equal.
 
-    Not exact: other batches, or another order of their rows, choose other vectors. The same batches choose the same ones. A row's place
-    is a random number that is drawn by its batch's content; the k lowest are kept. Kept as 16-bit floats, off by less than 0.0005.
+    The columns are those of the vectors, and then, as far as there are more, two that tell rows apart, such as an id, and the text.
+    A row's place is a random number that is drawn by all of these; the k lowest are kept: the same ones in any order and in any batches.
+    Where rows are equal in all, the first of each batch has that place, and the others have one that is drawn by their batch. So it is
+    exact for rows that differ, and otherwise not: other batches choose other copies. Kept as 16-bit floats, off by less than 0.0005.
 
     k        how many are kept
-    width    of how many columns of numbers a vector is made; 1: the column holds vectors. A column after them is the text
+    width    of how many columns of numbers a vector is made; 1: the column holds vectors
     places   of the vectors, rising
     lengths  of each vector
     data     the numbers of all vectors, one after the other
@@ -58,12 +61,15 @@ class VectorSample(State, kind="vector_sample"):
         if batch.num_columns < self.width or not batch.num_rows:
             return self
         found = vectors(batch, self.width)
-        named = one(batch.column(self.width)) if batch.num_columns > self.width else None
-        salts = hash_values(named).copy() if named is not None else np.zeros(batch.num_rows, np.uint64)
+        more = [one(column) for column in batch.columns[self.width : self.width + 3]]
+        named = more[2] if len(more) > 2 else None
+        salts = np.zeros(batch.num_rows, np.uint64)
+        for column in more:
+            salts = _mixed(salts * _ODD + hash_values(column))
         made = self
         for length in sorted(found.values):
             rows, matrix = found.rows[length], found.values[length]
-            places = _places(matrix, salts[rows])
+            places = _places(_content(matrix) ^ salts[rows])
             near = np.argsort(places, kind="stable")[: self.k]
             texts = [""] * len(near)
             if named is not None:
@@ -92,7 +98,7 @@ class VectorSample(State, kind="vector_sample"):
         places, lengths = np.r_[self.places, other.places], np.r_[self.lengths, other.lengths]
         data, texts = np.r_[self.data, other.data], (*self.texts, *other.texts)
         starts = np.r_[0, np.cumsum(lengths)].astype(np.int64)
-        # Equal places are those of equal batches: then their texts and lengths, too, are equal at each.
+        # Equal places are those of equal rows.
         order = np.argsort(places, kind="stable")[: self.k].tolist()
         return replace(
             self,
@@ -111,7 +117,29 @@ class VectorSample(State, kind="vector_sample"):
         return np.array(rows, np.float64).reshape(len(places), length), tuple(self.texts[at] for at in places)
 
 
-def _places(matrix: np.ndarray, salts: np.ndarray) -> np.ndarray:
-    """A random number for each row, drawn by what all rows hold together."""
-    held = hashlib.blake2b(matrix.sum(axis=0).tobytes() + salts.sum(dtype=np.uint64).tobytes(), digest_size=8).digest()
-    return np.random.default_rng(int.from_bytes(held, "little")).integers(2**63, size=len(matrix))
+def _places(content: np.ndarray) -> np.ndarray:
+    """A random number for each row: drawn by its content; of rows that are equal the second and later ones also by all of the batch."""
+    order = np.argsort(content, kind="stable")
+    ranked = content[order]
+    starts = np.r_[True, ranked[1:] != ranked[:-1]]
+    copy = np.zeros(len(content), np.uint64)
+    copy[order] = np.arange(len(content)) - np.maximum.accumulate(np.where(starts, np.arange(len(content)), 0))
+    whole = _mixed(content).sum(dtype=np.uint64)
+    again = _mixed(content ^ _mixed(whole + copy * _ODD))
+    return np.asarray((_mixed(np.where(copy > 0, again, content)) >> np.uint64(1)).astype(np.int64))  # JSON writes no more than half
+
+
+def _content(matrix: np.ndarray) -> np.ndarray:
+    """A hash of each vector; each number is mixed before they are added up, in whatever order."""
+    places = _mixed(np.arange(1, matrix.shape[1] + 1, dtype=np.uint64)) | np.uint64(1)
+    parts = (np.ascontiguousarray(matrix[start : start + _ROWS]) + 0.0 for start in range(0, len(matrix), _ROWS))
+    return np.concatenate([(_mixed(part.view(np.uint64)) * places).sum(axis=1) for part in parts])
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    """Each number's bits spread over all 64 (the finalizer of MurmurHash3)."""
+    made = bits ^ (bits >> np.uint64(33))
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        made = made * np.uint64(factor)
+        made ^= made >> np.uint64(33)
+    return np.asarray(made)

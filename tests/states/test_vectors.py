@@ -146,12 +146,13 @@ def test_no_more_lengths_are_kept_than_sixteen() -> None:
         VectorSample().merge(VectorSample(5))
 
 
-def test_the_sample_of_the_same_batches_is_the_same_and_keeps_the_texts_of_its_vectors() -> None:
+def test_the_sample_is_the_same_in_any_order_and_keeps_the_texts_of_its_vectors() -> None:
     texts = [f"text {place}" for place in range(40)]
-    table = pa.table({"v": pa.array(POINTS.tolist()), "text": texts})
-    parts = [VectorSample(12).update(table.slice(at, 7)) for at in range(0, 40, 7)]
-    whole = VectorSample(12).merge_many(parts)
-    assert VectorSample(12).merge_many(parts[::-1]) == whole and whole.total == 40
+    table = pa.table({"v": pa.array(POINTS.tolist()), "id": pa.nulls(40), "place": pa.nulls(40), "text": texts})
+    whole = VectorSample(12).update(table)
+    shuffled = table.take(pa.array(RNG.permutation(40)))
+    parts = [VectorSample(12).update(shuffled.slice(at, 7)) for at in range(0, 40, 7)]
+    assert VectorSample(12).merge_many(parts) == whole and whole.total == 40
     kept, named = whole.matrix(6)
     assert kept.shape == (12, 6) and len(set(named)) == 12
     for vector, name in zip(kept, named, strict=True):
@@ -161,11 +162,15 @@ def test_the_sample_of_the_same_batches_is_the_same_and_keeps_the_texts_of_its_v
 def test_each_vector_is_as_likely_as_any_other() -> None:
     points = RNG.normal(size=(4_000, 3))
     texts = [str(place) for place in range(4_000)]
-    _, named = VectorSample(1_000).update(pa.table({"v": pa.array(points.tolist()), "text": texts})).matrix(3)
+    table = pa.table({"v": pa.array(points.tolist()), "id": pa.nulls(4_000), "place": pa.nulls(4_000), "text": texts})
+    _, named = VectorSample(1_000).update(table).matrix(3)
     signs = RNG.choice([-1.0, 1.0], (4_000, 16))
     ones = [VectorSample(100).update(pa.table({"v": part.tolist()})) for part in (signs[:2_000], signs[2_000:])]
     assert ones[0].merge(ones[1]) == ones[1].merge(ones[0]) and set(ones[0].merge(ones[1]).places) & set(ones[1].places)
     same = VectorSample(1_000).update(pa.table({"v": [[1.0, 2.0]] * 3_000 + [[2.0, 1.0]] * 1_000}))
     assert 200 < int((same.matrix(2)[0][:, 0] > 0.5).sum()) < 300, "equal vectors have no common fate"
+    ids = pa.table({"v": [[1.0, 2.0]] * 4_000, "id": [f"e{place}" for place in range(4_000)]})
+    parts = [VectorSample(300).update(ids.slice(at, 100)) for at in range(0, 4_000, 100)]
+    assert VectorSample(300).merge_many(parts[::-1]) == VectorSample(300).update(ids), "rows with ids are told apart in any batches"
     by_quarter = np.bincount([int(name) // 1_000 for name in named], minlength=4)
     assert np.abs(by_quarter - 250).max() < 5 * math.sqrt(250 * 0.75)
