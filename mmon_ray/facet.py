@@ -146,7 +146,8 @@ def bias_setup(
     else:  # of one there is the same question: which of its values is positive
         found = answers(schema, label=(labels or [said])[0], prediction=said or labels[0], **named)
     assert found is not None
-    scored = bool(said) and not found.prediction
+    # Without labels the prediction stands for both: one with decimals is a score, too.
+    scored = bool(said) and (not found.prediction or (not labels and schema[said].type == "fractional"))
     cuts = (above, threshold if scored and above is None else above)
     told = (found.prediction or found.score) if said else ""
     return BiasSetup(found.label if labels else "", told, schema[group].name if group else "", cuts, found)

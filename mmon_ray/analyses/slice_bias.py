@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, bias_setup, joint, values_of
+from mmon_ray.facet import BiasSetup, Facet, bias_setup, joint, missing, values_of
 from mmon_ray.report import Constraint, Metric
 from mmon_ray.schema import Column, Schema
 from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
@@ -27,8 +28,11 @@ from mmon_ray.stats.worst import Worst
 
 __all__ = ["SliceBias"]
 
+Floats = npt.NDArray[np.float64]
+
 PREFIX = "slice_"
 BY = " by "  # between a facet and the column that tells rows apart
+_VALUES = 30  # of a facet
 
 
 class _Measured(NamedTuple):
@@ -47,12 +51,27 @@ class _Slice(NamedTuple):
     test: Drop
 
 
+class _Drawn(NamedTuple):
+    """The joint table of a slice, and bootstrap draws of its cells."""
+
+    table: Joint
+    draws: Floats
+
+
+class _Side(NamedTuple):
+    """What was measured in each slice; why nothing was."""
+
+    known: dict[str | None, _Measured]
+    why: str
+
+
 @dataclass(frozen=True)
 class SliceBias(Analysis, kind="slice_bias"):
     """The slice in which the difference between a group and the others has grown most surely, of each facet and each column.
 
     A metric `slice_DPPL` of `sex=Female by city` is by how much the size of DPPL, in that city where it has grown most surely, is above
-    what it was there in the baseline. Numbers are told by fifths of the baseline when its rows can be read twice.
+    what it was there in the baseline; where it has turned round, above 0. Numbers are told by fifths of the baseline when its rows can be
+    read twice.
 
     facets     whom the others are compared with, as for Bias
     columns    which tell rows apart; all features that are categories or numbers when empty, at most `most_columns` of them
@@ -83,6 +102,11 @@ class SliceBias(Analysis, kind="slice_bias"):
     most_columns: int = 20
 
     def __post_init__(self) -> None:
+        names = [facet.name for facet in self.facets]
+        if len(set(names)) < len(names):
+            raise InputError(f"two facets are of the same columns, {', '.join(names)}; name all values in one, or none for each")
+        if self.draws < 2:
+            raise InputError(f"draws is {self.draws}; expected 2 or more")
         known = [one.name for one in disparities().values() if one.says]
         for one in self.metrics:
             if one not in known:
@@ -159,51 +183,73 @@ class SliceBias(Analysis, kind="slice_bias"):
     def _measured(self, facet: Facet, column: Column, setup: BiasSetup, *states: object) -> Iterator[Metric]:
         asked = [one for one in map(disparities().__getitem__, self.metrics) if all(getattr(setup, name) for name in one.uses)]
         tables = [_slices(state, facet, setup) for state in states]
-        whole = [table for table in tables if isinstance(table, dict)]
         reason = next((table for table in tables if isinstance(table, str)), "")
         known = [texts for state in states if isinstance(state, Contingency) and not state.cells.error for texts, _ in state.combinations]
-        for name, wanted in values_of(facet, known):
-            about = f"{facet.column(name)}{BY}{column.name}"
+        values = values_of(facet, known)
+        if len(values) > _VALUES:
+            reason = f"`{facet.name}` has {len(values):,} values; slices are asked about {_VALUES} at most, name some in the facet"
+            values = []
+        if reason:
+            named = [facet.column(name) for name, _ in values] or [facet.name]
+            yield from (
+                Metric(PREFIX + one.name, math.nan, f"{about}{BY}{column.name}", status="undefined", detail=reason)
+                for about in named
+                for one in asked
+            )
+            return
+        drawn = [{value: self._drawn(table) for value, table in slices.items()} for slices in tables if isinstance(slices, dict)]
+        sides = drawn if states[0] is not states[1] else drawn[:1] * 2
+        for name, wanted in values:
             for one in asked:
-                if reason:
-                    yield Metric(PREFIX + one.name, math.nan, about, status="undefined", detail=reason)
-                else:
-                    now, base = (self._differences(one, wanted, table) for table in whole)
-                    yield self._worst(one, about, column, now, base)
+                now, base = (self._differences(one, facet.column(name), wanted, side, setup) for side in sides)
+                yield self._worst(one, f"{facet.column(name)}{BY}{column.name}", column, now, base)
 
-    def _worst(
-        self, one: Disparity, about: str, column: Column, now: dict[str | None, _Measured], base: dict[str | None, _Measured]
-    ) -> Metric:
+    def _drawn(self, table: Joint) -> _Drawn | None:
+        """A slice's counts and their draws, which all questions share; None where it has too few rows for any."""
+        if table.counts.sum() < self.min_rows:
+            return None
+        return _Drawn(table, resample(table.likely, self.draws))
+
+    def _worst(self, one: Disparity, about: str, column: Column, now: _Side, base: _Side) -> Metric:
         found = []
-        for value in sorted(now.keys() & base.keys(), key=lambda text: (text is None, text or "")):
-            mine, theirs = now[value], base[value]
-            grown = abs(mine.value) - abs(theirs.value)
+        for value in sorted(now.known.keys() & base.known.keys(), key=lambda text: (text is None, text or "")):
+            mine, theirs = now.known[value], base.known[value]
+            # What the other group had against it before is no part of it.
+            grown = abs(mine.value) - max(0.0, math.copysign(theirs.value, mine.value * theirs.value))
             found.append(_Slice(slice_name(column, value), mine, theirs, grown, Drop(grown, math.hypot(mine.std, theirs.std))))
         if not found:
-            detail = (
-                f"no value of `{column.name}` has {self.min_rows} rows, {self.min_group} of them in either group, here and in the baseline"
-            )
-            return Metric(PREFIX + one.name, math.nan, about, status="insufficient", detail=detail)
+            rows = f"{self.min_rows} rows, {self.min_group} of them in either group, here and in the baseline"
+            why = now.why or base.why or f"no value of `{column.name}` has {rows}"
+            return Metric(PREFIX + one.name, math.nan, about, status="insufficient", detail=why)
         worst = min(found, key=lambda at: (at.test.p_value(-math.inf, self.margin), -at.grown))
         size = f"{100 * abs(worst.now.value):.3g} points {one.way(worst.now.value)}"
         detail = f"where it is {worst.name} ({worst.now.rows:,} rows), {size}, {100 * abs(worst.base.value):.3g} in the baseline"
         return Metric(PREFIX + one.name, worst.grown, about, worst.test.std, detail=detail, test=Worst(worst.test, len(found)))
 
-    def _differences(self, one: Disparity, wanted: tuple[str, ...], slices: dict[str | None, Joint]) -> dict[str | None, _Measured]:
-        """A difference in each slice that has the rows for it."""
-        made = {}
-        for value, table in slices.items():
-            whole = table.groups(table.counts[None], wanted, one.uses)
+    def _differences(
+        self, one: Disparity, about: str, wanted: tuple[str, ...], slices: dict[str | None, _Drawn | None], setup: BiasSetup
+    ) -> _Side:
+        """A difference in each slice that has the rows for it; why there is none, where no slice has a value at all."""
+        made, why = {}, ""
+        for value, drawn in slices.items():
+            if drawn is None:
+                continue
+            whole = drawn.table.groups(drawn.table.counts[None], wanted, one.uses)
             others, inside = whole.counts[0].sum(axis=(-2, -1))
+            if not others + inside:
+                why = why or f"waiting for {'labels' if 'label' in one.uses else 'predictions'}: no row has all that it needs"
             if others + inside < self.min_rows or min(others, inside) < self.min_group:
+                continue
+            if reason := missing(one, whole, about, setup):
+                why = why or reason
                 continue
             with np.errstate(all="ignore"):
                 found = float(one.ask(whole)[0])
-                drawn = np.asarray(one.ask(table.groups(resample(table.likely, self.draws), wanted, one.uses)))
-            drawn = drawn[np.isfinite(drawn)]
-            if math.isfinite(found) and drawn.size > 1:
-                made[value] = _Measured(found, float(drawn.std(ddof=1)), int(others + inside))
-        return made
+                draws = np.asarray(one.ask(drawn.table.groups(drawn.draws, wanted, one.uses)))
+            draws = draws[np.isfinite(draws)]
+            if math.isfinite(found) and draws.size > 1:
+                made[value] = _Measured(found, float(draws.std(ddof=1)), int(others + inside))
+        return _Side(made, "" if made else why)
 
 
 def _slices(state: object, facet: Facet, setup: BiasSetup) -> dict[str | None, Joint] | str:
