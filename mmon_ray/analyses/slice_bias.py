@@ -197,8 +197,9 @@ class SliceBias(Analysis, kind="slice_bias"):
                 for one in asked
             )
             return
-        drawn = [{value: self._drawn(table) for value, table in slices.items()} for slices in tables if isinstance(slices, dict)]
-        sides = drawn if states[0] is not states[1] else drawn[:1] * 2
+        whole = [table for table in tables if isinstance(table, dict)][: 1 if states[0] is states[1] else 2]
+        drawn = [{value: self._drawn(table) for value, table in slices.items()} for slices in whole]
+        sides = (drawn[0], drawn[-1])  # a baseline is compared with itself when it is learned
         for name, wanted in values:
             for one in asked:
                 now, base = (self._differences(one, facet.column(name), wanted, side, setup) for side in sides)
