@@ -139,7 +139,12 @@ def _either(a: int, n: int, b: int, m: int, margin: float) -> float:
     """How likely shares as different as a / n and b / m are when the true ones differ by at most the margin, either way."""
     if a / n < b / m:
         a, n, b, m = b, m, a, n
-    return normal_tail(_root(a, n, b, m, margin)) + normal_tail(_root(a, n, b, m, -margin))
+    near = _root(a, n, b, m, margin)
+    if not near:
+        return 1.0
+    found = normal_tail(near) + normal_tail(_root(a, n, b, m, -margin))
+    # Of few counts the sum may be smaller at a margin than without one; equal shares are within it, too.
+    return max(found, 2 * normal_tail(_root(a, n, b, m, 0.0))) if margin else found
 
 
 def _root(a: int, n: int, b: int, m: int, margin: float) -> float:

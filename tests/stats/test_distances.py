@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmon_ray import stats
@@ -183,6 +183,8 @@ tests = st.one_of(
 
 
 @given(tests, st.floats(0, 2), st.floats(0, 2))
+@example(Frequencies(counts=((1, 1),), n=1, m=9, categories=2, error=0.0), 0.0, 0.0625)
+@example(MeanShift(1.0, 2, (0.0, 1.0), (60023993.0, 1.0)), 0.0, 1.0)
 def test_a_wider_margin_is_never_more_surprising(test: Test, one: float, other: float) -> None:
     narrow, wide = sorted((one, other))
     p, q = test.p_value(-narrow, narrow), test.p_value(-wide, wide)
