@@ -18,8 +18,11 @@ def normal_tail(z: float) -> float:
 
 def student_tail(t: float, df: float) -> float:
     """P(T > t) of Student's t with `df` degrees of freedom."""
-    from scipy.special import stdtr
+    from scipy.special import betainc, stdtr
 
+    if abs(t) < 1 and math.isfinite(df):  # where stdtr is off by 1e-12
+        middle = float(betainc(0.5, df / 2, t * t / (df + t * t))) / 2
+        return 0.5 - math.copysign(middle, t)
     return float(stdtr(df, -t))
 
 
