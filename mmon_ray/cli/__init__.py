@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import calibrate, history, labels, overview, schedule, traffic, watch
+from mmon_ray.cli import baseline, calibrate, history, labels, overview, schedule, traffic, watch
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]
@@ -42,7 +42,7 @@ for _command in (
     overview.demo,
     overview.list_all,
     overview.doctor,
-    watch.baseline,
+    baseline.baseline,
     watch.run,
     watch.report,
     calibrate.calibrate,

@@ -1,0 +1,176 @@
+"""`mmon baseline`: learn what is normal, from data or from traffic, and keep the monitor that its options describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmon_ray.cli.context import Context, with_context
+from mmon_ray.cli.prepared import prepared_by
+from mmon_ray.errors import InputError
+from mmon_ray.window import Window
+
+if TYPE_CHECKING:
+    from mmon_ray.monitor import Baseline, Monitor
+    from mmon_ray.program import Outcome
+
+__all__ = ["baseline"]
+
+
+@click.command(short_help="Learn what is normal, from data or traffic.")
+@click.argument("name")
+@click.argument("data", required=False)
+@click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
+@click.option("--endpoint", default="", help="The endpoint's name at capture.  [default: NAME]")
+@click.option("--deployment", default="", help="Which deployment, if the endpoint has several.")
+@click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
+@click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
+@click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
+@click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
+@click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
+@click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
+@click.option(
+    "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
+)
+@click.option("--text", multiple=True, metavar="COLUMN", help="Watch what texts look like, their words and their copies. Repeatable.")
+@click.option("--image", multiple=True, metavar="COLUMN", help="Watch what images look like: size, brightness, entropy. Repeatable.")
+@click.option(
+    "--encode",
+    multiple=True,
+    metavar="COLUMN[=ENCODER]",
+    help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
+)
+@click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
+@click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
+@click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
+@click.option(
+    "--program",
+    "program_texts",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="An analysis of your own: a command that is given each window's files; or a .yaml file with its settings. Repeatable.",
+)
+@click.option(
+    "--program-baseline", is_flag=True, help="Run the programs over the baseline's data, too: they may make a baseline of their own."
+)
+@click.option(
+    "--reference",
+    "reference_text",
+    default="training",
+    show_default=True,
+    metavar="WHAT",
+    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks).",
+)
+@with_context
+def baseline(
+    context: Context,
+    /,
+    name: str,
+    data: str | None,
+    window_text: str | None,
+    label: tuple[str, ...],
+    prediction: tuple[str, ...],
+    ignored: tuple[str, ...],
+    program_baseline: bool,
+    **asked: Any,
+) -> None:
+    """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
+
+    Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
+
+    The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
+    postprocess_handler is named without a function: --pre script.py.
+    """
+    from mmon_ray.analyses import ModelQuality
+    from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.programs import baseline_programs, with_programs
+    from mmon_ray.records import records_of
+    from mmon_ray.scripts import names_in
+    from mmon_ray.uploads import keep
+
+    if (data is None) == (window_text is None):
+        raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
+    store = context.store
+    monitor = keep(store, _monitor(name, **asked))
+    window = Window.parse(window_text) if window_text else None
+    rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""), monitor.pre)
+    with context.console.status(f"learning from {data or window_text} ..."):
+        learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
+    if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
+        raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
+    outcomes: tuple[Outcome, ...] = ()
+    if program_baseline:
+        with context.console.status("running the programs ...") as status:
+            outcomes = baseline_programs(monitor, store, learned, data or "", window, status.update)
+        learned = with_programs(learned, outcomes)
+    kept = names_in(save_monitor(store, monitor))
+    doc: dict[str, Any] = {
+        "monitor": name,
+        "version": learned.version,
+        "rows": learned.profile.rows,
+        "constraints": len(learned.constraints),
+        "edit": f"{store.uri}/{save_baseline(store, learned)}",
+        "kept": list(kept),
+        "programs": {one.program: one.error or "ok" for one in outcomes},
+    }
+    context.answer(doc, lambda: _show(context, learned, outcomes, doc))
+
+
+def _monitor(
+    name: str,
+    *,
+    endpoint: str,
+    deployment: str,
+    quality: bool,
+    webhook: tuple[str, ...],
+    pre: str,
+    pre_batch: tuple[str, ...],
+    text: tuple[str, ...],
+    image: tuple[str, ...],
+    encode: tuple[str, ...],
+    post: str,
+    post_timeout: float,
+    post_variable: tuple[str, ...],
+    program_texts: tuple[str, ...],
+    reference_text: str,
+) -> Monitor:
+    """The monitor that the options describe; its functions are looked up at once, so that a typo is told now."""
+    from mmon_ray.analyses import LabelCoverage, ModelQuality
+    from mmon_ray.cli.program import parse_program
+    from mmon_ray.codec import resolve
+    from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
+    from mmon_ray.reference import parse_reference
+    from mmon_ray.sinks import Log, Webhook
+
+    for function in (pre, post):
+        if ":" in function and ".py:" not in function:
+            resolve(function)
+    steps, looking = prepared_by(pre_batch, text, image, encode)
+    labelled = (ModelQuality(), LabelCoverage()) if quality else ()
+    return Monitor(
+        name,
+        endpoint,
+        deployment,
+        (*DEFAULT_ANALYSES, *labelled, *looking),
+        (Log(), *map(Webhook, webhook)),
+        reference=parse_reference(reference_text),
+        prepare=steps,
+        programs=tuple(map(parse_program, program_texts)),
+        pre=pre,
+        post=post,
+        post_timeout_s=post_timeout,
+        post_variables=post_variable,
+    )
+
+
+def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
+    watched = len(learned.schema.watched())
+    context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+    for one in outcomes:
+        words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
+        context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
+    context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
+    for file in doc["kept"]:
+        context.console.print(f"kept:      {file}", soft_wrap=True)
+    context.console.print(f"next:      mmon run {doc['monitor']}")
