@@ -100,11 +100,7 @@ def run(
             save_report(store, report, window, files | own)
         save_metrics(store, report, window)
         record = replace(record, digest=_digest([hour.digest for hour in hours]))
-        failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
-        for sink, why in failed.items():
-            letter = orjson.dumps({"sink": sink, "error": why, "alarm": alarm(report)}, option=orjson.OPT_INDENT_2)
-            store.put(letter_key(monitor.name, window, sink), letter)
-        record = replace(record, status=report.status, rows=report.rows, sinks=failed)
+        record = replace(record, status=report.status, rows=report.rows, sinks=_tell(report, monitor, window, store))
         for ledger in (STATES, METRICS):
             roll_up(store, ledger, monitor.name, window, moment)
         return report
@@ -185,6 +181,15 @@ class _Hour:
 
     def _on_ray(self, size_bytes: int) -> bool:
         return self.engine == "ray" or (self.engine == "auto" and size_bytes > self.ray_from_bytes)
+
+
+def _tell(report: Report, monitor: Monitor, window: Window, store: Store) -> dict[str, str]:
+    """Tell the sinks; what those that failed were to hear is left in the store. Returns why they did."""
+    failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
+    for sink, why in failed.items():
+        letter = orjson.dumps({"sink": sink, "error": why, "alarm": alarm(report)}, option=orjson.OPT_INDENT_2)
+        store.put(letter_key(monitor.name, window, sink), letter)
+    return failed
 
 
 def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
