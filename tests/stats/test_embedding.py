@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity, rbf_kernel
 
 from mmon_ray.states import Vectors
 from mmon_ray.states.vectors import random_features, unit
-from mmon_ray.stats.embedding import Discrepancy, auc, classifier_auc, discrepancy, mean_cosine, own_cosine, plane, reach
+from mmon_ray.stats.embedding import Discrepancy, auc, classifier_auc, discrepancy, has_direction, mean_cosine, own_cosine, plane, reach
 
 D = 24
 
@@ -89,6 +89,19 @@ def test_reach_is_the_cosine_distance() -> None:
     points = cloud(20, 4)
     mean = state(points).mean(D)
     np.testing.assert_allclose(reach(unit(points), mean), 1 - cosine_similarity(points, mean[None])[:, 0], atol=1e-12)
+
+
+def test_those_that_made_the_mean_are_measured_to_that_of_the_others() -> None:
+    units = unit(cloud(30, 4))
+    found = reach(units[:7], units.mean(axis=0), 30)
+    others = [np.delete(units, place, axis=0).mean(axis=0) for place in range(7)]
+    expected = [1 - cosine_similarity(units[place : place + 1], others[place][None])[0, 0] for place in range(7)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1.1, False), (3.0, True)])
+def test_a_direction_is_more_than_chance(length: float, expected: bool) -> None:
+    assert has_direction(np.array([length, 0.0]) / math.sqrt(400), 400) is expected
 
 
 def test_the_plane_is_that_of_principal_components() -> None:
