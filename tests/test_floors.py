@@ -276,7 +276,7 @@ def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    text, _, rest = (PACKAGE.parent / "pyproject.toml").read_text().partition("[project.optional-dependencies]")
+    text, _, rest = (Path(__file__).parents[1] / "pyproject.toml").read_text().partition("[project.optional-dependencies]")
     declared = {re.split(r"[\[>]", one)[0] for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)}
     optional = {"pillow"}  # what the package imports where it is there
     assert all(f'["{one}>=' in rest for one in optional)
