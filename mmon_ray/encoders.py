@@ -30,7 +30,7 @@ def wordllama(texts: list[str]) -> np.ndarray:
 
 
 def minilm(texts: list[str]) -> np.ndarray:
-    """all-MiniLM-L6-v2's vectors of texts, 384 numbers each, of length 1: it reads whole sentences, at less than a hundredth of the speed.
+    """all-MiniLM-L6-v2's vectors of texts, 384 numbers each, of length 1: it reads whole sentences, and is much slower than WordLlama.
 
     The environment variable `MMON_MINILM` names the folder with its `tokenizer.json` and `model.safetensors`, as its authors publish them.
 
