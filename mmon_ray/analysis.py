@@ -24,9 +24,11 @@ class Analysis(Coded, ABC):
     Instances are frozen dataclasses in `analyses/`, or in a user's own module that `Monitor.imports` names.
 
     labelled   True when its rows are to have their labels beside them: null where none is known yet
+    coverage   the names of its metrics that say how much there is, and compare nothing with the baseline's values
     """
 
     labelled: ClassVar[bool] = False
+    coverage: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def needs(self, schema: Schema) -> Iterable[Need]:

@@ -11,9 +11,10 @@ from mmon_ray.catalog import Run
 
 __all__ = ["GAUGES", "STATUSES", "publish_runs", "values_of"]
 
-STATUSES = ("ok", "insufficient", "watch", "alarm", "error", "failed")  # by how much somebody should look
+# By how much somebody should look; a value once given stays, since alert rules name it.
+STATUSES = {"ok": 0.0, "insufficient": 1.0, "watch": 2.0, "not compared": 2.5, "alarm": 3.0, "error": 4.0, "failed": 5.0}
 GAUGES = {
-    "mmon_monitor_status": f"How the newest window ended: {', '.join(f'{at} {name}' for at, name in enumerate(STATUSES))}.",
+    "mmon_monitor_status": f"How the newest window ended: {', '.join(f'{value:g} {name}' for name, value in STATUSES.items())}.",
     "mmon_monitor_rows": "Rows of the newest window that ran.",
     "mmon_monitor_age_s": "Seconds since the end of the newest window that ran.",
     "mmon_monitor_untold": "Sinks that could not be told of it.",
@@ -23,7 +24,7 @@ GAUGES = {
 def values_of(run: Run, moment: datetime) -> dict[str, float]:
     """The gauges of a monitor's newest run."""
     return {
-        "mmon_monitor_status": float(STATUSES.index(run.status)) if run.status in STATUSES else -1.0,
+        "mmon_monitor_status": STATUSES.get(run.status, -1.0),
         "mmon_monitor_rows": float(run.rows),
         "mmon_monitor_age_s": (moment - run.window.end).total_seconds(),
         "mmon_monitor_untold": float(len(run.sinks)),

@@ -13,13 +13,14 @@ from typing import Any
 from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import Coded, resolve
+from mmon_ray.comparison import blind_spots, not_compared, waiting
 from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.preparation import Preparation
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
-from mmon_ray.report import Constraint, Histogram, Metric, Report, check, compare
+from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import Schema
 from mmon_ray.sink import Sink
 from mmon_ray.state import Profile
@@ -67,6 +68,8 @@ class Monitor(Coded, kind="monitor"):
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
                  counted with their reasons
+    most_unseen  the largest share of a column's rows that may be left out of its comparison with the baseline before that is a violation,
+                 `not_compared`; what could not be compared at all always is one. In checks.json it is a line, for all columns or for one
     pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips it. It is named
                  `"package.module:function"`, or `"file.py:function"`, which `save_monitor` keeps with the monitor. Captured records
                  only: training rows are columns already, named as those that it makes. Failed requests too, whose `output` is None
@@ -88,6 +91,7 @@ class Monitor(Coded, kind="monitor"):
     label_hours: int = 168
     prepare: tuple[Preparation, ...] = ()
     most_spoiled: float = 0.1
+    most_unseen: float = 0.05
     programs: tuple[Program, ...] = ()
     pre: str = ""
     post: str = ""
@@ -221,20 +225,20 @@ class Monitor(Coded, kind="monitor"):
         # What a failed analysis left unchecked is said once, in `errors`, not once a constraint.
         found = {(metric.name, metric.column) for metric in metrics}
         all_ran = not errors and len(outcomes) == len(self.programs)
-        judged = [one for one in baseline.constraints if all_ran or (one.name, one.column) in found]
+        constraints = [one for one in baseline.constraints if one.name != NOT_COMPARED]
+        judged = [one for one in constraints if all_ran or (one.name, one.column) in found]
         explain = {key: analysis.explain for key, analysis in owner.items()}
         violations = check(metrics, judged, lambda m, c: explain.get((m.name, m.column), compare)(m, c))
-        # A single sparse column does not make a window insufficient; a kind of metric that could be judged nowhere does.
-        known = {metric.name for metric in metrics if metric.status == "ok"}
-        few = sorted({metric.detail for metric in metrics if metric.status == "insufficient" and metric.name not in known})
+        blind = blind_spots(metrics, judged, owner, violations, baseline.metrics)
+        unseen, blanks = not_compared(blind, baseline.constraints, self.most_unseen)
         return replace(
             report,
-            metrics=tuple(metrics),
-            violations=self.policy.decide((*violations, *told.violations), past),
+            metrics=(*metrics, *unseen),
+            violations=self.policy.decide((*violations, *blanks, *told.violations), past),
             errors=errors,
             constraints=baseline.constraints,
             histograms=tuple(histograms),
-            insufficient=few[0] if few else "",
+            insufficient=waiting(blind, len({one.column for one in judged if one.enabled})),
         )
 
     def _of_no_rows(self, report: Report, baseline: Baseline | None, past: Sequence[Past | None]) -> Report:
@@ -269,7 +273,9 @@ class Monitor(Coded, kind="monitor"):
             if isinstance(results, Exception):
                 raise results
             own.setdefault(id(analysis), []).extend(result for result in results if isinstance(result, Metric))
-        constraints = (one for analysis in self.analyses for one in analysis.suggest(own.get(id(analysis), ())))
+        constraints = [one for analysis in self.analyses for one in analysis.suggest(own.get(id(analysis), ()))]
+        if constraints:
+            constraints.append(Constraint(NOT_COMPARED, upper=self.most_unseen))
         return tuple(constraints), tuple((analysis, tuple(own.get(id(analysis), ()))) for analysis in self.analyses)
 
     def _results(

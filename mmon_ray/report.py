@@ -10,11 +10,28 @@ from dataclasses import dataclass, field
 from mmon_ray.codec import Coded
 from mmon_ray.window import Window
 
-__all__ = ["ALARM", "WAITING", "WATCH", "Constraint", "Histogram", "Metric", "Report", "Test", "Violation", "check", "readable"]
+__all__ = [
+    "ALARM",
+    "MISSING_COLUMN",
+    "NOT_COMPARED",
+    "WAITING",
+    "WATCH",
+    "Constraint",
+    "Histogram",
+    "Metric",
+    "Report",
+    "Test",
+    "Violation",
+    "check",
+    "judged",
+    "readable",
+]
 
 OK, INSUFFICIENT, UNDEFINED = "ok", "insufficient", "undefined"
 ALARM, WATCH = "alarm", "watch"
+NOT_COMPARED = "not_compared"  # the metric and constraint of what could not be compared; see `comparison`
 WAITING = "waiting for labels"  # how the reason of a metric begins that has no labels yet
+MISSING_COLUMN = "the column is missing"  # the reason of a metric whose column no row of the window had
 
 
 class Test(Coded, ABC):
@@ -38,6 +55,7 @@ class Metric(Coded, kind="metric"):
     status   `ok`; `insufficient`: computed from too few rows to be judged; `undefined`: could not be computed
     detail   for people: the reason of the status, or what the value means here
     test     how surprising the value is, for metrics that are judged with a margin
+    unseen   the share of the rows expected to have a value, in [0, 1], that the value says nothing about: missing or unreadable ones
     """
 
     name: str
@@ -47,6 +65,7 @@ class Metric(Coded, kind="metric"):
     status: str = OK
     detail: str = ""
     test: Test | None = None
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,8 @@ class Violation(Coded, kind="violation"):
 class Report(Coded, kind="report"):
     """All that is known about one window of one monitor.
 
-    status      `ok`, `watch`, `alarm`, `insufficient` (too few rows to judge) or `error` (an analysis failed)
+    status      `ok`, `watch`, `alarm`, `not compared` (something that is watched could not be compared with the baseline),
+                `insufficient` (too few rows to judge something) or `error` (an analysis failed). `ok` means that all was compared
     baseline    the version of the baseline it was compared with; "" for none
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
@@ -127,10 +147,12 @@ class Report(Coded, kind="report"):
     @property
     def status(self) -> str:
         """One word for the window; alarms come before errors, since they are what was seen."""
-        if self.alarms:
+        if any(one.constraint.name != NOT_COMPARED for one in self.alarms):
             return ALARM
         if self.errors:
             return "error"
+        if self.not_compared:
+            return "not compared"
         if self.watched:
             return WATCH
         return INSUFFICIENT if self.insufficient else OK
@@ -145,6 +167,11 @@ class Report(Coded, kind="report"):
         """The violations that may be chance."""
         return tuple(one for one in self.violations if one.band != ALARM)
 
+    @property
+    def not_compared(self) -> tuple[Violation, ...]:
+        """The violations of what could not be compared, alarms and those to watch."""
+        return tuple(one for one in self.violations if one.constraint.name == NOT_COMPARED)
+
     def metric(self, name: str, column: str = "") -> Metric | None:
         """The metric of a name and column, or None."""
         return next((m for m in self.metrics if m.name == name and m.column == column), None)
@@ -158,7 +185,7 @@ def check(
     """The constraints that the metrics do not meet, each with its sentence.
 
     A constraint whose metric is absent is violated: what cannot be seen is not well. A metric that is `insufficient`
-    or `undefined` is not judged; its status says why. The p-values of all tested metrics are adjusted together.
+    or `undefined` is not judged here; `comparison.compared` says what follows. The p-values of all tested metrics are adjusted together.
 
     explain   makes the sentence of a metric and its constraint; a plain comparison when None
     source    Benjamini and Hochberg 1995, procedure (1)
@@ -192,7 +219,7 @@ def _subject(constraint: Constraint) -> str:
 
 
 def _violated(metric: Metric, constraint: Constraint, p: float) -> bool:
-    if not _judged(metric):
+    if not judged(metric):
         return False
     if _tested(metric, constraint):
         return p < constraint.level
@@ -201,10 +228,11 @@ def _violated(metric: Metric, constraint: Constraint, p: float) -> bool:
 
 
 def _tested(metric: Metric, constraint: Constraint) -> bool:
-    return metric.test is not None and constraint.level < 1 and _judged(metric)
+    return metric.test is not None and constraint.level < 1 and judged(metric)
 
 
-def _judged(metric: Metric) -> bool:
+def judged(metric: Metric) -> bool:
+    """Return whether a metric has a value that is held against its constraints."""
     return metric.status == OK and not math.isnan(metric.value)
 
 

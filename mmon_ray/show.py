@@ -10,13 +10,20 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmon_ray.report import ALARM, WAITING, Constraint, Histogram, Metric, Report, Violation
+from mmon_ray.report import ALARM, NOT_COMPARED, WAITING, Constraint, Histogram, Metric, Report, Violation
 
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_COLOURS = {"ok": "green", "watch": "bold yellow", "alarm": "bold red", "insufficient": "yellow", "undefined": "yellow"}
-_ORDER = {"alarm": 0, "watch": 1, "insufficient": 2, "undefined": 2, "ok": 3}
+_COLOURS = {
+    "ok": "green",
+    "watch": "bold yellow",
+    "alarm": "bold red",
+    "insufficient": "yellow",
+    "undefined": "yellow",
+    "not compared": "bold yellow",
+}
+_ORDER = {"alarm": 0, "watch": 1, "not compared": 1, "insufficient": 2, "undefined": 2, "ok": 3}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ def rows(report: Report) -> list[Row]:
     """One row a feature, those with alarms first, then what is to be watched, then in the order of the report."""
     found = {(metric.name, metric.column): metric for metric in report.metrics}
     broken = {(violation.constraint.name, violation.constraint.column): violation for violation in report.violations}
+    blind = {metric.column for metric in report.metrics if metric.name == NOT_COMPARED}
     pictures = {histogram.column: histogram for histogram in report.histograms}
     best: dict[str, tuple[tuple[float, ...], Row]] = {}
     for constraint in report.constraints:
@@ -41,7 +49,8 @@ def rows(report: Report) -> list[Row]:
         if metric is None or not constraint.column or not constraint.enabled:
             continue
         violation = broken.get((constraint.name, constraint.column))
-        status = violation.band if violation else metric.status
+        unknown = metric.status == "undefined" and constraint.column in blind
+        status = violation.band if violation else "not compared" if unknown else metric.status
         # A picture explains a distance, so a violated distance is shown before other violations.
         rank = (_ORDER[status], _ORDER.get(metric.status, 3), -_closeness(metric, constraint))
         row = Row(constraint.column, status, metric, constraint, pictures.get(constraint.column))
@@ -88,14 +97,22 @@ def _title(report: Report) -> Text:
         "ok": ("no alarms", "bold green"),
         "watch": (f"no alarms, {watched}", "bold yellow"),
         "alarm": (f"{alarms}, {watched}" if report.watched else alarms, "bold red"),
+        "not compared": (_blind(report), "bold red" if report.alarms else "bold yellow"),
         "insufficient": (_not_yet(report.insufficient), "bold yellow"),
         "error": ("an analysis failed", "bold red"),
     }[report.status]
     return Text.assemble((f"{report.monitor}", "bold"), f"  {report.window or ''} UTC  {report.rows:,} rows  ", words)
 
 
+def _blind(report: Report) -> str:
+    columns = [violation.constraint.column for violation in report.not_compared]
+    return "not compared" if "" in columns else f"{len(columns)} column{'s' * (len(columns) > 1)} not compared"
+
+
 def _not_yet(why: str) -> str:
-    return "no alarms; waiting for labels" if why.startswith(WAITING) else "not enough data to judge"
+    if why.startswith(WAITING):
+        return "no alarms; waiting for labels"
+    return "no alarms; some columns have too few values" if why.startswith("`") else "not enough data to judge"
 
 
 def _word(row: Row) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmon_ray.codec import Coded
 from mmon_ray.errors import MonitorError
-from mmon_ray.report import Report
+from mmon_ray.report import Report, Violation
 from mmon_ray.window import iso
 
 __all__ = ["Sink", "alarm", "deliver", "headline"]
@@ -72,13 +72,20 @@ def headline(report: Report) -> str:
     """A report in one line: `monitor shop, 2026-11-22T10, 500 rows: 2 alarms`."""
     found = [
         f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
-        for items, word in ((report.alarms, "alarm"), (report.errors, "error"))
+        for items, word in ((_seen(report), "alarm"), (report.errors, "error"))
         if items
     ]
-    found += [f"{len(report.watched)} to watch"] if report.watched else []
+    found += [f"{len(report.not_compared)} not compared"] if report.not_compared else []
+    watched = [one for one in report.watched if one not in report.not_compared]
+    found += [f"{len(watched)} to watch"] if watched else []
     result = " and ".join(found) or (f"not judged, {report.insufficient}" if report.insufficient else "no alarms")
     window = f", {report.window}" if report.window else ""
     return f"monitor {report.monitor}{window}, {report.rows} row{'' if report.rows == 1 else 's'}: {result}"
+
+
+def _seen(report: Report) -> list[Violation]:
+    """Return the alarms about what was compared."""
+    return [one for one in report.alarms if one not in report.not_compared]
 
 
 def alarm(report: Report) -> dict[str, Any]:

@@ -20,7 +20,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "scripts", "codec"),
     ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
-    ("analysis", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
+    ("analysis", "comparison", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "encoders", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------

@@ -117,9 +117,13 @@ class Anomalies(Analysis, kind="anomalies"):
             return _changed(made, metric, series, self.least, subject)
         found = forecast(series, self.method, self.season, self.least, metric.std)
         if found.reason:
-            return replace(made, detail=found.reason)
+            return replace(made, status="insufficient", detail=found.reason)
         if not found.std > 0:
-            return replace(made, detail=f"{subject} has never varied, so that nothing is known of its chance")
+            same = metric.value == found.expected
+            detail = f"{subject} has never varied" + (
+                f": it is {readable(metric.value)}" if same else ", so that nothing is known of its chance"
+            )
+            return replace(made, value=0.0, status="ok", detail=detail) if same else replace(made, detail=detail)
         deviation = (metric.value - found.expected) / found.std
         expected = f"{readable(found.expected)} ± {readable(found.std)} is expected after the windows before"
         words = f"{subject} is {readable(metric.value)}; {expected}"
@@ -129,7 +133,7 @@ class Anomalies(Analysis, kind="anomalies"):
 def _changed(made: Metric, metric: Metric, series: np.ndarray, least: int, subject: str) -> Metric:
     known = series[np.isfinite(series)]
     if len(known) < least:
-        return replace(made, detail=f"{len(known)} of {least} windows yet")
+        return replace(made, status="insufficient", detail=f"{len(known)} of {least} windows yet")
     mean = float(known.mean())
     if not mean:
         return replace(made, detail=f"the mean of {subject} was 0, of which nothing is a share")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare
+from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare
 from mmon_ray.schema import META, PREDICTION, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
@@ -43,6 +44,8 @@ class DataQuality(Analysis, kind="data_quality"):
     max_rare_share   nor has one in which more than this share of the distinct values occur only once (Deequ's rule)
     source           Model Monitor paper, section 4.1; the service's constraint checks
     """
+
+    coverage: ClassVar[frozenset[str]] = frozenset({"completeness", "type_match", "missing_columns", "extra_columns"})
 
     baseline_drift: str = "robust"
     categorical_drift: str = "linf"
@@ -84,7 +87,7 @@ class DataQuality(Analysis, kind="data_quality"):
         seen = _seen(now)
         for column in schema.watched():
             if column.name not in seen:
-                absent = Metric("", math.nan, column.name, status="undefined", detail="the column is missing")
+                absent = Metric("", math.nan, column.name, status="undefined", detail=MISSING_COLUMN, unseen=1.0)
                 yield from (replace(absent, name=name) for name in self._judged(column))
                 continue
             types = now.get(Need(Types(), (column.name,)))

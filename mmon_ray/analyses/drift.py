@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,33 @@ from mmon_ray.stats import Distance
 
 __all__ = ["CATEGORICAL", "NUMERIC", "Drift"]
 
+_SURE = 4.0  # standard errors that chance does not reach
 AGGREGATES = ("population_drift", "drifted_features", "prediction_drift")
+
+
+class _Values(NamedTuple):
+    """How many values of a column can be compared, of how many rows, in the window and in the baseline."""
+
+    now: int
+    rows: int
+    base: int
+    base_rows: int
+
+    @property
+    def few(self) -> int:
+        return min(self.now, self.base)
+
+    @property
+    def expected(self) -> float:
+        """How many the window would have if the baseline's share of its rows had one."""
+        return self.rows * self.base / self.base_rows if self.base_rows else 0.0
+
+    @property
+    def unseen(self) -> float:
+        """The share of the expected values that is lost for sure: beyond what chance explains."""
+        share = self.base / self.base_rows if self.base_rows else 0.0
+        chance = _SURE * math.sqrt(self.rows * share * (1 - share) * (1 + self.rows / max(1, self.base_rows)))
+        return max(0.0, self.expected - self.now - chance) / self.expected if self.expected else 0.0
 
 
 class _Numbers(NamedTuple):
@@ -77,6 +103,8 @@ class Drift(Analysis, kind="drift"):
     source        Model Monitor paper, section 4.2
     """
 
+    coverage: ClassVar[frozenset[str]] = frozenset(AGGREGATES)
+
     numeric: tuple[str, ...] = ("ks", "mean_shift")
     categorical: tuple[str, ...] = ("linf",)
     ks: float = 0.1
@@ -117,10 +145,10 @@ class Drift(Analysis, kind="drift"):
             if p is None or q is None:
                 continue
             known: Mapping[str, Callable[[Any, Any], Distance]] = NUMERIC if column.numeric else CATEGORICAL
-            few = min(_size(p), _size(q))
+            values = _Values(_size(p), now.rows, _size(q), base.rows)
             own = {name: known[name](p, q) for name in (self.numeric if column.numeric else self.categorical)}
-            measured += [self._metric(name, found, column, few) for name, found in own.items()]
-            if few >= self.min_rows:
+            measured += [self._metric(name, found, column, values) for name, found in own.items()]
+            if values.few >= self.min_rows:
                 stability[column.name] = own.get("psi") or known["psi"](p, q)
             if picture := _picture(column, p, q):
                 yield picture
@@ -172,17 +200,19 @@ class Drift(Analysis, kind="drift"):
             yield cls(), schema, table.slice(0, rows)
         yield cls(tuple(NUMERIC), tuple(CATEGORICAL)), schema, table
 
-    def _metric(self, name: str, found: Distance, column: Column, few: int) -> Metric:
-        std = 0.0 if math.isnan(found.std) else found.std
-        if found.reason:
-            return Metric(name, math.nan, column.name, status=found.status, detail=found.reason)
-        if few < self.min_rows:
-            reason = f"{few} values; {self.min_rows} are needed to judge"
-            return Metric(name, found.value, column.name, std, status="insufficient", detail=reason)
+    def _metric(self, name: str, found: Distance, column: Column, values: _Values) -> Metric:
+        std, unseen = 0.0 if math.isnan(found.std) else found.std, values.unseen
+        sparse = values.expected < self.min_rows  # as in the baseline: nothing was lost
+        if values.base and values.few < self.min_rows and (sparse or not unseen):
+            reason = found.reason or f"{values.few} values; {self.min_rows} are needed to judge"
+            return Metric(name, found.value, column.name, std, status="insufficient", detail=reason, unseen=unseen)
+        if found.reason or values.few < self.min_rows:
+            of = f"{values.now:,} of {values.rows:,} rows have a value that can be compared, about {values.expected:,.0f} were expected"
+            return Metric(name, math.nan, column.name, status="undefined", detail=found.reason or of, unseen=unseen)
         words = found.words
         if name == "chi_squared":
             words += f" (chi-squared {found.value:.4g}, {found.chance:.4g} by chance)"
-        return Metric(name, found.value, column.name, std, detail=words, test=found.test)
+        return Metric(name, found.value, column.name, std, detail=words, test=found.test, unseen=unseen)
 
     def _together(self, schema: Schema, measured: list[Metric], stability: Mapping[str, Distance]) -> Iterator[Metric]:
         """What the columns say together: of the features, and of the predictions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -71,6 +71,8 @@ class Embedding(Analysis, kind="embedding"):
     level      the share of violations that may be false, over all that is tested in a window
     source     Model Monitor paper, section 6, for the mean cosine
     """
+
+    coverage: ClassVar[frozenset[str]] = frozenset({USABLE})
 
     column: str = ""
     text: str = ""
@@ -256,7 +258,7 @@ class Embedding(Analysis, kind="embedding"):
         yield self._inside(units, sample, usual, m, same, shown)
         value, std = (0.5, 0.0) if same else classifier_auc(sample, units)
         if math.isnan(value):
-            yield Metric(AUC, value, status="undefined", detail="too few vectors to train a classifier")
+            yield Metric(AUC, value, status="insufficient", detail="too few vectors to train a classifier")
         else:
             yield Metric(AUC, value, std=std, test=Drop(value, std) if std else None)
 

@@ -74,6 +74,7 @@ class ModelQuality(Analysis, kind="model_quality"):
     """
 
     labelled: ClassVar[bool] = True
+    coverage: ClassVar[frozenset[str]] = frozenset({ANSWERED})
 
     problem: str = ""
     label: str = ""

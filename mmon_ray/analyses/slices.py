@@ -170,7 +170,7 @@ class Slices(Analysis, kind="slices"):
             return Metric(METRIC, math.nan, column.name, status="insufficient" if now.rows else "undefined", detail=detail)
         if len(slices) < 2:
             detail = f"fewer than two of its values have {self.min_rows} labels"
-            return Metric(METRIC, math.nan, column.name, status="undefined", detail=detail)
+            return Metric(METRIC, math.nan, column.name, status="insufficient", detail=detail)
         worst = min(slices, key=lambda one: one.below / one.std if one.std > 0 else math.copysign(math.inf, one.below))
         asked = self.metric or ("mae" if found.problem == "regression" else "accuracy")
         detail = (

@@ -83,7 +83,7 @@ def test_a_spike_can_be_forgotten() -> None:
 def test_too_little_is_no_judgement() -> None:
     for before in ([], past(NOISE[:5]), [None] * 60):
         made = judged(Anomalies(), 40.0, before)
-        assert (made.name, made.status) == ("mean_anomaly", "undefined")
+        assert (made.name, made.status) == ("mean_anomaly", "insufficient")
         assert made.detail.endswith("of 8 windows yet")
     (made,) = Anomalies().trend([Metric("mean", math.nan, "age", status="undefined", detail="no numbers")], past(NOISE))
     assert (made.status, made.detail) == ("undefined", "no numbers")
@@ -99,7 +99,7 @@ def test_settings_that_cannot_be() -> None:
         Anomalies(windows=4)
 
 
-def test_a_fit_makes_its_constraints_and_a_window_without_a_past_is_well() -> None:
+def test_a_fit_makes_its_constraints_and_a_window_without_a_past_waits_for_one() -> None:
     monitor = Monitor("m", analyses=(DataQuality(), Anomalies(("rows", "mean"), windows=48)))
     frame = {"age": np.arange(500.0) % 60, "word": ["a", "b"] * 250}
     from mmon_ray import fold
@@ -108,4 +108,6 @@ def test_a_fit_makes_its_constraints_and_a_window_without_a_past_is_well() -> No
     names = {(one.name, one.column) for one in baseline.constraints if one.name.endswith("_anomaly")}
     assert names == {("rows_anomaly", ""), ("mean_anomaly", "age")}
     assert (monitor.recalls, monitor.compares) == (48, 48)
-    assert monitor.evaluate(fold(frame, monitor.zero(baseline.schema)), baseline).status == "ok"
+    report = monitor.evaluate(fold(frame, monitor.zero(baseline.schema)), baseline)
+    assert (report.status, report.violations) == ("insufficient", ())
+    assert report.insufficient == "0 of 8 windows yet"

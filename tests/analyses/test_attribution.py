@@ -68,7 +68,7 @@ def test_a_feature_whose_unit_changed_takes_over(model: ModuleType) -> None:
 
 def test_the_services_rule_asks_the_ndcg_alone(model: ModuleType) -> None:
     learned = learn(rule="service")
-    assert [(one.name, one.lower) for one in learned[1].constraints] == [("attribution_ndcg", 0.9)]
+    assert [(one.name, one.lower) for one in learned[1].constraints] == [("attribution_ndcg", 0.9), ("not_compared", -math.inf)]
     assert [one.constraint.name for one in judge(learned, people(2_000, 2, zip=200.0)).alarms] == ["attribution_ndcg"]
     assert judge(learned, people(2_000, 3)).violations == ()
 

@@ -282,12 +282,22 @@ def test_the_minimum_is_a_setting_and_200_are_enough() -> None:
     assert violated(judge(numbers(EVEN[:50] + 9), numbers(EVEN), Drift(min_rows=50))) == ["ks x", "mean_shift x"]
 
 
-def test_one_sparse_column_does_not_make_the_window_insufficient() -> None:
+def test_a_sparse_column_is_not_judged_and_the_window_says_so() -> None:
     sparse = pa.array([1.0] * 100 + [None] * (M - 100))
     table = numbers(EVEN).append_column("sparse", sparse)
     report = judge(table, table)
     assert metric(report, "ks", "sparse").status == "insufficient"
-    assert report.status == "ok"
+    assert (report.status, report.insufficient) == ("insufficient", "`sparse`: 100 values; 200 are needed to judge")
+    assert report.violations == ()
+
+
+def test_a_column_that_lost_most_of_its_values_is_not_compared() -> None:
+    sparse = numbers([*EVEN[:100], *[None] * (N - 100)])
+    report = judge(sparse, numbers(EVEN))
+    (violation,) = report.violations
+    assert (report.status, violation.constraint.name, violation.band) == ("not compared", "not_compared", "alarm")
+    assert violation.metric.value == pytest.approx(1 - 100 / N)
+    assert f"100 of {N:,} rows have a value that can be compared" in violation.message
 
 
 @pytest.mark.parametrize("side", ["now", "base"])
@@ -299,7 +309,8 @@ def test_a_side_without_numbers_is_undefined_and_says_which(side: str, column: p
         found = metric(report, name)
         assert (found.status, math.isnan(found.value)) == ("undefined", True)
         assert found.detail == f"{'the window' if side == 'now' else 'the baseline'} has no numbers"
-    assert violated(report) == []
+    assert violated(report) == (["not_compared x"] if side == "now" else [])
+    assert report.status == ("not compared" if side == "now" else "ok"), "what a baseline cannot measure is not watched"
 
 
 def test_a_constant_baseline_has_a_distance_but_no_shift() -> None:
@@ -312,7 +323,8 @@ def test_a_constant_baseline_has_a_distance_but_no_shift() -> None:
 
 def test_a_column_that_became_text_is_undefined() -> None:
     report = judge(pa.table({"x": pa.array(["a"] * N)}), numbers(EVEN))
-    assert (metric(report, "ks").status, violated(report)) == ("undefined", [])
+    assert (metric(report, "ks").status, violated(report)) == ("undefined", ["not_compared x"])
+    assert "`x` could not be compared with the baseline (all of its rows)" in report.violations[0].message
 
 
 def test_identifiers_have_no_frequencies_to_compare() -> None:
