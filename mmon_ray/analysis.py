@@ -76,6 +76,10 @@ class Analysis(Coded, ABC):
         """What is too large for a report and is kept beside it: file names, and for each what is written there as JSON; none by default."""
         return {}
 
+    def aspect(self, metric: str) -> str:
+        """Return which side of its column a metric looks at; "" by default. What was compared on one side says nothing of another."""
+        return ""
+
     @classmethod
     @abstractmethod
     def examples(cls) -> Iterable[tuple[Self, Schema, pa.Table]]:

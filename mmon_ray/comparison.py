@@ -1,6 +1,6 @@
 """What could not be compared: the watched things of which a window says nothing, so that silence is never taken for `ok`.
 
-A watched thing is a column, label or facet as one analysis sees it: the metrics of that analysis and column that an enabled constraint
+A watched thing is a column, label or facet as one analysis sees it: its metrics of that column, and aspect, that an enabled constraint
 names. It was compared when one of them has a value; when all of them lack one because of too few rows, it waits; otherwise it was not
 compared. Metrics that only say how much there is (`Analysis.coverage`) are no comparison where the analysis has others.
 """
@@ -55,19 +55,19 @@ def blind_spots(
     """
     unwatched = {(metric.name, metric.column) for _, own in usual for metric in own if metric.status == UNDEFINED}
     measured = {(metric.name, metric.column): metric for metric in metrics if (metric.name, metric.column) not in unwatched}
-    things: dict[tuple[str, str], list[Metric]] = {}
+    things: dict[tuple[str, str, str], list[Metric]] = {}
     analyses: dict[str, Analysis] = {}
     for constraint in constraints:
         key = (constraint.name, constraint.column)
         if constraint.enabled and key in measured and key in owner:
-            analyses[owner[key].kind] = owner[key]
-            things.setdefault((owner[key].kind, constraint.column), []).append(measured[key])
+            analysis = analyses.setdefault(owner[key].kind, owner[key])
+            things.setdefault((analysis.kind, constraint.column, analysis.aspect(constraint.name)), []).append(measured[key])
     covers = frozenset().union(*(analysis.coverage for analysis in analyses.values()))
     lacking = {one.constraint.column for one in violations if one.constraint.name in covers}
     if any(one.constraint.name == "missing_columns" for one in violations):
         lacking |= {metric.column for metric in measured.values() if metric.detail == MISSING_COLUMN}
     blind = []
-    for (kind, column), own in things.items():
+    for (kind, column, _), own in things.items():
         spot = _blind(column, own, analyses[kind].coverage)
         if spot is not None:
             blind.append(spot._replace(explained=bool(column) and column in lacking))

@@ -13,13 +13,14 @@ from mmon_ray.report import readable
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency
-from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups
+from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups, disparities
 from mmon_ray.stats.groups import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 
-__all__ = ["BiasSetup", "Facet", "bias_setup", "cell", "joined", "joint", "missing", "values_of"]
+__all__ = ["BiasSetup", "Facet", "aspect_of", "bias_setup", "cell", "joined", "joint", "missing", "values_of"]
 
 Texts = Sequence[str | None]
 
+CONDITIONAL = ("CDDL", "CDDPL")  # the metrics that a group variable is needed for
 CROSS = " x "  # between the parts of an intersection
 _ONE, _PART = "=", ">"
 _CLASSES = 20  # labels that may be learned
@@ -188,12 +189,18 @@ def values_of(facet: Facet, *tables: Iterable[Texts]) -> list[tuple[str, tuple[s
     return [(value, (value,)) for value in sorted(one for one in seen if one is not None)]
 
 
+def aspect_of(metric: str) -> str:
+    """Return what a bias metric needs beside the facet: the label, the prediction, both; and the group for the conditional ones."""
+    one = disparities().get(metric)
+    return "" if one is None else "+".join((*one.uses, *(("group",) if one.name in CONDITIONAL else ())))
+
+
 def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     """Why a metric has no value; "" where it has one."""
     others, inside = t.counts[0].sum(axis=(-2, -1))
     negative, positive = t.counts[0].sum(axis=(0, -1))
     refused, accepted = t.counts[0].sum(axis=(0, 1))
-    conditional = one.name in ("CDDL", "CDDPL")
+    conditional = one.name in CONDITIONAL
     if not others + inside:
         return "there are no rows"
     if "label" in one.uses and not positive:

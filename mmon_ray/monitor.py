@@ -136,7 +136,8 @@ class Monitor(Coded, kind="monitor"):
 
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""
-        return Profile.zero(need for analysis in self.analyses for need in analysis.needs(schema))
+        needs = [need for analysis in self.analyses for need in analysis.needs(schema)]
+        return Profile.zero(needs, {column.name: column.type for column in schema if column.type == "boolean"})
 
     def fit(
         self,

@@ -12,8 +12,8 @@ exactly (to float rounding) where `exact`, otherwise to the error that the state
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -90,24 +90,29 @@ class Profile(State, kind="profile"):
     needs    distinct, by their columns
     states   one for each need; () is the zero
     rows     how many rows were folded
+    types    column -> one of `schema.TYPES`: how its values are read. Only `boolean` matters: true and false come as words, numbers and
+             text. (Numbers are read from text wherever a state asks for them, and every value has a text form.) It is no part of what a
+             profile is: of two that merge, the first one's hold
     """
 
     needs: tuple[Need, ...] = ()
     states: tuple[State, ...] = ()
     rows: int = 0
+    types: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not self.states:
             object.__setattr__(self, "states", tuple(need.zero for need in self.needs))
 
     @classmethod
-    def zero(cls, needs: Iterable[Need]) -> Profile:
+    def zero(cls, needs: Iterable[Need], types: Mapping[str, str] | None = None) -> Profile:
         """The empty profile of some needs; equal needs are kept once, and those of one column stand together."""
         # Together, because `columns` remembers what it has computed of the last column only.
-        return cls(tuple(sorted(dict.fromkeys(needs), key=lambda need: need.columns)))
+        return cls(tuple(sorted(dict.fromkeys(needs), key=lambda need: need.columns)), types=types or {})
 
     def update(self, batch: pa.Table) -> Self:
         """This profile and a batch; a column that the batch lacks counts as all missing."""
+        batch = self._read(batch)
         parts: dict[tuple[str, ...], pa.Table] = {(): batch}
         columns = dict(zip(batch.column_names, batch.columns, strict=True))  # once: the table makes its list of names at every call
         states = []
@@ -131,6 +136,16 @@ class Profile(State, kind="profile"):
             )
         states = tuple(a.merge(b) for a, b in zip(self.states, other.states, strict=True))
         return replace(self, states=states, rows=self.rows + other.rows)
+
+    def _read(self, batch: pa.Table) -> pa.Table:
+        """The batch with its columns of booleans as booleans, whatever they were sent as."""
+        from mmon_ray.columns.reading import as_booleans
+
+        for name, kind in self.types.items():
+            place = batch.schema.get_field_index(name) if kind == "boolean" else -1
+            if place >= 0 and not pa.types.is_boolean(batch.schema.field(place).type):
+                batch = batch.set_column(place, name, as_booleans(batch.column(place)))
+        return batch
 
     def get(self, need: Need) -> State | None:
         """The state of a need, or None when this profile does not have it."""

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, bias_setup, joint, missing, values_of
+from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
 from mmon_ray.flip_sample import turned
 from mmon_ray.report import Constraint, Metric
 from mmon_ray.schema import Schema
@@ -125,6 +125,10 @@ class Bias(Analysis, kind="bias"):
                 yield setup.need(schema, facet)
             if self._flips(setup):
                 yield self._sample
+
+    def aspect(self, metric: str) -> str:
+        """What the metric needs beside the facet: the label, the prediction, both, and the group."""
+        return aspect_of(metric)
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The labels, when they are few: they say which is the positive one."""

@@ -20,7 +20,7 @@ from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare
 from mmon_ray.schema import META, PREDICTION, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
-from mmon_ray.stats import Distance, Share, service
+from mmon_ray.stats import Distance, Excess, Share, service
 
 __all__ = ["DataQuality"]
 
@@ -45,7 +45,7 @@ class DataQuality(Analysis, kind="data_quality"):
     source           Model Monitor paper, section 4.1; the service's constraint checks
     """
 
-    coverage: ClassVar[frozenset[str]] = frozenset({"completeness", "type_match", "missing_columns", "extra_columns"})
+    coverage: ClassVar[frozenset[str]] = frozenset({"completeness", "type_match", "infinite", "missing_columns", "extra_columns"})
 
     baseline_drift: str = "robust"
     categorical_drift: str = "linf"
@@ -99,6 +99,8 @@ class DataQuality(Analysis, kind="data_quality"):
             yield _share("type_match", _matching(types, column), types.present, known, column, f"not {column.type} in", "of its values")
             if column.domain:
                 yield self._domain_match(column, now, base or now)
+            if column.numeric:
+                yield _infinite(column, now, base or now)
             yield from _described(column, now)
             if base is not None and self.baseline_drift != "off":
                 yield self._drift(column, now, base)
@@ -115,6 +117,8 @@ class DataQuality(Analysis, kind="data_quality"):
                 yield Constraint(metric.name, metric.column, lower=metric.value)
             elif metric.name in bounds:
                 yield Constraint(metric.name, metric.column, lower=min(bounds[metric.name], metric.value))
+            elif metric.name == "infinite":
+                yield Constraint(metric.name, metric.column, upper=metric.value)
             elif metric.name == "baseline_drift":
                 yield Constraint(metric.name, metric.column, upper=self.drift_threshold)
             elif metric.name == "chi_squared_p":
@@ -126,6 +130,8 @@ class DataQuality(Analysis, kind="data_quality"):
         allowed = f"the baseline allows {100 * (1 - constraint.lower):.3g} %"
         if metric.name in ("completeness", "type_match"):
             return f"{subject} is {metric.detail}; {allowed}"
+        if metric.name == "infinite":
+            return f"`{metric.column}` is {metric.detail}; the baseline allows {100 * constraint.upper:.3g} %"
         if metric.name == "domain_match":
             return f"{subject} has {metric.detail}; {allowed}"
         if metric.name in ("missing_columns", "extra_columns"):
@@ -193,7 +199,8 @@ class DataQuality(Analysis, kind="data_quality"):
         return "chi_squared_p" if column.categorical and self.categorical_drift == "chi_squared" else "baseline_drift"
 
     def _judged(self, column: Column) -> tuple[str, ...]:
-        return ("completeness", "type_match", self._drift_name(column)) + (("domain_match",) if column.domain else ())
+        conditional = (("domain_match",) if column.domain else ()) + (("infinite",) if column.numeric else ())
+        return ("completeness", "type_match", self._drift_name(column), *conditional)
 
 
 def _measured(name: str, found: Distance, value: float, column: Column) -> Metric:
@@ -237,6 +244,18 @@ def _share(name: str, part: int, whole: int, m: int, column: Column, before: str
     return Metric(name, value, column.name, std, detail=f"{before} {100 * (1 - value):.3g} % {after}", test=test)
 
 
+def _infinite(column: Column, now: Profile, base: Profile) -> Metric:
+    """The share of a column's numbers that are infinite."""
+    moments, before = (profile.get(Need(Moments(), (column.name,))) for profile in (now, base))
+    assert isinstance(moments, Moments) and isinstance(before, Moments)
+    numbers = moments.n + moments.infinite
+    if not numbers:
+        return Metric("infinite", math.nan, column.name, status="undefined", detail="no numbers")
+    share = moments.infinite / numbers
+    test = Excess(Share(1 - share, numbers, max(1, before.n + before.infinite)))
+    return Metric("infinite", share, column.name, detail=f"infinite in {100 * share:.3g} % of its {numbers:,} numbers", test=test)
+
+
 def _matching(types: Types, column: Column) -> int:
     matching = {
         "integral": types.integral,
@@ -254,7 +273,6 @@ def _described(column: Column, now: Profile) -> Iterator[Metric]:
     if isinstance(moments, Moments) and moments.n and isinstance(quantiles, Quantiles):
         errors = {"mean": moments.std / math.sqrt(moments.n)}
         yield from (_number(name, float(getattr(moments, name)), column, errors.get(name, 0.0)) for name in DESCRIPTIVE)
-        yield Metric("infinite", float(moments.infinite), column.name)
         yield Metric("p50", quantiles.quantile(0.5), column.name)
 
 

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, bias_setup, joint, missing, values_of
+from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
 from mmon_ray.report import Constraint, Metric
 from mmon_ray.schema import Column, Schema
 from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
@@ -134,6 +134,10 @@ class SliceBias(Analysis, kind="slice_bias"):
             for facet, column in self._pairs(schema, setup):
                 need = setup.need(schema, facet, (column,))
                 yield from self._measured(facet, column, setup, now.get(need), base.get(need))
+
+    def aspect(self, metric: str) -> str:
+        """What the metric needs beside facet and slice: the label, the prediction, or both."""
+        return aspect_of(metric.removeprefix(PREFIX))
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The margin."""

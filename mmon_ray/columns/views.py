@@ -1,7 +1,8 @@
 """Views of one column of a batch as numpy arrays, computed once and shared by the states that ask for the same batch.
 
-Missing means null or NaN. Booleans are 0 and 1, decimals and huge integers are rounded to float64. Text, times, lists and structs are
-present but have no numbers; every type has a text form.
+Missing means null or NaN. Booleans are 0 and 1, decimals and huge integers are rounded to float64, texts that are numbers are these numbers
+(`reading`): one caller that sends text leaves the values of the others as they are. Other texts, times, lists and structs are present but
+have no numbers; every type has a text form.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmon_ray.columns.buffers import encode, family, floats, one, raw, scratch, usual, valid
+from mmon_ray.columns.reading import read_texts
 
 __all__ = ["Categories", "Numbers", "aligned", "categories", "codes", "gaps", "numbers"]
 
@@ -33,6 +35,8 @@ class Numbers:
     above     +infinity
     below     -infinity
     values    the finite ones, float64, in order
+
+    What is left of the rows, `rows - missing - infinite - len(values)`, is present and no number.
     """
 
     rows: int
@@ -62,7 +66,9 @@ class Categories:
 
 
 def numbers(batch: pa.Table, index: int = 0) -> Numbers:
-    """The numbers of a column; a column of another type has rows and nulls only."""
+    """The numbers of a column, read from text where it holds text; a column of another type has rows and nulls only."""
+    if family(batch.schema.field(index).type) == "text":
+        return _once(batch, ("numbers", index), lambda: _numbers_of_texts(aligned(batch, index), batch.column(index)))
     return _once(batch, ("numbers", index), lambda: _numbers(batch.column(index)))
 
 
@@ -80,8 +86,10 @@ def codes(batch: pa.Table, index: int = 0) -> tuple[pa.Array, np.ndarray]:
 
 
 def aligned(batch: pa.Table, index: int = 0) -> np.ndarray:
-    """The numbers of a column row by row, as float64; NaN where there is none, infinities as they are."""
+    """The numbers of a column row by row, as float64, also those of texts; NaN where there is none, infinities as they are."""
     column = batch.column(index)
+    if family(column.type) == "text":
+        return _once(batch, ("read", index), lambda: _read(_encoded(batch, index)))
     if family(column.type) not in _NUMERIC:
         return np.full(len(column), np.nan)
     array = _decoded(column)
@@ -147,6 +155,21 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
         above = int(np.count_nonzero((source == np.inf) & there))
         below = int(np.count_nonzero((source == -np.inf) & there))
     return Numbers(len(array), len(array) - len(values) - above - below, above, below, values)
+
+
+def _read(encoded: pa.DictionaryArray) -> np.ndarray:
+    """The number of each row of a text column; NaN where its text is none, or missing."""
+    known = read_texts(encoded.dictionary).values
+    if not len(known):
+        return np.full(len(encoded), np.nan)
+    present = valid(encoded.indices)
+    rows: np.ndarray = known[raw(encoded.indices) * present] if len(present) else known[raw(encoded.indices)]
+    return np.where(present, rows, np.nan) if len(present) else rows
+
+
+def _numbers_of_texts(rows: np.ndarray, column: pa.ChunkedArray) -> Numbers:
+    above, below = int(np.count_nonzero(rows == np.inf)), int(np.count_nonzero(rows == -np.inf))  # '1e999'
+    return Numbers(len(rows), usual(column).null_count, above, below, rows[np.isfinite(rows)])
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.Array:

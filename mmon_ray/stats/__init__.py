@@ -14,12 +14,13 @@ from mmon_ray.stats.distance import Distance
 from mmon_ray.stats.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
 from mmon_ray.stats.ks import KolmogorovSmirnov, ks
 from mmon_ray.stats.means import MeanShift, mean_shift
-from mmon_ray.stats.shares import Frequencies, Share, linf
+from mmon_ray.stats.shares import Excess, Frequencies, Share, linf
 from mmon_ray.stats.transport import Triangle, total_variation, wasserstein
 
 __all__ = [
     "Distance",
     "Divergence",
+    "Excess",
     "Frequencies",
     "KolmogorovSmirnov",
     "MeanShift",

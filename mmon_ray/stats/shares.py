@@ -12,7 +12,7 @@ from mmon_ray.states import Counts
 from mmon_ray.stats.distance import Distance, nothing, undefined
 from mmon_ray.stats.tails import hypergeometric_tail, normal_tail
 
-__all__ = ["RARE", "Frequencies", "Share", "linf", "name_of"]
+__all__ = ["RARE", "Excess", "Frequencies", "Share", "linf", "name_of"]
 
 RARE = "almost every value occurs once; there are no frequencies to compare"
 _HALVINGS = 40  # the likelihood is flat at its top: an error of 1e-12 in a share is none in it
@@ -123,6 +123,20 @@ class Share(Test, kind="share_test"):
         exceptions = round((1 - self.value) * self.n)
         allowed = max(self.unseen, math.ceil((1 - min(max(lower, 0.0), 1.0)) * self.m - 1e-6))
         return hypergeometric_tail(exceptions, self.n, exceptions + allowed, self.n + self.m)
+
+
+@dataclass(frozen=True)
+class Excess(Test, kind="excess_test"):
+    """The test that a share of exceptions, such as infinite values, is not above a bound that was itself measured.
+
+    rest   the test of the share of all others
+    """
+
+    rest: Share
+
+    def p_value(self, lower: float, upper: float) -> float:
+        """The p-value of "the true share is at most `upper`"."""
+        return self.rest.p_value(1 - upper, math.inf)
 
 
 def _deciding(a: np.ndarray, b: np.ndarray, n: int, m: int) -> tuple[tuple[int, ...], ...]:

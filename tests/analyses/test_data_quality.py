@@ -144,7 +144,8 @@ def test_text_where_numbers_were() -> None:
 
 
 def test_numbers_where_booleans_were_and_the_threshold_is_a_setting() -> None:
-    numbers = rows(member=pa.array([1, 0] * (N // 2)))
+    assert value(judge(rows(member=pa.array([1, 0] * (N // 2)))), "type_match", "member") == 1.0  # 1 and 0 read as booleans
+    numbers = rows(member=pa.array([7, 2] * (N // 2)))
     assert value(judge(numbers), "type_match", "member") == 0.0
     assert "`member` is not boolean in 100 % of its values; the baseline allows 0 %" in said(judge(numbers))
     few = rows(age=pa.array(replaced([20.0 + number % 40 for number in range(N)], 2, 33.5)))
@@ -328,3 +329,26 @@ def test_a_baseline_can_be_edited() -> None:
     assert len(monitor.evaluate(holes, baseline).violations) == 1
     assert monitor.evaluate(holes, loads(dumps(edited(lower=0.8)))).violations == ()
     assert monitor.evaluate(holes, loads(dumps(edited(enabled=False)))).violations == ()
+
+
+# --- infinity -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("infinity", [math.inf, -math.inf])
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_infinite_values_are_a_violation_like_missing_ones(share: float, infinity: float) -> None:
+    base = pa.table({"x": np.random.default_rng(0).normal(size=20_000)})
+    values = np.random.default_rng(1).normal(size=2_000)
+    values[: round(share * 2_000)] = infinity
+    for column in (pa.array(values), pa.array([repr(value).replace("inf", "1e999") for value in values.tolist()])):
+        report = judge(pa.table({"x": column}), base, DataQuality(baseline_drift="off"))
+        assert f"`x` is infinite in {100 * share:.3g} % of its 2,000 numbers; the baseline allows 0 %" in said(report)
+        assert [one.band for one in report.violations if one.constraint.name == "infinite"] == ["alarm"]
+
+
+def test_infinite_values_that_are_usual_are_allowed_and_one_in_many_is_no_surprise() -> None:
+    some = pa.table({"x": np.where(np.arange(20_000) % 50 == 0, math.inf, 1.0)})
+    assert judge(some.slice(0, 2_000), some, DataQuality(baseline_drift="off")).status == "ok"
+    none = pa.table({"x": np.arange(20_000.0)})
+    one = pa.table({"x": np.where(np.arange(2_000) == 7, math.inf, 1.0)})
+    assert not judge(one, none, DataQuality(baseline_drift="off")).alarms

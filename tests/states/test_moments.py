@@ -45,9 +45,9 @@ def test_nothing_there_is_undefined_and_not_zero(values, options):
     assert math.isnan(state.completeness) if not values else state.completeness == 0.0
 
 
-def test_text_is_present_but_has_no_numbers():
+def test_text_is_present_and_has_the_numbers_that_it_says():
     state = of("a", None, "1")
-    assert (state.rows, state.missing, state.n, state.completeness) == (3, 1, 0, 2 / 3)
+    assert (state.rows, state.missing, state.n, state.mean, state.completeness) == (3, 1, 1, 1.0, 2 / 3)
 
 
 def test_one_value_and_a_constant():

@@ -142,7 +142,7 @@ def test_above_the_lowest_bucket_the_bound_still_holds():
         (pa.array([math.nan, math.inf, -math.inf, 2.0]), 2, 1),
         (pa.array([5e-324, -0.0, 0.0]), 0, 3),
         (pa.array([7.0, 7.0]).dictionary_encode(), 7, 2),
-        (pa.array(["1", "2"]), math.nan, 0),
+        (pa.array(["1", "2", "two", None]), 1, 2),
         (pa.array([], pa.float64()), math.nan, 0),
         (pa.nulls(3), math.nan, 0),
     ],
