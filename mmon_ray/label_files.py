@@ -17,6 +17,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import json as arrow_json
 
 from mmon_ray.errors import InputError
+from mmon_ray.nesting import TOO_DEEP, nested_too_deep, value_too_deep
 from mmon_ray.rows import flatten, table_of, text_of
 
 __all__ = ["ID", "INSTANCE", "LABEL", "is_file", "refused", "table_in"]
@@ -24,6 +25,8 @@ __all__ = ["ID", "INSTANCE", "LABEL", "is_file", "refused", "table_in"]
 ID, INSTANCE, LABEL = "id", "instance", "label"
 _FORMS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _TRUTH = "groundTruthData"
+_SHOWN = 200  # bytes of a line that is too deep to be kept as it is
+_FEW = 5
 
 
 def is_file(name: str) -> bool:
@@ -87,6 +90,9 @@ def _from_json(body: bytes, id_column: str) -> tuple[pa.Table, list[bytes]]:
         return table, []
     docs, bad = [], []
     for line in body.splitlines():
+        if nested_too_deep(line):
+            bad.append(refused(TOO_DEEP, line[:_SHOWN].decode("utf-8", "replace")))
+            continue
         try:
             docs += [orjson.loads(line)] if line.strip() else []
         except orjson.JSONDecodeError as error:
@@ -96,6 +102,8 @@ def _from_json(body: bytes, id_column: str) -> tuple[pa.Table, list[bytes]]:
 
 def _alike(body: bytes, id_column: str) -> pa.Table | None:
     """Lines that all have the same plain fields, read at once; None for any others."""
+    if nested_too_deep(body):
+        return None
     ids = pa.schema([(id_column, pa.string())])
     try:
         table = arrow_json.read_json(pa.BufferReader(body), parse_options=arrow_json.ParseOptions(explicit_schema=ids))
@@ -112,6 +120,9 @@ def _alike(body: bytes, id_column: str) -> pa.Table | None:
 def _from_docs(docs: list[Any], bad: list[bytes], id_column: str) -> tuple[pa.Table, list[bytes]]:
     rows: list[dict[str, Any]] = []
     for doc in docs:
+        if value_too_deep(doc):
+            bad.append(refused(TOO_DEEP, list(doc)[:_FEW] if isinstance(doc, Mapping) else None))
+            continue
         try:
             rows += _rows_of(doc, id_column)
         except (InputError, TypeError, ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-__all__ = ["concat", "flatten", "table_of", "text_of"]
+__all__ = ["column_of", "concat", "flatten", "flattened", "table_of", "text_of"]
 
 _EXACT = 2**53
 _ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)  # what Arrow raises for values that share no type
@@ -43,7 +43,14 @@ def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None 
     expected = types or {}
     names = dict.fromkeys(name for row in rows for name in row)
     ordered = [name for name in expected if name in names] + [name for name in names if name not in expected]
-    return pa.table({name: _column([row.get(name) for row in rows], expected.get(name, "")) for name in ordered})
+    return pa.table({name: column_of([row.get(name) for row in rows], expected.get(name, "")) for name in ordered})
+
+
+def flattened(table: pa.Table) -> pa.Table:
+    """A table whose structs are columns with dotted names."""
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
@@ -70,7 +77,11 @@ def text_of(value: Any) -> str | None:
         return json.dumps(value, default=str)
 
 
-def _column(values: list[Any], expected: str) -> pa.Array:
+def column_of(values: Sequence[Any], expected: str = "") -> pa.Array:
+    """The values of one column, of a type that holds them all: numbers of any size as floats, what shares no type as text.
+
+    expected   one of schema.TYPES, which decides where the values leave a choice
+    """
     try:
         column = pa.array(values)
     except _ERRORS:
@@ -87,7 +98,7 @@ def _joined(tables: Sequence[pa.Table], name: str) -> pa.Array:
     try:
         return pa.concat_tables([pa.table({name: column}) for column in columns], promote_options="permissive").column(name)
     except _ERRORS:
-        return _column([value for column in columns for value in column.to_pylist()], "")
+        return column_of([value for column in columns for value in column.to_pylist()], "")
 
 
 def _float(value: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,18 +13,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmon_ray.errors import InputError, MonitorError
 from mmon_ray.preparation import Preparation, prepared
-from mmon_ray.rows import concat, flatten, table_of, text_of
+from mmon_ray.rows import column_of, concat, flatten, flattened, table_of
 from mmon_ray.scripts import load_script, used
+from mmon_ray.text_files import read_csv, read_json
 
 __all__ = ["BATCH_ROWS", "Contents", "Source", "file_batches", "file_contents", "open_source"]
 
 _HEAD_ROWS = 1_000
+_HEAD_TABLES = 16  # of a stream: so many are looked at for the types of columns that begin with nulls
+_INDEX = re.compile(r"__index_level_\d+__")
 BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
 _FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -157,19 +160,24 @@ def _from_pandas(frame: Any) -> pa.Table:
         column = frame.iloc[:, place]
         try:
             columns.append(pa.array(column, from_pandas=True))
-        except (ValueError, TypeError, NotImplementedError, OverflowError):  # mixed types: kept as text, null stays null
-            plain = [None if pd.api.types.is_scalar(v) and pd.isna(v) else text_of(v) for v in column]
-            columns.append(pa.array(plain, pa.string()))
+        except (ValueError, TypeError, NotImplementedError, OverflowError):  # mixed types, huge integers; null stays null
+            columns.append(column_of([None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column]))
     return pa.table(columns, names=[str(name) for name in frame.columns])
 
 
 def _from_dataset(dataset: Any) -> Source:
     try:
-        head = dataset.take_batch(_HEAD_ROWS, batch_format="pyarrow")  # a dataset made of frames knows no Arrow types before
+        head = _flattened(dataset.take_batch(_HEAD_ROWS, batch_format="pyarrow"))  # a dataset made of frames knows no Arrow types before
     except ValueError:
         raise InputError("the Ray dataset has no rows; give one with at least one block") from None
     read = partial(dataset.iter_batches, batch_format="pyarrow")
-    return Source("a Ray dataset", _flattened(head).schema, lambda: map(_flattened, read()), dataset=dataset)
+    schema = head.schema if _typed(head) else _together([head.schema, *(_flattened(batch).schema for batch in read())])
+    return Source("a Ray dataset", schema, lambda: map(_flattened, read()), dataset=dataset)
+
+
+def _typed(table: pa.Table) -> bool:
+    """Whether each column has a type; one of nulls has none yet."""
+    return not any(pa.types.is_null(field.type) for field in table.schema)
 
 
 def _from_iterable(items: Iterator[Any]) -> Source:
@@ -183,19 +191,40 @@ def _from_iterable(items: Iterator[Any]) -> Source:
             raise InputError(f"an iterable of {type(item).__name__} is not rows; give tables or frames")
         return found
 
-    head = table(first)
-    return Source("a stream of tables", head.schema, lambda: chain.from_iterable(map(_cut, chain([head], map(table, items)))), once=True)
+    head = [table(first)]
+    while not _typed(head[-1]) and len(head) < _HEAD_TABLES and (item := next(items, None)) is not None:
+        head.append(table(item))
+    schema = _together([one.schema for one in head])
+    return Source("a stream of tables", schema, lambda: chain.from_iterable(map(_cut, chain(head, map(table, items)))), once=True)
 
 
 def _from_paths(paths: list[str]) -> Source:
     files = list(chain.from_iterable(map(_expand, paths)))
     name = paths[0] if len(paths) == 1 else f"{len(paths)} files"
     if _one_form(files, paths) == "parquet":
-        with _said(files[0]):
-            schema = _flattened(pq.read_schema(_opened(files[0])).empty_table()).schema
+        schema = _together([_parquet_schema(file) for file in files])
         return Source(name, schema, lambda: chain.from_iterable(map(file_batches, files)), tuple(files))
     table = concat([_read_text(file) for file in files])
     return Source(name, table.schema, lambda: _cut(table))
+
+
+def _parquet_schema(file: str) -> pa.Schema:
+    with _said(file):
+        return _flattened(pq.read_schema(_opened(file)).empty_table()).schema
+
+
+def _together(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """The schema of all parts of a dataset: every column of any, of a type that holds all its values; text where they share none."""
+    names = dict.fromkeys(name for schema in schemas for name in schema.names)
+    return pa.schema([(name, _common({schema.field(name).type for schema in schemas if name in schema.names})) for name in names])
+
+
+def _common(kinds: set[pa.DataType]) -> pa.DataType:
+    try:
+        merged = pa.unify_schemas([pa.schema([("", kind)]) for kind in kinds], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.string()
+    return merged.field(0).type
 
 
 def _expand(path: str) -> list[str]:
@@ -256,37 +285,8 @@ def _bytes(path: str) -> bytes:
 
 def _read_text(path: str) -> pa.Table:
     with _said(path):
-        body = pa.py_buffer(_bytes(path))
-        return _read_csv(body, "\t" if path.lower().endswith(".tsv") else ",") if _form(path) == "csv" else _read_json(body)
-
-
-def _read_csv(body: pa.Buffer, delimiter: str) -> pa.Table:
-    from pyarrow import csv
-
-    return csv.read_csv(
-        pa.BufferReader(body),
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
-    )
-
-
-def _read_json(body: pa.Buffer) -> pa.Table:
-    """JSON lines, or one array of objects."""
-    from pyarrow import json
-
-    text = memoryview(body)
-    if bytes(text[:64]).lstrip()[:1] == b"[":
-        rows = orjson.loads(text)
-    else:
-        try:
-            return _flattened(json.read_json(pa.BufferReader(body)))
-        except pa.ArrowInvalid:  # slower, and takes columns of mixed types and rows of any length
-            rows = [orjson.loads(line) for line in bytes(text).splitlines() if line.strip()]
-    if not rows:
-        raise ValueError("it is empty")
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("its rows are not objects")
-    return table_of([flatten(row) for row in rows])
+        body = _bytes(path)
+        return flattened(read_csv(body, "\t" if path.lower().endswith(".tsv") else ",") if _form(path) == "csv" else read_json(body))
 
 
 @contextmanager
@@ -301,9 +301,10 @@ def _said(path: str) -> Iterator[None]:
 
 
 def _flattened(table: pa.Table) -> pa.Table:
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    return table
+    """A table without structs, and without the columns in which pandas keeps a frame's index."""
+    table = flattened(table)
+    index = [name for name in table.column_names if _INDEX.fullmatch(name)]
+    return table.drop_columns(index) if index else table
 
 
 def _cut(table: pa.Table) -> Iterator[pa.Table]:

@@ -19,7 +19,22 @@ PACKAGE = Path(mmon_ray.__file__).parent
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "scripts", "codec"),
-    ("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program", "columns/", "rows"),
+    (
+        "schema",
+        "window",
+        "report",
+        "past",
+        "policy",
+        "schedule",
+        "state",
+        "stretch",
+        "sink",
+        "program",
+        "columns/",
+        "nesting",
+        "rows",
+        "text_files",
+    ),
     ("analysis", "comparison", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "encoders", "monitor"),
     ("calibration/",),

@@ -28,6 +28,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from mmon_ray.errors import InputError
+from mmon_ray.nesting import TOO_DEEP, nested_too_deep
 
 __all__ = ["decode", "read_json"]
 
@@ -54,7 +55,12 @@ def decode(payload: Mapping[str, Any]) -> Any:
 
 
 def read_json(text: str) -> Any:
-    """The value of JSON text, also of what only Python takes for JSON."""
+    """The value of JSON text, also of what only Python takes for JSON.
+
+    errors   ValueError for text that is no JSON, or nested too deep
+    """
+    if nested_too_deep(text.encode("utf-8", "surrogatepass")):
+        raise ValueError(TOO_DEEP)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
