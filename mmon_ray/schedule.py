@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from mmon_ray.window import EPOCH, Window, later, parse_offset, utc
 __all__ = ["Schedule", "parse_cron"]
 
 MOST_JITTER_S = 1_200.0
+_LAST = (59, 23, 31, 12, 7)  # the largest value of each field of cron
 _WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *"}
 
 
@@ -23,12 +24,13 @@ _WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *"}
 class Schedule(Coded, kind="schedule"):
     """When a monitor runs.
 
-    At each moment T that `cron` names, the window [T + start, T + end) is due; it runs `delay_s` later, which spreads monitors evenly.
+    At each moment T that `cron` names, the window [H + start, H + end) is due, where H is the whole hour that T lies in: records are kept by
+    the hour, so at 10:30 the window is the same as at 10:00. It runs `delay_s` later, which spreads monitors evenly.
 
     monitor      its name
     cron         five fields in UTC: minute, hour, day of month, month, day of week
-    start, end   of the window, from T: ISO 8601 durations with a sign; by default the hour before T
-    created      windows that end before this moment are not due
+    start, end   of the window, from H: ISO 8601 durations with a sign; by default the hour before H
+    created      what `cron` names up to this moment is not due
     jitter_s     the delay's range, at most 20 minutes; the delay of a monitor is always the same
     grace_s      after its end a window waits so long for its data
     patience_s   and as long as this while uploaders say that they still hold some of it
@@ -37,7 +39,6 @@ class Schedule(Coded, kind="schedule"):
     most_behind  of the windows that were missed, as many are caught up, the oldest of them first
     cpus, memory_mb   what a run asks the cluster for; 0: Ray's own defaults
     runtime_env  Ray's, of the job
-    errors       InputError for a schedule whose windows are not made of whole hours
     """
 
     monitor: str
@@ -61,7 +62,6 @@ class Schedule(Coded, kind="schedule"):
             raise InputError(f"jitter_s is {self.jitter_s:g}; expected 0 to {MOST_JITTER_S:g}")
         if parse_offset(self.end) <= parse_offset(self.start):
             raise InputError(f"a window from {self.start} to {self.end} has no length; write for instance -PT1H and PT0H")
-        self.window(later(self.next(EPOCH), -self.delay_s))
 
     @property
     def delay_s(self) -> float:
@@ -71,28 +71,29 @@ class Schedule(Coded, kind="schedule"):
 
     def window(self, moment: datetime) -> Window:
         """The window that is due at a moment of the schedule."""
-        made = Window(later(moment, self.start), later(moment, self.end))
-        if not made.whole:
-            said = f"'{self.cron}' with {self.start} to {self.end} gives {made}"
-            raise InputError(f"{said}, which is not made of whole hours; records are kept by the hour")
-        return made
+        hour = Window.hour(moment).start
+        return Window(later(hour, self.start), later(hour, self.end))
 
     def due(self, now: datetime) -> list[Window]:
         """The windows that are due at a moment and not older than `most_behind` of them, the oldest first."""
         found: list[Window] = []
         for moment in self._moments_before(now):
             made = self.window(moment)
-            if made.end <= utc(self.created) or len(found) >= self.most_behind:
+            if moment <= utc(self.created) or len(found) >= self.most_behind:
                 break
-            found.append(made)
+            if made not in found:
+                found.append(made)
         return found[::-1]
 
     def next(self, now: datetime) -> datetime:
         """When it runs next, its delay included."""
+        return later(self.moment(now), self.delay_s)
+
+    def moment(self, now: datetime) -> datetime:
+        """The moment T of `cron` that it runs for next."""
         from cronsim import CronSim
 
-        moment = next(CronSim(self.cron, later(utc(now), -self.delay_s)))
-        return later(moment, self.delay_s)
+        return next(CronSim(self.cron, later(utc(now), -self.delay_s)))
 
     def _moments_before(self, now: datetime) -> Iterator[datetime]:
         from cronsim import CronSim
@@ -101,7 +102,9 @@ class Schedule(Coded, kind="schedule"):
 
 
 def parse_cron(text: str) -> str:
-    """Five fields of a schedule's text: `hourly`, `daily`, five fields, or the closed service's `cron(0 * ? * * *)` of six.
+    """Five fields of a schedule's text: `hourly`, `daily`, five fields, or SageMaker's `cron(0 * ? * * *)` of six.
+
+    In the latter days of the week count from 1, Sunday, as AWS has them.
 
     errors   InputError says what is expected
     """
@@ -114,12 +117,16 @@ def parse_cron(text: str) -> str:
         if fields[5] != "*":
             raise InputError(f"'{text}' names a year; write * in its place")
         fields = fields[:5]
-    made = " ".join(fields).replace("?", "*")
-    # The service's 17/12 means 17, 29, ...: from 17 on, every twelve hours within the day.
-    made = re.sub(r"(?<![\d*/-])(\d+)/(\d+)", r"\1-23/\2", made) if inner else made
+    made = " ".join(_from_aws(fields) if inner else fields).replace("?", "*")
     try:
         CronSim(made, datetime(2026, 1, 1))
     except CronSimError as error:
         expected = "'hourly', 'daily', five fields of cron such as '0 */6 * * *', or 'cron(0 * ? * * *)'"
         raise InputError(f"'{text}' is no schedule ({error}); write {expected}") from None
     return made
+
+
+def _from_aws(fields: Sequence[str]) -> list[str]:
+    """The fields of an AWS cron expression as those of cron: 17/12 means 17, 29, ... there, and day 1 of the week is Sunday."""
+    *times, weekday = [re.sub(r"^(\d+)/(\d+)$", rf"\1-{last}/\2", field) for field, last in zip(fields, _LAST, strict=False)]
+    return [*times, re.sub(r"(?<![#/\d])[1-7](?![\d])", lambda day: str(int(day[0]) - 1), weekday)]

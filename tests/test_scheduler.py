@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -90,6 +91,13 @@ def test_offsets_as_the_service_documents_them() -> None:
         ("cron(0 17/12 ? * * *)", "0 17-23/12 * * *"),
         ("cron(0 0/10 ? * * *)", "0 0-23/10 * * *"),
         ("0 6 * * 1 *", "0 6 * * 1"),
+        ("cron(0/15 * ? * * *)", "0-59/15 * * * *"),
+        ("cron(0 6 ? * 2 *)", "0 6 * * 1"),
+        ("cron(0 6 ? * 2-6 *)", "0 6 * * 1-5"),
+        ("cron(0 6 ? * 1,7 *)", "0 6 * * 0,6"),
+        ("cron(0 6 ? * 6#3 *)", "0 6 * * 5#3"),
+        ("cron(0 6 ? * MON-FRI *)", "0 6 * * MON-FRI"),
+        ("0 6 * * 2", "0 6 * * 2"),
     ],
 )
 def test_forms_of_a_schedule(text: str, cron: str) -> None:
@@ -115,8 +123,27 @@ def test_delays_are_even_and_always_the_same() -> None:
 def test_schedules_that_cannot_be(settings: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Schedule("credit", **settings)
-    with pytest.raises(InputError, match="not made of whole hours"):
-        Schedule("credit", "30 * * * *")
+
+
+def test_days_of_the_week_are_those_of_aws_in_its_form() -> None:
+    """Day 2 is Monday there, and was Tuesday here: a public report."""
+    schedule = Schedule("m", "cron(0 6 ? * 2 *)", start="-P7D", jitter_s=0)
+    assert f"{schedule.next(datetime(2026, 3, 4, tzinfo=timezone.utc)):%A %Y-%m-%d %H:%M}" == "Monday 2026-03-09 06:00"
+
+
+def test_the_window_is_counted_from_the_whole_hour() -> None:
+    half_past = Schedule("m", "30 * * * *", created=HOUR, jitter_s=0)
+    assert half_past.due(HOUR + 1.6 * H) == [Window.hour(HOUR - H), Window.hour(HOUR)]
+    quarters = Schedule("m", "*/15 * * * *", created=HOUR, jitter_s=0)
+    assert quarters.due(HOUR + 1.3 * H) == [Window.hour(HOUR - H), Window.hour(HOUR)], "each window once"
+
+
+def test_a_schedule_made_a_minute_before_its_time_runs_then() -> None:
+    made = datetime(2026, 11, 22, 22, 29, tzinfo=timezone.utc)
+    schedule = Schedule("m", "31 22 * * *", created=made, jitter_s=0)
+    at = made + timedelta(minutes=2)
+    assert (schedule.next(made), schedule.due(at)) == (at, [Window.hour(at - H)])
+    assert schedule.due(at - timedelta(seconds=1)) == []
 
 
 # --- ticks ----------------------------------------------------------------------------------------------------------
@@ -398,10 +425,11 @@ def test_the_command_line_of_schedules(tmp_path: Path, monkeypatch: pytest.Monke
     added = mmon("schedule", "add", "credit", "cron(0 */6 ? * * *)", "--start", "-PT6H", "--no-start")
     assert added.exit_code == 0 and "credit: 0 */6 * * * UTC, next 20" in added.stdout, added.output
     assert "window -PT6H to PT0H" in mmon("schedule", "list").stdout
+    late = json.loads(mmon("--json", "schedule", "add", "credit", "15 * * * *", "--no-start").stdout)
+    assert late["next"][13:16] == ":15" and "1969" not in late["window"]
     for words, said in (
         (("schedule", "add", "credit", "sometimes", "--no-start"), "'sometimes' is no schedule"),
         (("schedule", "add", "nobody", "--no-start"), "no monitor 'nobody'"),
-        (("schedule", "add", "credit", "15 * * * *", "--no-start"), "not made of whole hours"),
         (("schedule", "remove", "other"), "'other' has no schedule"),
         (("run", "credit", "--now", "--window", "2026-11-22T10"), "give either --now or --window"),
     ):

@@ -22,30 +22,39 @@ def schedule() -> None:
 @schedule.command("add")
 @click.argument("name")
 @click.argument("when", default="hourly")
-@click.option("--start", default="-PT1H", show_default=True, help="Of the window, from the scheduled time: an ISO 8601 duration.")
-@click.option("--end", default="PT0H", show_default=True, help="Likewise.")
-@click.option("--jitter", "jitter_s", default=1200.0, show_default=True, help="Seconds over which the monitors are spread.")
+@click.option("--start", default="-PT1H", show_default=True, help="Start of the window, from the scheduled hour: an ISO 8601 duration.")
+@click.option("--end", default="PT0H", show_default=True, help="End of the window, from the scheduled hour: an ISO 8601 duration.")
+@click.option(
+    "--jitter",
+    "jitter_s",
+    type=float,
+    help="Seconds over which the monitors are spread.  [default: 1200 for schedules on the hour, 0 for others]",
+)
 @click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds after which a run is stopped.")
 @click.option("--retries", default=2, show_default=True, help="How often a run that failed is tried again.")
 @click.option("--cpus", default=0.0, help="CPUs that a run asks for.")
 @click.option("--memory-mb", default=0.0, help="Memory that a run asks for.")
 @click.option("--no-start", is_flag=True, help="Do not start the scheduler.")
 @with_context
-def add(context: Context, /, name: str, when: str, no_start: bool, **settings: Any) -> None:
-    """Run the monitor NAME by itself: WHEN is hourly, daily, five fields of cron, or the closed service's cron(...).
+def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: float | None, **settings: Any) -> None:
+    """Run the monitor NAME on a schedule: WHEN is hourly, daily, five fields of cron, or SageMaker's cron(...).
 
-    Starts the cluster's scheduler when there is a cluster and it is not there.
+    The window is counted from the whole hour of the scheduled time: at 10:30 it is the hour from 09:00 to 10:00, unless --start and --end
+    say otherwise. Starts the cluster's scheduler when there is a cluster and it is not there.
     """
     from mmon_ray.catalog import load_monitor, save_schedule
-    from mmon_ray.schedule import Schedule
+    from mmon_ray.schedule import MOST_JITTER_S, Schedule, parse_cron
 
     store = context.store
     load_monitor(store, name)
-    made = Schedule(name, when, created=Window.hour(now()).start, **settings)
+    moment = now()
+    spread = MOST_JITTER_S if parse_cron(when).startswith("0 ") else 0.0
+    made = Schedule(name, when, created=moment, jitter_s=spread if jitter_s is None else jitter_s, **settings)
     save_schedule(store, made)
     state = "left to `mmon scheduler start`" if no_start else _start(store.uri)
-    doc = {"monitor": name, "cron": made.cron, "next": iso(made.next(now())), "scheduler": state}
-    words = f"{name}: {made.cron} UTC, next {doc['next'][:19]}Z; scheduler {state}"
+    window = made.window(made.moment(moment))
+    doc = {"monitor": name, "cron": made.cron, "next": iso(made.next(moment)), "window": str(window), "scheduler": state}
+    words = f"{name}: {made.cron} UTC, next {doc['next'][:19]}Z over the window {window}; scheduler {state}"
     context.answer(doc, lambda: context.console.print(words, soft_wrap=True))
 
 

@@ -22,6 +22,7 @@ from mmon_ray.catalog import save_baseline, save_monitor
 from mmon_ray.demo.hours import Hours
 from mmon_ray.demo.model import IncomeModel, adult, plain_rows, predict, train
 from mmon_ray.demo.traffic import broken, name_of, send
+from mmon_ray.errors import MonitorError
 from mmon_ray.keys import report_key
 from mmon_ray.labels import put_labels
 from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
@@ -34,6 +35,7 @@ __all__ = ["demo"]
 
 ENDPOINT = "income"
 REQUESTS = 600  # an hour
+_RAY_WAIT_S = 180
 
 
 class Played(NamedTuple):
@@ -121,11 +123,24 @@ def _start_ray(port: int) -> None:
     from ray import serve
 
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(_RAY_WAIT_S))  # its own 30 s are too few on a busy machine
     for name in ("ray.serve", "ray._private", "ray._common"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    ray.init(
-        address="local", num_cpus=max(4, os.cpu_count() or 1), log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False
-    )
+    for last in (False, True):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(4, os.cpu_count() or 1),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=False,
+            )
+            break
+        except Exception as error:  # Ray raises no class of its own when a node does not come up
+            ray.shutdown()
+            if last:
+                why = str(error).splitlines()[0]
+                raise MonitorError(f"Ray did not start on this machine, twice ({why}); is it very busy? Try again later") from None
     serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"log_level": "ERROR"})
 
 
