@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from mmon_ray.records import newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
 from mmon_ray.schema import Schema
-from mmon_ray.store import Store
+from mmon_ray.store import Entry, Store
 from mmon_ray.uploads import fetch, keep
 from mmon_ray.window import Window
 
@@ -63,6 +63,7 @@ _MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names
 # A monitor that is read may name any of the kinds that come with mmon_ray; they register when they are imported.
 KINDS = (analyses, preparations, sinks)
 
+_LOOKS_BACK = 48  # windows
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 
 
@@ -235,6 +236,7 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
                 "newest": str(last.window) if last else "never",
                 "status": last.status if last else "",
                 "rows": last.rows if last else 0,
+                "newest with rows": _newest_with_rows(store, runs),
             }
         )
     for endpoint in store.list_folders(CAPTURE):
@@ -243,6 +245,15 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
                 {"endpoint": endpoint, "deployment": deployment, "newest hour": str(newest_hour(store, endpoint, deployment) or "")}
             )
     return found
+
+
+def _newest_with_rows(store: Store, runs: Sequence[Entry]) -> str:
+    """The newest of the last windows that had any rows; "" for none of them."""
+    for entry in reversed(runs[-_LOOKS_BACK:]):
+        run = _read(store.get(entry.key), Run, entry.key)
+        if run.rows:
+            return str(run.window)
+    return ""
 
 
 def save_run(store: Store, run: Run) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.report import INSUFFICIENT, MISSING_COLUMN, NOT_COMPARED, UNDEFINED, WAITING, Constraint, Metric, Violation, judged
+from mmon_ray.report import INSUFFICIENT, MISSING_COLUMN, NOT_COMPARED, UNDEFINED, WAITING, Constraint, Metric, Violation, judged, listed
 
 __all__ = ["Blind", "blind_spots", "not_compared", "waiting"]
 
@@ -41,7 +41,7 @@ class Blind(NamedTuple):
 
 def blind_spots(
     metrics: Sequence[Metric],
-    constraints: Iterable[Constraint],
+    constraints: Sequence[Constraint],
     owner: Mapping[Key, Analysis],
     violations: Sequence[Violation],
     usual: Sequence[tuple[Analysis, Sequence[Metric]]] = (),
@@ -55,6 +55,7 @@ def blind_spots(
     """
     unwatched = {(metric.name, metric.column) for _, own in usual for metric in own if metric.status == UNDEFINED}
     measured = {(metric.name, metric.column): metric for metric in metrics if (metric.name, metric.column) not in unwatched}
+    active = {(constraint.name, constraint.column) for constraint in constraints if constraint.enabled}
     things: dict[tuple[str, str, str], list[Metric]] = {}
     analyses: dict[str, Analysis] = {}
     for constraint in constraints:
@@ -71,15 +72,20 @@ def blind_spots(
         spot = _blind(column, own, analyses[kind].coverage)
         if spot is not None:
             blind.append(spot._replace(explained=bool(column) and column in lacking))
-    return blind + [spot for analysis, own in usual if (spot := _unlearned(analysis, own, metrics, owner)) is not None]
+    for analysis, own in usual:
+        now = [metric for metric in metrics if owner.get((metric.name, metric.column)) == analysis]
+        if not any(judged(metric) and (metric.name, metric.column) in active for metric in now):
+            spot = _unlearned(analysis, own, now)
+            blind += [spot] if spot is not None else []
+    return blind
 
 
-def _unlearned(analysis: Analysis, own: Sequence[Metric], metrics: Sequence[Metric], owner: Mapping[Key, Analysis]) -> Blind | None:
+def _unlearned(analysis: Analysis, own: Sequence[Metric], now: Sequence[Metric]) -> Blind | None:
     """Return the analysis as a whole when nothing that it compares could be judged of the baseline, such as quality without labels."""
     comparing = [metric for metric in own if metric.name not in analysis.coverage]
     if not comparing or any(map(judged, comparing)):
         return None
-    now = [metric for metric in metrics if owner.get((metric.name, metric.column)) == analysis and metric.name not in analysis.coverage]
+    now = [metric for metric in now if metric.name not in analysis.coverage]
     few = any(metric.status == INSUFFICIENT for metric in now)
     reason = next((metric.detail for metric in now if not judged(metric)), "")
     return Blind("", reason or f"the baseline could not be judged by `{analysis.kind}`: {comparing[0].detail}", 1.0, False, few, False)
@@ -140,9 +146,7 @@ def _reason(reason: str, columns: tuple[str, ...], watched: int) -> str:
     """Return a reason with the columns it is about, unless it says so itself or is about all of them."""
     if "" in columns or len(columns) == watched or reason.startswith(WAITING):
         return reason
-    names = ", ".join(f"`{column}`" for column in columns[:_FEW_NAMES])
-    more = f" and {len(columns) - _FEW_NAMES:,} more" if len(columns) > _FEW_NAMES else ""
-    return f"{names}{more}: {reason}"
+    return f"{listed(columns, _FEW_NAMES)}: {reason}"
 
 
 def _sentence(metric: Metric) -> str:

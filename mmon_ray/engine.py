@@ -59,7 +59,7 @@ def run(
     engine           `local`, `ray`, or `auto`: Ray Data when an hour has more than `ray_from_bytes` of capture
     progress         is told each step, in words
     at               the present moment, now when None: days that are over are rolled up
-    errors           InputError for a window that is not made of whole hours, an unknown engine, or no such deployment;
+    errors           InputError for a window that is not made of whole hours, or not over, an unknown engine, or no such deployment;
                      whatever goes wrong is also in the run record
     """
     if engine not in ENGINES:
@@ -67,6 +67,9 @@ def run(
     if not window.whole:
         raise InputError(f"the window {window} is not made of whole hours; records are kept by the hour")
     moment = at or now()
+    if window.end > moment:
+        (over,) = Window.hour(moment).before(1)
+        raise InputError(f"the window {window} is not over yet; the newest hour that is over is {over}")
     record = Run(monitor.name, window, "failed", started=now(), ended=now())
     try:
         baseline = latest_baseline(store, monitor.name)

@@ -12,7 +12,7 @@ from mmon_ray.catalog import Run
 __all__ = ["GAUGES", "STATUSES", "publish_runs", "values_of"]
 
 # By how much somebody should look; a value once given stays, since alert rules name it.
-STATUSES = {"ok": 0.0, "insufficient": 1.0, "watch": 2.0, "not compared": 2.5, "alarm": 3.0, "error": 4.0, "failed": 5.0}
+STATUSES = {"ok": 0.0, "waiting": 1.0, "insufficient": 1.0, "watch": 2.0, "not compared": 2.5, "alarm": 3.0, "error": 4.0, "failed": 5.0}
 GAUGES = {
     "mmon_monitor_status": f"How the newest window ended: {', '.join(f'{value:g} {name}' for name, value in STATUSES.items())}.",
     "mmon_monitor_rows": "Rows of the newest window that ran.",

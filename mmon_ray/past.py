@@ -15,7 +15,7 @@ ROWS = "rows"  # the metric that each window has, whatever its analyses: how man
 class Past(NamedTuple):
     """What is remembered of one earlier window.
 
-    status     as of its report: `ok`, `watch`, `alarm`, `not compared`, `insufficient` or `error`
+    status     as of its report: `ok`, `watch`, `alarm`, `not compared`, `waiting`, `insufficient` or `error`
     violated   (metric, column) of the constraints that were not met, whether they alarmed or were watched
     values     (metric, column) -> value; NaN where it could not be computed, absent where it was not asked for
     """

@@ -24,6 +24,7 @@ __all__ = [
     "Violation",
     "check",
     "judged",
+    "listed",
     "readable",
 ]
 
@@ -123,7 +124,8 @@ class Report(Coded, kind="report"):
     """All that is known about one window of one monitor.
 
     status      `ok`, `watch`, `alarm`, `not compared` (something that is watched could not be compared with the baseline),
-                `insufficient` (too few rows to judge something) or `error` (an analysis failed). `ok` means that all was compared
+                `waiting` (for labels), `insufficient` (too few rows to judge something) or `error` (an analysis failed). `ok` means that
+                all was compared
     baseline    the version of the baseline it was compared with; "" for none
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
@@ -155,6 +157,8 @@ class Report(Coded, kind="report"):
             return "not compared"
         if self.watched:
             return WATCH
+        if self.insufficient.startswith(WAITING):
+            return "waiting"
         return INSUFFICIENT if self.insufficient else OK
 
     @property
@@ -205,6 +209,12 @@ def compare(metric: Metric, constraint: Constraint) -> str:
     """The sentence of a violation in its plainest form."""
     bound = f"at least {readable(constraint.lower)}" if metric.value < constraint.lower else f"at most {readable(constraint.upper)}"
     return f"{_subject(constraint)} is {readable(metric.value)}; {bound} is allowed"
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Return names for a sentence, the first few of many: `a`, `b` and 4,988 more."""
+    every = [f"`{name}`" for name in names]
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
 
 
 def readable(value: float) -> str:

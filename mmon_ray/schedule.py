@@ -24,8 +24,8 @@ _WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *"}
 class Schedule(Coded, kind="schedule"):
     """When a monitor runs.
 
-    At each moment T that `cron` names, the window [H + start, H + end) is due, where H is the whole hour that T lies in: records are kept by
-    the hour, so at 10:30 the window is the same as at 10:00. It runs `delay_s` later, which spreads monitors evenly.
+    At each moment T that `cron` names, the window [H + start, H + end) is due, where H is the whole hour that T lies in: records are kept
+    by the hour, so at 10:30 the window is the same as at 10:00. It runs `delay_s` later, which spreads monitors evenly.
 
     monitor      its name
     cron         five fields in UTC: minute, hour, day of month, month, day of week

@@ -98,6 +98,7 @@ def _title(report: Report) -> Text:
         "watch": (f"no alarms, {watched}", "bold yellow"),
         "alarm": (f"{alarms}, {watched}" if report.watched else alarms, "bold red"),
         "not compared": (_blind(report), "bold red" if report.alarms else "bold yellow"),
+        "waiting": ("no alarms; waiting for labels", "bold yellow"),
         "insufficient": (_not_yet(report.insufficient), "bold yellow"),
         "error": ("an analysis failed", "bold red"),
     }[report.status]
@@ -110,15 +111,13 @@ def _blind(report: Report) -> str:
 
 
 def _not_yet(why: str) -> str:
-    if why.startswith(WAITING):
-        return "no alarms; waiting for labels"
     return "no alarms; some columns have too few values" if why.startswith("`") else "not enough data to judge"
 
 
 def _word(row: Row) -> str:
     if row.status != "insufficient":
         return row.status
-    return "waits" if row.metric.detail.startswith(WAITING) else "too few"
+    return "waiting" if row.metric.detail.startswith(WAITING) else "insufficient"
 
 
 def _sentences(violations: Iterable[Violation]) -> Table:

@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare
+from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare, listed
 from mmon_ray.schema import META, PREDICTION, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
@@ -217,8 +217,8 @@ def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
     seen = _seen(now)
     missing = [column.name for column in schema.watched() if column.name not in seen]
     extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not _answer(name)]
-    yield Metric("missing_columns", float(len(missing)), detail=", ".join(f"`{name}`" for name in missing))
-    yield Metric("extra_columns", float(len(extra)), detail=", ".join(f"`{name}`" for name in extra))
+    yield Metric("missing_columns", float(len(missing)), detail=listed(missing))
+    yield Metric("extra_columns", float(len(extra)), detail=listed(extra))
 
 
 def _answer(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from mmon_ray import stats
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Histogram, Metric, check, compare
+from mmon_ray.report import Constraint, Histogram, Metric, check, compare, listed
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Moments, Quantiles
@@ -220,7 +220,7 @@ class Drift(Analysis, kind="drift"):
         judged = [metric for metric in measured if metric.status == "ok" and role[metric.column] == "feature"]
         features = list(dict.fromkeys(metric.column for metric in judged))
         drifted = {violation.constraint.column for violation in check(judged, self.suggest(judged))}
-        names = ", ".join(f"`{name}`" for name in features if name in drifted)
+        names = listed(name for name in features if name in drifted)
         lacking = f"no {{}} has {self.min_rows} values on both sides to be compared"
         if features:
             detail = f"{len(drifted)} of {len(features)}" + f": {names}" * bool(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mmon_ray.errors import MonitorError
+from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.window import Window, parse_time
 
 __all__ = ["ALARMS", "ERROR", "Context", "Explained", "exit_for", "report_doc", "with_context"]
 
 ALARMS, ERROR = 1, 2
+DEBUG = "MMON_DEBUG"
 
 
 class Explained(click.Group):
-    """Turns every MonitorError into one sentence on stderr and exit code 2; `--json` may stand anywhere."""
+    """Turns every error into one sentence on stderr and exit code 2; `--json` may stand anywhere."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments."""
@@ -30,10 +33,27 @@ class Explained(click.Group):
         try:
             return super().invoke(ctx)
         except MonitorError as error:
-            if ctx.params.get("as_json"):
-                click.echo(json.dumps({"status": "failed", "error": str(error)}))
-            click.echo(f"mmon: {error}", err=True)
-            ctx.exit(ERROR)
+            self._end(ctx, str(error))
+        except (KeyboardInterrupt, click.Abort):
+            self._end(ctx, "interrupted")
+        except BrokenPipeError:  # `| head` has seen enough
+            sys.stdout = None
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                raise
+            self._end(ctx, f"{type(error).__name__}: {_first_line(error)}; this is a fault of mmon_ray, {DEBUG}=1 shows where")
+
+    def _end(self, ctx: click.Context, sentence: str) -> None:
+        if ctx.params.get("as_json"):
+            click.echo(json.dumps({"status": "failed", "error": sentence}))
+        click.echo(f"mmon: {sentence}", err=True)
+        ctx.exit(ERROR)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 class Context:
@@ -46,10 +66,24 @@ class Context:
 
     @property
     def store(self) -> Any:
-        """The store, opened."""
+        """The store, opened.
+
+        errors   InputError when its folder is not there, for all commands but those that make it
+        """
         from mmon_ray.store import open_store
 
-        return open_store(self.uri)
+        store = open_store(self.uri)
+        command = click.get_current_context().command.name
+        if "://" not in store.uri and not os.path.isdir(store.uri) and command not in _MAKE_STORES:
+            raise InputError(f"there is no store at {store.uri}; check --store, or make it by `mmon baseline` or by capturing an endpoint")
+        return store
+
+    def window(self, text: str) -> Window:
+        """The window that a text names; says so when it leaves minutes out."""
+        window = Window.parse(text)
+        if "/" not in text and parse_time(text) not in (window.start, window.end):
+            click.echo(f"mmon: {text.strip()} is taken for the hour {window}", err=True)
+        return window
 
     def answer(self, doc: Any, show: Callable[[], None]) -> None:
         """Print an answer, for machines or for people."""
@@ -59,6 +93,7 @@ class Context:
             show()
 
 
+_MAKE_STORES = ("baseline", "put", "serve", "set", "capture")  # the commands that write to a store that is not there yet
 with_context = click.make_pass_decorator(Context)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmon_ray.cli.context import Context, with_context
+from mmon_ray.cli.tables import print_table
 from mmon_ray.errors import InputError
 from mmon_ray.window import Window, iso, now
 
@@ -114,12 +115,11 @@ def list_states(context: Context, name: str) -> None:
     ]
 
     def show() -> None:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in found[0] if found else ():
-            table.add_column(column, justify="right" if column in ("hours", "kilobytes") else "left")
-        for item in found:
-            table.add_row(*(str(value) for value in item.values()))
-        context.console.print(table if found else f"no states of '{name}' in {store.uri}; `mmon run {name}` makes them")
+        if found:
+            columns = {column: [str(item[column]) for item in found] for column in found[0]}
+            print_table(context.console, columns, keys=("day",), right=("hours", "kilobytes"))
+        else:
+            context.console.print(f"no states of '{name}' in {store.uri}; `mmon run {name}` makes them", soft_wrap=True)
 
     context.answer(found, show)
 
@@ -182,16 +182,7 @@ def _show(found: Columns, console: Console) -> None:
     """The table, and below it each note once: beside the numbers it would take more room than they do."""
     windows = [_span(start, end) for start, end in zip(found["start"], found["end"], strict=True)]
     shown = {"window": windows} | {name: list(map(_cell, found[name])) for name in found if name not in ("start", "end", "note")}
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name, cells in shown.items():
-        if name in ("feature", "top"):  # these are folded where the terminal is too narrow, and no number is cut
-            table.add_column(name, overflow="fold")
-        else:
-            width = max(map(len, (name, *cells)))
-            table.add_column(name, justify="left" if name == "window" else "right", min_width=width, no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*map(Text, row))
-    console.print(table)
+    print_table(console, shown, keys=("window", "feature"), right=[name for name in shown if name not in ("window", "feature", "top")])
     notes: dict[str, dict[str, None]] = {}
     for feature, note in zip(found["feature"], found["note"], strict=True):
         notes.setdefault(note, {})[feature] = None

@@ -28,22 +28,32 @@ def labels() -> None:
 @with_context
 def put(context: Context, data: str, endpoint: str, id_column: str, label_column: str | None, time_column: str, at: str | None) -> None:
     """Put the labels of DATA (.csv, .jsonl, .parquet; local or s3://) into the store; a second time changes nothing."""
+    from mmon_ray.keys import CAPTURE
     from mmon_ray.labels import put_labels
 
     moment = parse_time(at) if at else None
     count = put_labels(context.store, endpoint, data, id_column=id_column, label_column=label_column, time_column=time_column, at=moment)
+    if endpoint not in context.store.list_folders(CAPTURE):
+        click.echo(
+            f"mmon: nothing was captured for the endpoint '{endpoint}' yet; is the name right? `mmon list` shows those there are", err=True
+        )
     context.answer({"labels": count}, lambda: context.console.print(f"[green]{count:,} labels[/] of {endpoint}"))
 
 
 @labels.command("status")
 @click.argument("name")
-@click.option("--window", "window_text", metavar="HOUR", required=True, help="An hour, a day, or START/END, in UTC.")
+@click.option(
+    "--window",
+    "window_text",
+    metavar="HOUR",
+    help="An hour, a day, or START/END, in UTC.  [default: the 24 hours up to the newest captured one]",
+)
 @with_context
-def status(context: Context, name: str, window_text: str) -> None:
+def status(context: Context, name: str, window_text: str | None) -> None:
     """How many records of the monitor NAME have labels by now, hour by hour; joins what is new."""
     from mmon_ray.catalog import latest_baseline, load_monitor
     from mmon_ray.join import join_hour
-    from mmon_ray.records import compile_hour, deployment_of
+    from mmon_ray.records import compile_hour, deployment_of, newest_hour
 
     store = context.store
     monitor = load_monitor(store, name)
@@ -52,7 +62,9 @@ def status(context: Context, name: str, window_text: str) -> None:
         raise InputError(f"'{name}' has no baseline yet; `mmon baseline {name} DATA` makes it")
     deployment = deployment_of(store, monitor.endpoint, monitor.deployment)
     found: list[dict[str, Any]] = []
-    for hour in Window.parse(window_text).hours():
+    newest = None if window_text else newest_hour(store, monitor.endpoint, deployment)
+    window = context.window(window_text) if window_text else newest.earlier(23) if newest else None
+    for hour in window.hours() if window else ():
         records = compile_hour(store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre)
         joined = join_hour(store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours)
         found.append(

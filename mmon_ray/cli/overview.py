@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from mmon_ray.cli.context import ERROR, Context, report_doc, with_context
+from mmon_ray.cli.tables import print_table
 from mmon_ray.errors import InputError
 from mmon_ray.window import now
 
@@ -46,12 +46,12 @@ def list_all(context: Context) -> None:
 
     def show() -> None:
         for title, items in found.items():
-            table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-            for column in items[0] if items else ():
-                table.add_column(column)
-            for item in items:
-                table.add_row(*(str(value) for value in item.values()))
-            context.console.print(table if items else f"no {title} in {context.store.uri}")
+            if not items:
+                context.console.print(f"no {title} in {context.store.uri}", soft_wrap=True)
+                continue
+            context.console.print(title, style="bold")
+            columns = {column: [str(item[column]) for item in items] for column in items[0]}
+            print_table(context.console, columns, keys=("monitor", "endpoint"), right=("runs", "rows"))
 
     context.answer(found, show)
 

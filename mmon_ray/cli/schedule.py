@@ -202,6 +202,8 @@ def runs(context: Context, name: str, last: int) -> None:
             context.console.print(
                 f"{one['window']}  {one['status']}  {one['rows']:,} rows  {one['seconds']} s  {why}".rstrip(), soft_wrap=True
             )
+            for sink, reason in dict(one["sinks"]).items():
+                context.console.print(f"  the sink '{sink}' could not be told: {reason}", style="yellow", soft_wrap=True)
         if not found:
             context.console.print(f"{name} has never run; `mmon run {name}` does it")
 

@@ -6,9 +6,9 @@ import os
 import sys
 
 import click
-from rich.table import Table
 
 from mmon_ray.cli.context import Context, with_context
+from mmon_ray.cli.tables import print_table
 from mmon_ray.errors import InputError
 
 __all__ = ["capture_group", "status"]
@@ -81,14 +81,16 @@ def status(context: Context, spool: str) -> None:
     found = capture_status(spool)
 
     def show() -> None:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("endpoint", "deployment", "captured", "sampled out", "uncaptured", "dropped", "uploaded", "waiting", "lag"):
-            table.add_column(column, justify="left" if column in ("endpoint", "deployment") else "right", overflow="fold")
-        for one in found.counts:
-            numbers = (one.captured, one.sampled_out, one.uncaptured, one.dropped, one.uploaded, one.waiting)
-            table.add_row(one.endpoint, one.deployment, *(f"{number:,}" for number in numbers), f"{one.lag_s:.0f} s")
-        where = f"{found.nodes} nodes" if found.nodes else "the spool of this machine"
-        context.console.print(table if found.counts else f"nothing was captured yet, says {where}")
+        counted = ("captured", "sampled_out", "uncaptured", "dropped", "uploaded", "waiting")
+        columns = {name: [getattr(one, name) for one in found.counts] for name in ("endpoint", "deployment")}
+        columns |= {name.replace("_", " "): [f"{getattr(one, name):,}" for one in found.counts] for name in counted}
+        columns["lag"] = [f"{one.lag_s:.0f} s" for one in found.counts]
+        if found.counts:
+            keys = ("endpoint", "deployment")
+            print_table(context.console, columns, keys=keys, right=[name for name in columns if name not in keys])
+        else:
+            where = f"{found.nodes} nodes" if found.nodes else "the spool of this machine"
+            context.console.print(f"nothing was captured yet, says {where}", soft_wrap=True)
         for node in found.silent:
             context.console.print(f"[yellow]no answer[/] from the uploader of node {node}; its counts are missing")
 

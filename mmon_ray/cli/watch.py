@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -27,7 +30,7 @@ __all__ = ["report", "run"]
 @with_context
 def run(context: Context, name: str, window_text: str | None, at_once: bool, engine: str, ray_from_mb: float) -> None:
     """Analyse a window of captured traffic and tell the sinks of violations."""
-    from mmon_ray.catalog import load_monitor
+    from mmon_ray.catalog import load_monitor, load_run
     from mmon_ray.engine import run as analyse
     from mmon_ray.show import print_report
 
@@ -36,15 +39,29 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
     if at_once and window_text:
         raise InputError("give either --now or --window, and not both")
     (last,) = Window.hour(now()).before(1)
-    window = Window.parse(window_text) if window_text else last if at_once else _newest(store, monitor)
+    window = context.window(window_text) if window_text else last if at_once else _newest(store, monitor)
     if window is None:
         raise InputError(
             f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. {Window.hour(now())}"
         )
-    with context.console.status(f"{name} {window}") as status:
+    with context.console.status(f"{name} {window}") as status, _printed_once():
         report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
     context.answer(report_doc(report), lambda: print_report(report, context.console))
+    record = load_run(store, name, window)
+    for sink, why in (record.sinks if record else {}).items():
+        click.echo(f"mmon: the sink '{sink}' could not be told: {why}", err=True)
     exit_for(report)
+
+
+@contextmanager
+def _printed_once() -> Iterator[None]:
+    """Without a handler of the user's, Python would print what the log sink says, and the report is printed anyway."""
+    logger, silent = logging.getLogger("mmon_ray"), logging.NullHandler()
+    logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
 
 
 def _newest(store: Any, monitor: Any) -> Window | None:
@@ -64,7 +81,7 @@ def report(context: Context, name: str, window_text: str | None) -> None:
 
     store = context.store
     load_monitor(store, name)
-    window = Window.parse(window_text) if window_text else newest_window(store, name)
+    window = context.window(window_text) if window_text else newest_window(store, name)
     found = load_report(store, name, window)
     context.answer(report_doc(found), lambda: print_report(found, context.console))
     exit_for(found)

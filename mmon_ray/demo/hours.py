@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mmon_ray.catalog import load_monitor, load_report, save_schedule
 from mmon_ray.jobs import run_window
-from mmon_ray.report import WAITING, Report, readable
+from mmon_ray.report import Report, readable
 from mmon_ray.schedule import Schedule
 from mmon_ray.scheduler import Job, Scheduler
 from mmon_ray.store import Store
@@ -61,8 +61,7 @@ class Hours:
         for name in ("window", "status", "rows", *_QUALITY, "judged"):
             table.add_column(name, no_wrap=True)
         for report, when in self.log:
-            status = "waits" if report.insufficient.startswith(WAITING) and not report.alarms else report.status
-            table.add_row(str(report.window), status, f"{report.rows:,}", *(_value(report, name) for name in _QUALITY), when)
+            table.add_row(str(report.window), report.status, f"{report.rows:,}", *(_value(report, name) for name in _QUALITY), when)
         console.print(table)
 
 

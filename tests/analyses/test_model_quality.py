@@ -114,7 +114,7 @@ def test_the_services_rule_takes_the_baselines_value_and_one_deviation() -> None
 def test_what_cannot_be_judged_says_why() -> None:
     base = binary(2_000, 1)
     waiting = judge(binary(500, 2).set_column(1, "income", pa.nulls(500, pa.int64())), base)
-    assert waiting.status == "insufficient" and waiting.violations == ()
+    assert waiting.status == "waiting" and waiting.violations == ()
     assert waiting.insufficient == "waiting for labels: 0 of 500 rows have one"
     few = judge(binary(60, 2), base)
     assert few.insufficient == "60 labels; 200 are needed to judge" and few.violations == ()
