@@ -22,7 +22,7 @@ from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.join import Joined, join_hour, reading_of
-from mmon_ray.keys import letter_key
+from mmon_ray.keys import letter_key, records_prefix
 from mmon_ray.label_metrics import label_metrics
 from mmon_ray.lines import Tally
 from mmon_ray.monitor import Baseline, Monitor
@@ -87,7 +87,7 @@ def run(
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
-        notes = [note for one in joins for note in one.notes()]
+        notes = [*record.tally.notes(), *(note for one in joins for note in one.notes())]
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
@@ -152,14 +152,15 @@ class _Hour:
 
     def allowed(self, tally: Tally) -> None:
         """Raises when more lines or rows were lost than the monitor lets pass."""
-        lost = [(tally.spoiled, tally.rows, "rows", "be prepared")]
-        if self.monitor.pre:
-            lost.append((tally.rejected, tally.requests, "requests", f"be read by '{self.monitor.pre}'"))
-        for count, of, what, how in lost:
-            if count > self.monitor.most_spoiled * of:
+        monitor = self.monitor
+        read = (monitor.most_spoiled, f"be read by '{monitor.pre}'") if monitor.pre else (monitor.most_rejected, "be read")
+        spoiled = (tally.spoiled, tally.rows, "rows", monitor.most_spoiled, "be prepared")
+        for count, of, what, most, how in (spoiled, (tally.rejected, tally.requests, "requests", *read)):
+            if count > most * of:
                 raise InputError(
                     f"{count:,} of {of:,} {what} of {self.hour:%Y-%m-%d %H}:00 could not {how}, more than the "
-                    f"{self.monitor.most_spoiled:.0%} that may: {'; '.join(tally.reasons)}"
+                    f"{most:.0%} that may: {'; '.join(tally.reasons)}; see rejected-*.jsonl in "
+                    f"{records_prefix(monitor.endpoint, self.deployment, self.hour)}"
                 )
 
     def fold(self, progress: Callable[[str], None], joins: list[Joined]) -> tuple[Profile, records.Hour]:

@@ -125,6 +125,52 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
     assert store.exists(state_key("credit", HOUR))
 
 
+def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(store: Store, monitor: Monitor) -> None:
+    def lines(bad: int, good: int) -> None:
+        put(store, people(good, 2))
+        key = capture_key("credit", "Credit", HOUR, "bad.jsonl.zst")
+        store.put(key, zstandard.compress(b"nonsense\n" * bad))
+
+    lines(500, 0)
+    with pytest.raises(
+        InputError, match=r"500 of 500 requests of 2026-11-22 10:00 could not be read, more than the 10% that may: JSONDecode"
+    ):
+        run(monitor, WINDOW, store)
+    assert record_of(store).status == "failed"
+    (kept,) = (entry.key for entry in store.list("records/") if "rejected" in entry.key)
+    assert len(store.get(kept).splitlines()) == 500
+    lines(100, 800)
+    with pytest.raises(InputError, match=r"100 of 900 requests .* see rejected-\*.jsonl in records/credit/Credit/2026/11/22/10/"):
+        run(monitor, WINDOW, store)
+    patient = replace(monitor, most_rejected=0.2)
+    assert run(patient, WINDOW, store).rows == 800
+    lines(80, 800)
+    report = run(monitor, WINDOW, store)
+    assert (report.status, report.rows) == ("ok", 800)
+    (note,) = report.notes
+    assert note.startswith(
+        "80 of 880 captured lines could not be read and are kept beside the records, in rejected-*.jsonl: JSONDecodeError"
+    )
+
+
+def test_what_was_half_understood_is_in_the_report(store: Store, monitor: Monitor) -> None:
+    put(store, people(800, 2))
+    record = {
+        "event_id": "odd",
+        "time": HOUR.isoformat(),
+        "status": "200",
+        "input": {"content_type": "application/json", "encoding": "json", "data": '{"payload": {"years": 5}}'},
+        "output": {"content_type": "application/json", "encoding": "json", "data": "[1, 2, {}]"},
+    }
+    store.put(capture_key("credit", "Credit", HOUR, "odd.jsonl.zst"), zstandard.compress(orjson.dumps(record)))
+    report = run(monitor, WINDOW, store)
+    assert report.rows == 801
+    assert report.notes == (
+        '1 of 801 requests were only half understood: none of its fields is a column of the baseline, such as {"payload": {"years": 5}}',
+    )
+    assert record_of(store).tally.unclear == 1
+
+
 def versions(store: Store) -> dict[str, str]:
     return {entry.key: entry.version for prefix in ("states/", "metrics/") for entry in store.list(prefix)}
 

@@ -27,7 +27,7 @@ from mmon_ray.codec import dumps, loads
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.folding import fold
 from mmon_ray.keys import capture_key, records_prefix
-from mmon_ray.lines import Tally, parse
+from mmon_ray.lines import Tally, Unclear, parse
 from mmon_ray.monitor import Monitor
 from mmon_ray.records import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.schema import Column, Schema
@@ -125,8 +125,55 @@ def test_a_request_that_failed_is_counted_and_its_answer_is_no_prediction(status
 @pytest.mark.parametrize("answer", [[1, 2, 3], {"encoding": "json", "data": '{"p": ', "content_type": None}])
 def test_an_answer_that_cannot_be_split_leaves_the_rows_without_prediction(answer: Any) -> None:
     table, tally, rejected = parse(line([{"age": 1}, {"age": 2}], answer), SCHEMA)
-    assert (tally, rejected) == (Tally(requests=1, rows=2, unmatched=1), [])
+    body = "[1, 2, 3]" if isinstance(answer, list) else '{"p":'
+    why = Unclear("its answer cannot be split like its instances", 1, body)
+    assert (tally, rejected) == (Tally(requests=1, rows=2, unmatched=1, bodies=(why,)), [])
     assert "prediction" not in table.column_names
+
+
+def test_half_understood_bodies_are_counted_by_reason_with_the_first_of_them() -> None:
+    long = {"note": "x" * 500}
+    lines = [line(body, 0.5) for body in ([1, 2, 3], [4, 5, 6], long, {"age": 1, "wage": 2}, {"age": 3})]
+    lines += [line({"u": 1}, {"detail": "no"}, status="422"), line({"instances": [{"age": 1}] * 2}, "sorry")]
+    table, tally, rejected = parse(block(*lines), SCHEMA)
+    assert (tally.requests, tally.rows, tally.unclear, tally.unmatched, tally.failed, rejected) == (7, 8, 3, 1, 1, [])
+    assert table.num_rows == 8
+    widths, unknown, unmatched = tally.bodies
+    assert widths == Unclear("without names a row has 3 values, and the baseline has 2 features", 2, "[1, 2, 3]")
+    assert (unknown.reason, unknown.count) == ("none of its fields is a column of the baseline", 1)
+    assert len(unknown.body) == 200 and unknown.body.startswith('{"note": "xxx') and unknown.body.endswith("...")
+    assert (unmatched.count, unmatched.body) == (1, '"sorry"')
+    assert list(tally.notes()) == [
+        f"{one.count} of 7 requests were only half understood: {one.reason}, such as {one.body}" for one in tally.bodies
+    ]
+    assert sum((parse(one, SCHEMA)[1] for one in lines), Tally()) == tally
+    assert loads(dumps(tally)) == tally
+
+
+def test_an_example_of_bytes_is_their_size_and_type() -> None:
+    picture = encode(Body(b"\xff\xd8" * 600, "image/jpeg")).payload
+    _, tally, _ = parse(line(picture, 0.5), SCHEMA)
+    assert [one.body for one in tally.bodies] == ["1,200 bytes of image/jpeg"]
+    _, tally, _ = parse(line({"encoding": "none", "data": None, "content_type": None}, 0.5), SCHEMA)
+    assert [one.body for one in tally.bodies] == ["an empty body"]
+
+
+def test_a_tally_of_an_earlier_version_is_still_read() -> None:
+    doc = {
+        "$kind": "tally",
+        "requests": 5,
+        "rows": 4,
+        "failed": 0,
+        "rejected": 1,
+        "unmatched": 2,
+        "spoiled": 0,
+        "skipped": 0,
+        "reasons": ["r"],
+    }
+    known = json.loads(dumps(Tally()))
+    key = next(name for name, value in known.items() if value == "tally")
+    doc[key] = doc.pop("$kind")
+    assert loads(json.dumps(doc)) == Tally(requests=5, rows=4, rejected=1, unmatched=2, reasons=("r",))
 
 
 BROKEN = {
