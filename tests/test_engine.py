@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import orjson
@@ -123,6 +124,22 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
     put(store, people(300, 3), name="late")
     assert run(monitor, WINDOW, store).rows == 1_100
     assert store.exists(state_key("credit", HOUR))
+
+
+@pytest.mark.parametrize("states", ["known", "gone"])
+@pytest.mark.parametrize(
+    "damage", [lambda body: body[: len(body) // 2], lambda body: body[:40] + b"?" + body[41:]], ids=["truncated", "flipped"]
+)
+def test_damaged_records_are_made_again_before_they_are_folded(store: Store, monitor: Monitor, damage: Any, states: str) -> None:
+    put(store, people(800, 2))
+    good = run(monitor, WINDOW, store)
+    (part,) = (entry.key for entry in store.list("records/") if "part-" in entry.key)
+    body = store.get(part)
+    store.put(part, damage(body))
+    if states == "gone":
+        store.delete(state_key("credit", HOUR))
+    assert dump(run(monitor, WINDOW, store)) == dump(good)
+    assert (store.get(part) == body) is (states == "gone")  # what is not read is not looked at
 
 
 def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(store: Store, monitor: Monitor) -> None:
