@@ -22,9 +22,10 @@ from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.series import METRICS, past, save_metrics
 from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.join import Joined, join_hour, reading_of
-from mmon_ray.keys import letter_key
+from mmon_ray.keys import letter_key, records_prefix
 from mmon_ray.label_metrics import label_metrics
 from mmon_ray.lines import Tally
+from mmon_ray.manifests import are_whole
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.programs import run_programs
@@ -90,7 +91,7 @@ def run(
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
-        notes = [note for one in joins for note in one.notes()]
+        notes = [*record.tally.notes(), *(note for one in joins for note in one.notes())]
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
@@ -126,52 +127,58 @@ class _Hour:
     engine: str
     ray_from_bytes: int
 
-    def facts(self, progress: Callable[[str], None], joins: list[Joined]) -> records.Hour:
-        """The hour's records, with their labels where the monitor looks at them, made where they are not there; `joins` gets the join."""
+    def facts(self, progress: Callable[[str], None], joins: list[Joined], verify: bool = False) -> records.Hour:
+        """The hour's records, with their labels where the monitor looks at them, made where they are not there; `joins` gets the join.
+
+        verify   make again what is damaged, too
+        """
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
         loads = any(step.loads for step in self.monitor.prepare)
         spread = partial(on_workers, stay=loads) if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
         prepare = self.monitor.prepare
-        hour = records.compile_hour(
-            self.store,
-            self.monitor.endpoint,
-            self.deployment,
-            self.hour,
-            schema,
-            prepare,
-            pre=self.monitor.pre,
-            allowed=self.allowed,
-            spread=spread or map,
-        )
+        place = (self.store, self.monitor.endpoint, self.deployment, self.hour)
+        pre = self.monitor.pre
+        hour = records.compile_hour(*place, schema, prepare, pre=pre, verify=verify, allowed=self.allowed, spread=spread or map)
         if self.monitor.labelled:
-            joined = join_hour(
-                self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
-            )
+            try:
+                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify)
+            except Exception:  # whatever reading damaged objects raises, here or on a worker
+                if verify:
+                    raise
+                return self.facts(progress, joins, verify=True)
             joins.append(joined)
-            hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)
+            hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes, checks=joined.checks)
         return hour
 
     def allowed(self, tally: Tally) -> None:
         """Raises when more lines or rows were lost than the monitor lets pass."""
-        lost = [(tally.spoiled, tally.rows, "rows", "be prepared")]
-        if self.monitor.pre:
-            lost.append((tally.rejected, tally.requests, "requests", f"be read by '{self.monitor.pre}'"))
-        for count, of, what, how in lost:
-            if count > self.monitor.most_spoiled * of:
+        monitor = self.monitor
+        read = (monitor.most_spoiled, f"be read by '{monitor.pre}'") if monitor.pre else (monitor.most_rejected, "be read")
+        spoiled = (tally.spoiled, tally.rows, "rows", monitor.most_spoiled, "be prepared")
+        for count, of, what, most, how in (spoiled, (tally.rejected, tally.requests, "requests", *read)):
+            if count > most * of:
                 raise InputError(
                     f"{count:,} of {of:,} {what} of {self.hour:%Y-%m-%d %H}:00 could not {how}, more than the "
-                    f"{self.monitor.most_spoiled:.0%} that may: {'; '.join(tally.reasons)}"
+                    f"{most:.0%} that may: {'; '.join(tally.reasons)}; see rejected-*.jsonl in "
+                    f"{records_prefix(monitor.endpoint, self.deployment, self.hour)}"
                 )
 
     def fold(self, progress: Callable[[str], None], joins: list[Joined]) -> tuple[Profile, records.Hour]:
         schema = self.baseline.schema if self.baseline else Schema()
+        earlier = len(joins)
         hour = self.facts(progress, joins)
         zero = self.monitor.zero(schema)
         digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
         known = load_hour(self.store, self.monitor.name, self.hour)
-        if known is not None and known[1] == digest:
+        is_folded = known is not None and known[1] == digest
+        is_read = not is_folded or any(program.dataset == "records" for program in self.monitor.programs)
+        if is_read and not are_whole(self.store, hour.keys, hour.checks):
+            progress(f"{self.hour:%Y-%m-%d %H}:00 making damaged records again")
+            del joins[earlier:]
+            hour = self.facts(progress, joins, verify=True)
+        if known is not None and is_folded:
             return known[0], hour
         progress(f"{self.hour:%Y-%m-%d %H}:00 folding {hour.tally.rows} rows")
         files = [f"{self.store.uri}/{key}" for key in hour.keys]

@@ -17,10 +17,12 @@ from typing import Any
 
 import orjson
 
-from mmon_ray.codec import Coded, dumps, loads
+from mmon_ray.codec import Coded
+from mmon_ray.errors import StateError
 from mmon_ray.join_part import Part, Usable, mark, reading_of
 from mmon_ray.label_types import label_columns
 from mmon_ray.labels import find_labels
+from mmon_ray.manifests import load_manifest, save_manifest
 from mmon_ray.records import Hour
 from mmon_ray.schema import Schema
 from mmon_ray.store import Store
@@ -53,6 +55,7 @@ class Joined(Coded, kind="joined_hour"):
     rejected     labels of this hour of another type than their column's
     reasons      why labels of this hour were rejected; they are kept in `rejected.jsonl`
     unreadable   objects of labels that could not be read, and why
+    checks       hashes of the objects of `keys`
     strange      a few ids of labels, where none of them is any record's; and a few ids of records
     """
 
@@ -73,6 +76,7 @@ class Joined(Coded, kind="joined_hour"):
     reasons: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     strange: tuple[tuple[str, ...], ...] = ()
+    checks: tuple[str, ...] = ()
 
     def notes(self) -> Iterator[str]:
         """What people should know, a sentence each."""
@@ -96,17 +100,20 @@ def join_hour(
     schema: Schema,
     wait_hours: int,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None = None,
+    *,
+    anew: bool = False,
 ) -> Joined:
     """The join of an hour, made anew if its records have changed, or labels for it have come since.
 
     wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at, and from EARLY_HOURS before
                  it on: the clocks of those who predict and of those who label may be wrong by hours
     spread       applies a function to parts of the hour on many workers; None does it here, on threads
+    anew         whatever is there is damaged
     """
     window = Window.hour(hour).longer(wait_hours).earlier(EARLY_HOURS)
     entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, window)}
-    part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema))
-    known = _known(part)
+    part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema), records.checks)
+    known = None if anew else _known(part)
     if known is not None and known.records == records.digest and known.seen == tuple(entries):
         return known
     same = known is not None and known.records == records.digest
@@ -129,7 +136,7 @@ def join_hour(
         part = replace(part, kept=made.kept, matched=frozenset(map(mark, made.matched)))
         made = _joined(part, made, spread)
     made = replace(made, strange=() if made.matched else part.strange(found, wait_hours) or made.strange)
-    store.put(part.key(_MANIFEST), dumps(made))  # last: whoever sees it sees all of its parts
+    save_manifest(store, part.key(_MANIFEST), made)  # last: whoever sees it sees all of its parts
     return made
 
 
@@ -148,6 +155,7 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
         made,
         digest=hashlib.sha256("\n".join([made.records, *made.matched]).encode()).hexdigest()[:32],
         keys=tuple(result.key for result in results),
+        checks=tuple(result.check for result in results),
         size_bytes=sum(result.size_bytes for result in results),
         rows=sum(result.rows for result in results),
         labelled=sum(result.labelled for result in results),
@@ -167,6 +175,8 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
 
 
 def _known(part: Part) -> Joined | None:
-    key = part.key(_MANIFEST)
-    known = loads(part.store.get(key)) if part.store.exists(key) else None
+    try:
+        known = load_manifest(part.store, part.key(_MANIFEST))
+    except StateError:
+        return None  # made again from labels that are all there
     return known if isinstance(known, Joined) else None

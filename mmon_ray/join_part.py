@@ -19,6 +19,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.keys import hour_of, joined_key
 from mmon_ray.label_types import REFUSED, fitted
 from mmon_ray.labels import ID
+from mmon_ray.manifests import check_of
 from mmon_ray.recent_labels import labels_object
 from mmon_ray.store import Entry, Store
 from mmon_ray.strangers import saved_ids, strangers
@@ -47,6 +48,7 @@ class Result(NamedTuple):
     early: int
     replaced: int
     rejected: tuple[str, ...]
+    check: str
 
 
 class Found(NamedTuple):
@@ -86,6 +88,7 @@ class Part:
     """Joins one part of the records; a class, so that it can be sent to workers.
 
     columns   name -> type of the label columns
+    checks    hashes of the objects of the records; () where they are not known
     kept      the files of the labels of this hour
     matched   the marks of the objects whose labels count
     usable    these labels, where they are in memory already
@@ -97,6 +100,7 @@ class Part:
     hour: datetime
     records: tuple[str, ...]
     columns: Mapping[str, str]
+    checks: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     matched: frozenset[int] = frozenset()
     usable: Usable | None = None
@@ -113,7 +117,7 @@ class Part:
         self.store.put(key, body)
         early = pc.sum(pc.less(table[DELAY], -SKEW_S)).as_py() or 0
         labelled = table.num_rows - table[TIME].null_count
-        return Result(key, len(body), table.num_rows, labelled, early, usable.replaced, usable.rejected)
+        return Result(key, len(body), table.num_rows, labelled, early, usable.replaced, usable.rejected, check_of(body))
 
     def matching(self, entries: Mapping[str, Entry], number: int) -> Found:
         """Which objects hold labels of this hour; these labels are kept in files from a number on."""
@@ -193,7 +197,10 @@ class Part:
         return key
 
     def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-        with pq.ParquetFile(pa.BufferReader(self.store.get(key))) as file:
+        body = self.store.get(key)
+        if self.checks and check_of(body) != self.checks[self.records.index(key)]:
+            raise InputError(f"'{key}' is damaged")
+        with pq.ParquetFile(pa.BufferReader(body)) as file:
             names = file.schema_arrow.names
             return file.read(columns=[name for name in names if columns is None or name in columns])
 

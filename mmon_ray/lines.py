@@ -5,7 +5,8 @@ Nothing is lost: a line that cannot be read is given back with its reason, and c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -20,11 +21,26 @@ from mmon_ray.rows import table_of
 from mmon_ray.schema import META, Schema
 from mmon_ray.window import parse_time
 
-__all__ = ["Tally", "parse", "plain"]
+__all__ = ["Tally", "Unclear", "parse", "plain"]
 
 _CHUNK_BYTES = 1 << 16
-_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped")
+_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped", "unclear")
 _EXAMPLES = 3
+_EXAMPLE_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Unclear(Coded, kind="unclear_body"):
+    """Bodies of which something was not understood.
+
+    reason   what
+    count    of how many requests
+    body     the beginning of the first such body, on one line
+    """
+
+    reason: str
+    count: int
+    body: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,8 @@ class Tally(Coded, kind="tally"):
     spoiled    rows of which a preparation could not make something; what it could not make is empty
     skipped    requests that the monitor's `pre` hook has left out by returning None or no rows
     reasons    a few of the reasons for rejections and spoiled rows, for people
+    unclear    requests, not failed ones, whose body fits no rule: their rows are not those of the baseline
+    bodies     a few of the reasons why requests are unclear or unmatched, each with its first body
     """
 
     requests: int = 0
@@ -50,10 +68,33 @@ class Tally(Coded, kind="tally"):
     spoiled: int = 0
     skipped: int = 0
     reasons: tuple[str, ...] = ()
+    unclear: int = 0
+    bodies: tuple[Unclear, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
-        return Tally(**counts, reasons=tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES])
+        reasons = tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES]
+        return Tally(**counts, reasons=reasons, bodies=_together(self.bodies, other.bodies))
+
+    def notes(self) -> Iterator[str]:
+        """What people should know, a sentence each."""
+        if self.rejected:
+            yield (
+                f"{self.rejected:,} of {self.requests:,} captured lines could not be read and are kept beside the records, "
+                f"in rejected-*.jsonl: {'; '.join(self.reasons)}"
+            )
+        for one in self.bodies:
+            yield f"{one.count:,} of {self.requests:,} requests were only half understood: {one.reason}, such as {one.body}"
+
+
+def _together(some: tuple[Unclear, ...], more: tuple[Unclear, ...]) -> tuple[Unclear, ...]:
+    if not more:
+        return some
+    by_reason = {one.reason: one for one in some}
+    for one in more:
+        known = by_reason.get(one.reason)
+        by_reason[one.reason] = one if known is None else replace(known, count=known.count + one.count)
+    return tuple(by_reason.values())[:_EXAMPLES]
 
 
 def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa.Table, Tally, list[bytes]]:
@@ -97,16 +138,37 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         "weight": float(record.get("weight", 1.0)),
     }
     failed, unmatched, skipped = has_failed(record), False, False
+    bodies: list[Unclear] = []
     if read is not None:
         rows, skipped = _made(read, Record(record))
     else:
-        instances = instances_of(record.get("input"), record.get("output"), schema)
-        answers = None if failed else answers_of(record.get("output"), len(instances))
-        unmatched = answers is None and not failed
-        rows = [{**instance, **(answers[number] if answers is not None else {})} for number, instance in enumerate(instances)]
+        asked, answered = record.get("input"), record.get("output")
+        rows = instances_of(asked, answered, schema, lambda reason: bodies.append(Unclear(reason, 1, _example(asked))))
+        if failed:
+            bodies = []  # the deployment did not understand it either
+        else:
+            answers = answers_of(answered, len(rows), schema)
+            unmatched = answers is None
+            if answers is not None:
+                rows = [{**instance, **answer} for instance, answer in zip(rows, answers, strict=True)]
+    unclear = len(bodies)
+    if unmatched:
+        bodies.append(Unclear("its answer cannot be split like its instances", 1, _example(answered)))
     known = {META + name: value for name, value in meta.items()}
     made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
-    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped))
+    counts = Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped))
+    return made, replace(counts, unclear=unclear, bodies=tuple(bodies)) if bodies else counts
+
+
+def _example(payload: Any) -> str:
+    """The beginning of a body, on one line."""
+    data = payload.get("data") if isinstance(payload, dict) else None
+    if not data:
+        return "an empty body"
+    if payload.get("encoding") == "base64":
+        return f"{len(data) * 3 // 4:,} bytes of {payload.get('content_type') or 'no content type'}"
+    line = " ".join(str(data)[: 2 * _EXAMPLE_CHARS].split())
+    return line if len(line) <= _EXAMPLE_CHARS else f"{line[: _EXAMPLE_CHARS - 3]}..."
 
 
 def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:

@@ -68,6 +68,7 @@ class Monitor(Coded, kind="monitor"):
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
                  counted with their reasons
+    most_rejected    likewise when a larger share of an hour's requests could not be read, where there is no `pre`
     most_unseen  the largest share of a column's rows that may be left out of its comparison with the baseline before that is a violation,
                  `not_compared`; what could not be compared at all always is one. In checks.json it is a line, for all columns or for one
     pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips it. It is named
@@ -97,6 +98,7 @@ class Monitor(Coded, kind="monitor"):
     post: str = ""
     post_timeout_s: float = 60.0
     post_variables: tuple[str, ...] = ()
+    most_rejected: float = 0.1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):

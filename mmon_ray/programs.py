@@ -158,7 +158,7 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
     deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
     if program.dataset == "records":
         hours = (
-            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre)
+            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre, verify=True)
             for hour in window.hours()
         )
         return "records", _kept(store, [key for hour in hours for key in hour.keys])

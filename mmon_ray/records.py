@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmon_ray.codec import Coded, dumps, loads
-from mmon_ray.errors import InputError
+from mmon_ray.codec import Coded, dumps
+from mmon_ray.errors import InputError, StateError
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
 from mmon_ray.lines import Tally, parse, plain
+from mmon_ray.manifests import are_whole, check_of, load_manifest, save_manifest
 from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat
 from mmon_ray.schema import Schema
@@ -40,6 +41,7 @@ class Hour(Coded, kind="records_hour"):
     """The records of one hour: their objects, what became of the lines, and the digest of what they were made from.
 
     rejected   the objects of the lines that could not be read
+    checks     hashes of the objects of `keys`, by which damage is noticed; () where they are not known
     """
 
     digest: str
@@ -47,6 +49,14 @@ class Hour(Coded, kind="records_hour"):
     size_bytes: int = 0
     tally: Tally = field(default_factory=Tally)
     rejected: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+class _Written(NamedTuple):
+    key: str
+    size_bytes: int
+    check: str
+    tally: Tally
 
 
 def compile_hour(
@@ -58,6 +68,7 @@ def compile_hour(
     prepare: Sequence[Preparation] = (),
     *,
     pre: str = "",
+    verify: bool = False,
     allowed: Callable[[Tally], None] = lambda tally: None,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
 ) -> Hour:
@@ -65,9 +76,11 @@ def compile_hour(
 
     prepare  what is done to the rows before they are kept
     pre      the hook that makes the rows of a record; what it makes is kept for as long as it has this name
+    verify   for who reads the records next: those that are damaged are made again too
     allowed  is told what became of the lines, and raises when that cannot be used; the hour then stays as it was, with the rejected lines
              of this time beside it, and is made again the next time
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
+    errors   InputError for damaged records whose capture is no longer there
     """
     entries = captured(store, endpoint, deployment, hour)
     part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, used(pre, tuple(prepare)))
@@ -75,18 +88,23 @@ def compile_hour(
     made_from = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
     digest = hashlib.sha256(part.steps + made_from.encode()).hexdigest()[:32]
     part = replace(part, digest=digest)
-    known = part.known()
+    known, is_damaged = part.known(verify)
+    if is_damaged and not entries:
+        objects = f"{part.key('')}*"
+        raise InputError(f"the records '{objects}' are damaged, and their capture has expired; delete these objects to go on without them")
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
         allowed(known.tally)
         return known
-    results = list(spread(part, list(enumerate(_parts(entries, _LOADED_BYTES if any(step.loads for step in prepare) else PART_BYTES)))))
+    most_bytes = _LOADED_BYTES if any(step.loads for step in prepare) else PART_BYTES
+    results: list[_Written] = list(spread(part, list(enumerate(_parts(entries, most_bytes)))))
     made = Hour(
         digest,
-        tuple(key for key, _, _ in results),
-        sum(size for _, size, _ in results),
-        sum((tally for _, _, tally in results), Tally()),
-        tuple(part.rejected_key(number) for number, (_, _, tally) in enumerate(results) if tally.rejected),
+        tuple(one.key for one in results),
+        sum(one.size_bytes for one in results),
+        sum((one.tally for one in results), Tally()),
+        tuple(part.rejected_key(number) for number, one in enumerate(results) if one.tally.rejected),
+        tuple(one.check for one in results),
     )
     try:
         allowed(made.tally)
@@ -94,7 +112,7 @@ def compile_hour(
         part.clear(made.rejected + (known.keys + known.rejected if known is not None else ()))
         raise
     # After its parts and before the earlier ones go: whoever sees a manifest sees all of its parts, whatever fails here.
-    store.put(part.key(MANIFEST), dumps(made))
+    save_manifest(store, part.key(MANIFEST), made)
     part.clear(made.keys + made.rejected)
     return made
 
@@ -147,7 +165,7 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre
     errors   InputError when the window has none
     """
     which = deployment_of(store, endpoint, deployment)
-    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour, pre=pre).keys]
+    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour, pre=pre, verify=True).keys]
     if not keys:
         raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
     return [f"{store.uri}/{key}" for key in keys]
@@ -172,7 +190,7 @@ class _Part:
     scripts: tuple[Script, ...]
     digest: str = ""
 
-    def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> tuple[str, int, Tally]:
+    def __call__(self, numbered: tuple[int, Sequence[Entry]]) -> _Written:
         load_script(*self.scripts)
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
@@ -190,7 +208,7 @@ class _Part:
         self.store.put(key, body)
         if rejected:
             self.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
-        return key, len(body), tally
+        return _Written(key, len(body), check_of(body), tally)
 
     def rejected_key(self, number: int) -> str:
         return self.key(f"rejected-{number:05d}-{self.digest[:_MARK]}.jsonl")
@@ -214,10 +232,16 @@ class _Part:
             if entry.key not in all_kept:
                 self.store.delete(entry.key)
 
-    def known(self) -> Hour | None:
-        key = self.key(MANIFEST)
-        known = loads(self.store.get(key)) if self.store.exists(key) else None
-        return known if isinstance(known, Hour) else None
+    def known(self, verify: bool) -> tuple[Hour | None, bool]:
+        """What was made before, if it can be used, and whether it is damaged."""
+        try:
+            known = load_manifest(self.store, self.key(MANIFEST))
+        except StateError:
+            return None, True
+        if not isinstance(known, Hour):
+            return None, False
+        is_damaged = verify and not are_whole(self.store, known.keys, known.checks)
+        return None if is_damaged else known, is_damaged
 
 
 def _parts(entries: Sequence[Entry], most_bytes: int) -> Iterator[list[Entry]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 __all__ = ["column_of", "concat", "flatten", "flattened", "table_of", "text_of"]
 
 _EXACT = 2**53
+_PLAIN = {int, float, str, bool, type(None)}
 _ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)  # what Arrow raises for values that share no type
 
 
@@ -23,6 +24,8 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         return {prefix or "value": value}
+    if not prefix and _PLAIN.issuperset(map(type, value.values())) and all(type(key) is str and key.isascii() for key in value):
+        return dict(value)  # flat already, as most are
     flat: dict[str, Any] = {}
     for key, item in value.items():
         name = f"{prefix}.{_unicode(str(key))}" if prefix else _unicode(str(key))

@@ -128,6 +128,17 @@ class Schema(Coded, kind="schema"):
         return replace(self, columns=tuple(columns.get(column.name, column) for column in self.columns))
 
     @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The names of what callers send, in order."""
+        return tuple(column.name for column in self.columns if column.role == "feature" and not column.derived)
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """Every name, and what comes before each of its dots: `user.age` and `user`."""
+        parts = (column.name.split(".") for column in self.columns)
+        return frozenset(".".join(words[:length]) for words in parts for length in range(1, len(words) + 1))
+
+    @cached_property
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import orjson
@@ -123,6 +124,68 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
     put(store, people(300, 3), name="late")
     assert run(monitor, WINDOW, store).rows == 1_100
     assert store.exists(state_key("credit", HOUR))
+
+
+@pytest.mark.parametrize("states", ["known", "gone"])
+@pytest.mark.parametrize(
+    "damage", [lambda body: body[: len(body) // 2], lambda body: body[:40] + b"?" + body[41:]], ids=["truncated", "flipped"]
+)
+def test_damaged_records_are_made_again_before_they_are_folded(store: Store, monitor: Monitor, damage: Any, states: str) -> None:
+    put(store, people(800, 2))
+    good = run(monitor, WINDOW, store)
+    (part,) = (entry.key for entry in store.list("records/") if "part-" in entry.key)
+    body = store.get(part)
+    store.put(part, damage(body))
+    if states == "gone":
+        store.delete(state_key("credit", HOUR))
+    assert dump(run(monitor, WINDOW, store)) == dump(good)
+    assert (store.get(part) == body) is (states == "gone")  # what is not read is not looked at
+
+
+def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(store: Store, monitor: Monitor) -> None:
+    def lines(bad: int, good: int) -> None:
+        put(store, people(good, 2))
+        key = capture_key("credit", "Credit", HOUR, "bad.jsonl.zst")
+        store.put(key, zstandard.compress(b"nonsense\n" * bad))
+
+    lines(500, 0)
+    with pytest.raises(
+        InputError, match=r"500 of 500 requests of 2026-11-22 10:00 could not be read, more than the 10% that may: JSONDecode"
+    ):
+        run(monitor, WINDOW, store)
+    assert record_of(store).status == "failed"
+    (kept,) = (entry.key for entry in store.list("records/") if "rejected" in entry.key)
+    assert len(store.get(kept).splitlines()) == 500
+    lines(100, 800)
+    with pytest.raises(InputError, match=r"100 of 900 requests .* see rejected-\*.jsonl in records/credit/Credit/2026/11/22/10/"):
+        run(monitor, WINDOW, store)
+    patient = replace(monitor, most_rejected=0.2)
+    assert run(patient, WINDOW, store).rows == 800
+    lines(80, 800)
+    report = run(monitor, WINDOW, store)
+    assert (report.status, report.rows) == ("ok", 800)
+    (note,) = report.notes
+    assert note.startswith(
+        "80 of 880 captured lines could not be read and are kept beside the records, in rejected-*.jsonl: JSONDecodeError"
+    )
+
+
+def test_what_was_half_understood_is_in_the_report(store: Store, monitor: Monitor) -> None:
+    put(store, people(800, 2))
+    record = {
+        "event_id": "odd",
+        "time": HOUR.isoformat(),
+        "status": "200",
+        "input": {"content_type": "application/json", "encoding": "json", "data": '{"payload": {"years": 5}}'},
+        "output": {"content_type": "application/json", "encoding": "json", "data": "[1, 2, {}]"},
+    }
+    store.put(capture_key("credit", "Credit", HOUR, "odd.jsonl.zst"), zstandard.compress(orjson.dumps(record)))
+    report = run(monitor, WINDOW, store)
+    assert report.rows == 801
+    assert report.notes == (
+        '1 of 801 requests were only half understood: none of its fields is a column of the baseline, such as {"payload": {"years": 5}}',
+    )
+    assert record_of(store).tally.unclear == 1
 
 
 def versions(store: Store) -> dict[str, str]:

@@ -27,6 +27,7 @@ from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels
 from mmon_ray.attach import DELAY, TIME, attach
 from mmon_ray.catalog import load_report, save_baseline, save_monitor
 from mmon_ray.cli import main
+from mmon_ray.codec import dump
 from mmon_ray.join import EARLY_HOURS, Joined, join_hour, reading_of
 from mmon_ray.keys import capture_key, label_key, report_key
 from mmon_ray.labels import canonical, find_labels, read_labels
@@ -381,7 +382,7 @@ def test_a_join_that_was_killed_counts_no_label_twice(store: Store, monkeypatch:
     joined(store)
     put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
     with monkeypatch.context() as patch:
-        patch.setattr(join, "dumps", lambda value: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(join, "save_manifest", lambda *parts: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             joined(store)
     made = joined(store)
@@ -448,6 +449,30 @@ def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Sto
     assert learned.exists(f"{folder}report-001.json")  # what was said before the labels came
     run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=42))
     assert not learned.exists(f"{folder}report-002.json")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("records/", "part-"), ("records/", "manifest"), *(("joined/", name) for name in ("part-", "manifest", "labels-", "ids."))],
+)
+def test_damaged_parts_are_made_and_joined_again(learned: Store, folder: str, name: str) -> None:
+    capture(learned, 300)
+    put_labels(learned, "credit", [{"id": f"a{number}", "label": number % 2} for number in range(150)], at=HOUR + timedelta(hours=2))
+    window, late = Window.hour(HOUR), HOUR + timedelta(hours=4)
+    run(MONITOR, window, learned, at=HOUR + timedelta(hours=3))
+    put_labels(learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150, 200)], at=HOUR + timedelta(hours=3))
+    kept = {entry.key: learned.get(entry.key) for prefix in ("records/", "joined/", "states/") for entry in learned.list(prefix)}
+    good = run(MONITOR, window, learned, at=late)  # with nothing damaged
+    for entry in [*learned.list("records/"), *learned.list("joined/"), *learned.list("states/")]:
+        learned.delete(entry.key)
+    assert any(key.startswith(folder) and name in key for key in kept)
+    for key, body in kept.items():
+        damaged = key.startswith(folder) and name in key
+        learned.put(key, body[: len(body) // 2] + b"?" + body[len(body) // 2 + 1 : -1] if damaged else body)
+    again = run(MONITOR, window, learned, at=late)
+    assert dump(again) == dump(good)
+    coverage = again.metric("label_coverage", "paid")
+    assert coverage is not None and coverage.value == 200 / 300
 
 
 def test_what_the_join_counts_is_measured_and_judged(learned: Store) -> None:

@@ -96,7 +96,9 @@ def test_a_program_is_given_what_the_closed_service_gives(store: Store, tmp_path
     monitor = made(store, Program("look", (*script(tmp_path, LOOK), "an argument"), {"own_word": "x"}))
     report = run(monitor, WINDOW, store)
     assert (report.status, report.errors) == ("ok", {})
-    assert report.notes == ("program 'look' says: 1 captured lines could not be read and were not given to it",)
+    first, second = report.notes
+    assert first.startswith("1 of 401 captured lines could not be read and are kept beside the records")
+    assert second == "program 'look' says: 1 captured lines could not be read and were not given to it"
     seen = looked(store)
     assert seen["files"] == ["credit/Credit/2026/11/22/10/n1-r1-0.jsonl"]
     assert (seen["args"], seen["own_word"], len(seen["lines"])) == (["an argument"], "x", 400)

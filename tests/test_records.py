@@ -27,7 +27,8 @@ from mmon_ray.codec import dumps, loads
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.folding import fold
 from mmon_ray.keys import capture_key, records_prefix
-from mmon_ray.lines import Tally, parse
+from mmon_ray.lines import Tally, Unclear, parse
+from mmon_ray.manifests import are_whole
 from mmon_ray.monitor import Monitor
 from mmon_ray.records import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.schema import Column, Schema
@@ -125,8 +126,55 @@ def test_a_request_that_failed_is_counted_and_its_answer_is_no_prediction(status
 @pytest.mark.parametrize("answer", [[1, 2, 3], {"encoding": "json", "data": '{"p": ', "content_type": None}])
 def test_an_answer_that_cannot_be_split_leaves_the_rows_without_prediction(answer: Any) -> None:
     table, tally, rejected = parse(line([{"age": 1}, {"age": 2}], answer), SCHEMA)
-    assert (tally, rejected) == (Tally(requests=1, rows=2, unmatched=1), [])
+    body = "[1, 2, 3]" if isinstance(answer, list) else '{"p":'
+    why = Unclear("its answer cannot be split like its instances", 1, body)
+    assert (tally, rejected) == (Tally(requests=1, rows=2, unmatched=1, bodies=(why,)), [])
     assert "prediction" not in table.column_names
+
+
+def test_half_understood_bodies_are_counted_by_reason_with_the_first_of_them() -> None:
+    long = {"note": "x" * 500}
+    lines = [line(body, 0.5) for body in ([1, 2, 3], [4, 5, 6], long, {"age": 1, "wage": 2}, {"age": 3})]
+    lines += [line({"u": 1}, {"detail": "no"}, status="422"), line({"instances": [{"age": 1}] * 2}, "sorry")]
+    table, tally, rejected = parse(block(*lines), SCHEMA)
+    assert (tally.requests, tally.rows, tally.unclear, tally.unmatched, tally.failed, rejected) == (7, 8, 3, 1, 1, [])
+    assert table.num_rows == 8
+    widths, unknown, unmatched = tally.bodies
+    assert widths == Unclear("without names a row has 3 values, and the baseline has 2 features", 2, "[1, 2, 3]")
+    assert (unknown.reason, unknown.count) == ("none of its fields is a column of the baseline", 1)
+    assert len(unknown.body) == 200 and unknown.body.startswith('{"note": "xxx') and unknown.body.endswith("...")
+    assert (unmatched.count, unmatched.body) == (1, '"sorry"')
+    assert list(tally.notes()) == [
+        f"{one.count} of 7 requests were only half understood: {one.reason}, such as {one.body}" for one in tally.bodies
+    ]
+    assert sum((parse(one, SCHEMA)[1] for one in lines), Tally()) == tally
+    assert loads(dumps(tally)) == tally
+
+
+def test_an_example_of_bytes_is_their_size_and_type() -> None:
+    picture = encode(Body(b"\xff\xd8" * 600, "image/jpeg")).payload
+    _, tally, _ = parse(line(picture, 0.5), SCHEMA)
+    assert [one.body for one in tally.bodies] == ["1,200 bytes of image/jpeg"]
+    _, tally, _ = parse(line({"encoding": "none", "data": None, "content_type": None}, 0.5), SCHEMA)
+    assert [one.body for one in tally.bodies] == ["an empty body"]
+
+
+def test_a_tally_of_an_earlier_version_is_still_read() -> None:
+    doc = {
+        "$kind": "tally",
+        "requests": 5,
+        "rows": 4,
+        "failed": 0,
+        "rejected": 1,
+        "unmatched": 2,
+        "spoiled": 0,
+        "skipped": 0,
+        "reasons": ["r"],
+    }
+    known = json.loads(dumps(Tally()))
+    key = next(name for name, value in known.items() if value == "tally")
+    doc[key] = doc.pop("$kind")
+    assert loads(json.dumps(doc)) == Tally(requests=5, rows=4, rejected=1, unmatched=2, reasons=("r",))
 
 
 BROKEN = {
@@ -441,6 +489,70 @@ def test_an_hour_of_nothing_but_rejections_can_be_read_and_folded(store: Store) 
     made = compile_hour(store, "credit", "Model", TEN, SCHEMA)
     assert (made.tally.rows, made.tally.rejected) == (0, 2)
     assert fold([f"{store.uri}/{key}" for key in made.keys], Monitor("m").zero(SCHEMA)).rows == 0
+
+
+def flipped(body: bytes, place: float) -> bytes:
+    """With one bit changed, at a share of its length."""
+    at = int(place * (len(body) - 1))
+    return body[:at] + bytes([body[at] ^ 0x10]) + body[at + 1 :]
+
+
+DAMAGES: dict[str, Any] = {
+    "truncated": lambda body: body[: len(body) // 2],
+    "without its last byte": lambda body: body[:-1],
+    "empty": lambda body: b"",
+    "something else": lambda body: b"nonsense",
+    **{f"a flipped bit at {place:.0%}": lambda body, place=place: flipped(body, place) for place in (0, 0.1, 0.3, 0.5, 0.7, 0.9, 1)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("what", ["part", "manifest"])
+def test_damaged_records_are_made_again_from_their_capture(store: Store, monkeypatch: pytest.MonkeyPatch, damage: str, what: str) -> None:
+    monkeypatch.setattr(records, "PART_BYTES", 1)
+    for number in range(2):
+        capture(store, f"a-{number}", *(line({"age": 100 * number + age, "wage": age / 7}, age / 200) for age in range(100)))
+    good = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    rows = rows_of(store, good.keys)
+    key = good.keys[1] if what == "part" else next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
+    store.put(key, DAMAGES[damage](store.get(key)))
+    again = compile_hour(store, "credit", "Model", TEN, SCHEMA, verify=True)
+    assert rows_of(store, again.keys) == rows
+    assert are_whole(store, again.keys, again.checks)
+    assert again.tally.requests == 200
+    store.delete(good.keys[0])
+    assert rows_of(store, compile_hour(store, "credit", "Model", TEN, SCHEMA, verify=True).keys) == rows
+
+
+def test_records_without_hashes_are_whole_when_they_can_be_read(store: Store) -> None:
+    capture(store, "a-0", line({"age": 1}))
+    made = replace(compile_hour(store, "credit", "Model", TEN), checks=())
+    assert are_whole(store, made.keys, made.checks)
+    store.put(made.keys[0], store.get(made.keys[0])[:-9])
+    assert not are_whole(store, made.keys, made.checks)
+
+
+def test_damaged_records_whose_capture_has_expired_are_said(store: Store) -> None:
+    capture(store, "a-0", line({"age": 1}))
+    made = compile_hour(store, "credit", "Model", TEN)
+    for entry in store.list("capture/"):
+        store.delete(entry.key)
+    assert compile_hour(store, "credit", "Model", TEN, verify=True) == made
+    manifest = next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
+    for key, verify in ((made.keys[0], True), (manifest, False)):
+        store.put(key, b"nonsense")
+        with pytest.raises(InputError, match=r"10/\w+-\*' are damaged, and their capture has expired"):
+            compile_hour(store, "credit", "Model", TEN, verify=verify)
+    assert store.exists(made.keys[0])
+
+
+def test_a_manifest_of_an_earlier_version_is_still_read(store: Store) -> None:
+    capture(store, "a-0", line({"age": 1}), b"# torn {")
+    made = compile_hour(store, "credit", "Model", TEN)
+    manifest = next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
+    earlier = replace(made, checks=(), tally=replace(made.tally, reasons=("the line \n# is torn",)))
+    store.put(manifest, dumps(earlier))
+    assert compile_hour(store, "credit", "Model", TEN, verify=True) == earlier
 
 
 def test_columns_of_different_types_meet_within_a_part_and_among_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mmon_ray.capture.characters import declared_text
 from mmon_ray.capture.snapshot import Body, Call, Items, Json, Opaque, header, to_json, type_name
 
 __all__ = ["UNWANTED", "Encoded", "Hasher", "Payload", "encode", "omit", "text_bytes"]
@@ -18,7 +19,6 @@ __all__ = ["UNWANTED", "Encoded", "Hasher", "Payload", "encode", "omit", "text_b
 Payload = dict[str, str | None]
 _REPR_CHARS = 200
 _new = tuple.__new__  # a named tuple without a Python call
-_BOM = b"\xef\xbb\xbf"
 
 
 class Encoded(NamedTuple):
@@ -107,9 +107,8 @@ def _encode_body(body: Body) -> Payload:
         if query:
             return _payload("query", query.decode("latin-1"), content_type)
         return _payload("none" if data is None else "text", None if data is None else "", content_type)
-    try:
-        text = data.decode() if data[:3] != _BOM else data.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    text = declared_text(data, content_type)
+    if text is None:
         return _payload("base64", base64.b64encode(data).decode(), content_type)
     return _payload(_text_encoding(content_type, text), text, content_type)
 

@@ -8,6 +8,9 @@ text    text                                         repr    nothing better coul
 query   a URL's query or a form: a=1&b=2             none    there was no body, or nobody read it, or it was not wanted
 omitted JSON text of size, hash and reason: the payload was too large, or privacy forbids to keep it
 
+The characters of text are those of UTF-8, or else of the charset that the content type declares. JSON Lines, tensors, frames and
+compressed bytes stay what they are here; `mmon_ray.bodies` knows them.
+
 They are made in two steps, because the model waits for the first one only: a snapshot (`snapshot.py`) in the request, the
 payload (`encode.py`) in the writer's thread. What JSON has no word for: NaN and infinities in values become null (in bodies
 they stay as they were sent), bytes `{"$bytes": base64}`, and a value of an unknown type inside another becomes
@@ -30,7 +33,7 @@ import orjson
 from mmon_ray.errors import InputError
 from mmon_ray.nesting import TOO_DEEP, nested_too_deep
 
-__all__ = ["decode", "read_json"]
+__all__ = ["decode", "read_csv", "read_json"]
 
 _NPY = b"\x93NUMPY"
 _ARROW_FILE = b"ARROW1"
@@ -67,7 +70,11 @@ def read_json(text: str) -> Any:
         return json.loads(text)  # NaN and Infinity, which Python clients send
 
 
-def _read_csv(text: str) -> list[list[str]]:
+def read_csv(text: str) -> list[list[str]]:
+    """The cells of CSV text, without empty lines.
+
+    errors   csv.Error
+    """
     return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
 
 
@@ -95,7 +102,7 @@ def _read_bytes(text: str) -> Any:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "json": read_json,
     "args": read_json,
-    "csv": _read_csv,
+    "csv": read_csv,
     "text": str,
     "query": _read_query,
     "base64": _read_bytes,

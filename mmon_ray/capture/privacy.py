@@ -28,8 +28,11 @@ __all__ = ["Rules", "field_of"]
 Change = Callable[[Any, Any], None]
 _MASK = "***"
 _WHY = "a privacy rule cannot be applied to it"
-# Where instances and answers lie, as in instances.py; a path need not say it.
-_WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split", "rows", "data", "predictions", "outputs", "results")
+# Where instances and answers lie, as in `bodies`; a path need not say it.
+_WRAPPERS = (
+    *("instances", "inputs", "dataframe_records", "dataframe_split", "rows", "data", "features", "jsonData"),
+    *("predictions", "outputs", "results"),
+)
 
 
 class Rules:
@@ -71,6 +74,9 @@ class Rules:
                 return payload | {"data": urlencode(self._scrubbed(query), doseq=True)}
             if encoding not in ("json", "args", "text"):
                 raise ValueError(f"no fields in {encoding}")
+            if encoding == "text" and len(lines := data.splitlines()) > 1:
+                documents = [read_json(line) for line in lines if line.strip()]
+                return payload | {"data": "\n".join(to_text(self._scrubbed(document)) for document in documents)}
             document = read_json(data)
             if encoding == "text" and isinstance(document, str):
                 raise ValueError("text")
@@ -144,6 +150,8 @@ def _roots(document: Any, is_call: bool) -> Iterator[Any]:
     for item in document if isinstance(document, list) else [document]:
         if isinstance(item, dict):
             yield from (item[name] for name in _WRAPPERS if isinstance(item.get(name), (dict, list)))
+            if all(name.isdecimal() for name in item):  # a frame, each row under its number
+                yield from item.values()
 
 
 def _visit(node: Any, parts: list[str], change: Change) -> None:
@@ -151,7 +159,8 @@ def _visit(node: Any, parts: list[str], change: Change) -> None:
     if isinstance(node, dict):
         for length in range(1, len(parts) + 1):
             name, rest = ".".join(parts[:length]), parts[length:]
-            for found in list(node) if name == "*" else [name] if name in node else []:
+            is_field = name in node and not (name == "name" and _is_tensor(node))  # what a tensor is called is no field
+            for found in list(node) if name == "*" else [name] if is_field else []:
                 _reach(node, found, rest, change)
             for row, at in _cells(node, name):
                 _reach(row, at, rest, change)
@@ -171,11 +180,23 @@ def _reach(node: Any, at: Any, rest: list[str], change: Change) -> None:
 
 
 def _cells(node: dict[str, Any], name: str) -> Iterator[tuple[list[Any], int]]:
-    """A column's cells, if this is a frame split into columns and data."""
-    columns, rows = node.get("columns"), node.get("data")
-    if isinstance(columns, list) and isinstance(rows, list) and name in columns:
-        at = columns.index(name)
-        yield from ((row, at) for row in rows if isinstance(row, list) and len(row) > at)
+    """A column's cells, if this is a frame split into columns and data, a tensor of that name, or rows with names beside them."""
+    data, tensor = node.get("data"), node.get("tensor")
+    if node.get("name") == name and isinstance(data, list) and _is_tensor(node):
+        yield from ((data, at) for at in range(len(data)))
+    for names, rows in ((node.get("columns"), data), (node.get("names"), node.get("ndarray"))):
+        if isinstance(names, list) and isinstance(rows, list) and name in names:
+            at = names.index(name)
+            grid = rows if any(isinstance(row, list) for row in rows) else [rows]
+            yield from ((row, at) for row in grid if isinstance(row, list) and len(row) > at)
+    names = node.get("names")
+    if isinstance(names, list) and name in names and isinstance(tensor, dict) and isinstance(tensor.get("values"), list):
+        values = tensor["values"]
+        yield from ((values, at) for at in range(names.index(name), len(values), len(names)))
+
+
+def _is_tensor(node: dict[str, Any]) -> bool:
+    return isinstance(node.get("data"), list) and ("shape" in node or "datatype" in node)
 
 
 def _drop(node: Any, at: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import stat
 
@@ -20,7 +21,9 @@ from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.snapshot import Body, Items, freeze, freeze_call
 from mmon_ray.capture.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError
+from mmon_ray.instances import instances_of
 from mmon_ray.lines import parse
+from mmon_ray.schema import Schema
 
 SECRET = "Ada-Lovelace-1815"
 ORIGIN = Origin("credit", "Model", "r1", "node1", "/store")
@@ -61,6 +64,21 @@ SHAPES = {
     "columns": body({"name": [SECRET, "x"], "age": [1, 2]}),
     "split frame": body({"dataframe_split": {"columns": ["age", "name"], "data": [[36, SECRET]]}}),
     "bare split frame": body({"columns": ["age", "name"], "data": [[36, SECRET]]}),
+    "tensors": body({"inputs": [{"name": "age", "shape": [1], "data": [36]}, {"name": "name", "shape": [1], "data": [SECRET]}]}),
+    "a tensor of lists": body({"inputs": [{"name": "name", "shape": [2, 1], "data": [[SECRET], [SECRET]]}]}),
+    "ndarray with names": body({"data": {"names": ["age", "name"], "ndarray": [[36, SECRET], [37, "x"]]}}),
+    "one row of an ndarray": body({"data": {"names": ["age", "name"], "ndarray": [36, SECRET]}}),
+    "values with names": body({"data": {"names": ["age", "name"], "tensor": {"shape": [2, 2], "values": [36, "x", 37, SECRET]}}}),
+    "features": body({"features": PERSON}),
+    "a frame by columns": body({"age": {"0": 36}, "name": {"0": SECRET}}),
+    "a frame by rows": body({"0": PERSON, "1": PERSON}),
+    "JSON Lines": body(orjson.dumps(PERSON) + b"\n" + orjson.dumps({"instances": [PERSON]}) + b"\n", "application/jsonlines"),
+    "JSON Lines of which one is torn": body(orjson.dumps(PERSON) + b"\n" + orjson.dumps(PERSON)[:-1], "application/jsonlines"),
+    "a form with a file": body(
+        b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n%b\r\n--x--' % SECRET.encode(), "multipart/form-data; boundary=x"
+    ),
+    "gzip": body(gzip.compress(orjson.dumps(PERSON), mtime=0)),
+    "UTF-16": body(orjson.dumps(PERSON).decode().encode("utf-16-le"), "application/json; charset=utf-16le"),
     "half a surrogate pair": body(b'{"name": "\\ud800 Ada-Lovelace-1815", "n": 123456789012345678901234567890}'),
     "NaN": body(b'{"name": "Ada-Lovelace-1815", "x": NaN}'),
     "twice the same name": body(b'{"name": "x", "name": "Ada-Lovelace-1815"}'),
@@ -103,6 +121,16 @@ def test_drop_hash_and_mask_do_what_they_say():
     assert decode(applied(body(document), drop="x.*.d"))["x"] == {"y": {}}
     assert decode(applied(body(document), drop="a"))["h"] == "y"
     assert decode(applied(body([1, 2, {"a": 1}]), mask="*")) == ["***"] * 3
+
+
+def test_the_rows_around_a_dropped_field_keep_their_places():
+    kept = [{"age": 36, "name": None}, {"age": 37, "name": None}]
+    tensors = [{"name": "age", "shape": [2], "data": [36, 37]}, {"name": "name", "shape": [2], "data": [SECRET, "x"]}]
+    assert instances_of(applied(body({"inputs": tensors}), drop="name"), None, Schema()) == kept
+    values = {"names": ["age", "name"], "tensor": {"shape": [2, 2], "values": [36, "x", 37, SECRET]}}
+    assert decode(applied(body({"data": values}), drop="name"))["data"]["tensor"]["values"] == [36, None, 37, None]
+    lines = applied(body(orjson.dumps(PERSON) + b"\n\n" + orjson.dumps(PERSON), "application/x-ndjson"), drop="name")
+    assert [row["age"] for row in instances_of(lines, None, Schema())] == [36, 36]
 
 
 def test_a_hash_is_stable_and_keyed_and_the_same_for_a_number_and_its_text(monkeypatch):
