@@ -41,6 +41,7 @@ __all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "run"]
 ENGINES = ("auto", "local", "ray")
 RAY_FROM_BYTES = 256_000_000  # below, one process is done before Ray Data has started its workers
 _SINK_TIMEOUT_S = 30.0
+_MANY = 0.1  # a report says that requests are no predictions when more than this share is
 
 
 def run(
@@ -88,6 +89,10 @@ def run(
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
         notes = [note for one in joins for note in one.notes()]
+        if sum(record.tally.left_out.values()) > _MANY * record.tally.requests:
+            notes.append(record.tally.left_out_words)
+        if record.tally.bad_times:
+            notes.append(f"the event time of {record.tally.bad_times:,} requests could not be read; they are in the hour they came in")
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
@@ -139,6 +144,7 @@ class _Hour:
             schema,
             prepare,
             pre=self.monitor.pre,
+            choice=self.monitor.choice(self.baseline),
             allowed=self.allowed,
             spread=spread or map,
         )

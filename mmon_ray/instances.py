@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmon_ray.capture.payload import decode
+from mmon_ray.capture.payload import decode, parameters
 from mmon_ray.errors import InputError
 from mmon_ray.rows import flatten
 from mmon_ray.schema import PREDICTION, Schema
@@ -36,12 +36,15 @@ def instances_of(payload: Payload | None, answer: Payload | None, schema: Schema
     if encoding == "csv":
         rows = _from_csv(body, schema)
     elif encoding == "query":
-        rows = [{name: typed(value, name, schema) for name, value in body.items()}]
+        rows = [_from_text(body, schema)]
     else:
         rows = _rows(arguments(body) if encoding == "args" else body, answer, schema)
     if not rows:
         raise InputError("the request holds no instances")
-    return [flatten(row) for row in rows]
+    # Parameters of the path and the query are columns when the baseline has them, or is still to be learned; the body wins.
+    sent = {} if payload is None else parameters(payload)
+    beside = _from_text({name: text for name, text in sent.items() if name in schema or not schema.columns}, schema)
+    return [beside | flatten(row) for row in rows]
 
 
 def answers_of(payload: Payload | None, count: int) -> list[dict[str, Any]] | None:
@@ -124,6 +127,14 @@ def _by_position(values: Sequence[Any], schema: Schema) -> dict[str, Any]:
     features = _features(schema)
     names = features if len(features) == len(values) else [f"_c{number}" for number in range(len(values))]
     return dict(zip(names, values, strict=True))
+
+
+def _from_text(fields: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Fields that were sent as text, or as lists of it, typed."""
+    return {
+        name: [typed(item, name, schema) for item in value] if isinstance(value, list) else typed(value, name, schema)
+        for name, value in fields.items()
+    }
 
 
 def _features(schema: Schema) -> list[str]:

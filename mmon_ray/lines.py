@@ -5,7 +5,8 @@ Nothing is lost: a line that cannot be read is given back with its reason, and c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -15,16 +16,19 @@ from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 from mmon_ray.hooks import Reader, reader
 from mmon_ray.instances import answers_of, instances_of
-from mmon_ray.record import Record, has_failed
+from mmon_ray.record import Record
 from mmon_ray.rows import table_of
 from mmon_ray.schema import META, Schema
+from mmon_ray.traffic import Choice, has_failed, left_out
 from mmon_ray.window import parse_time
 
 __all__ = ["Tally", "parse", "plain"]
 
 _CHUNK_BYTES = 1 << 16
-_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped")
+_COUNTED = ("requests", "rows", "failed", "rejected", "unmatched", "spoiled", "skipped", "bad_times")
+_NO_COLUMN = "no parameter is a column"
 _EXAMPLES = 3
+EVERY = Choice()
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Tally(Coded, kind="tally"):
     spoiled    rows of which a preparation could not make something; what it could not make is empty
     skipped    requests that the monitor's `pre` hook has left out by returning None or no rows
     reasons    a few of the reasons for rejections and spoiled rows, for people
+    left_out   requests that are no predictions, by reason: `redirect`, `health or metrics`, `no input`, `not chosen` ...
+    bad_times  requests that said when they happened in a form that is no time; they are in the hour of their arrival
     """
 
     requests: int = 0
@@ -50,17 +56,33 @@ class Tally(Coded, kind="tally"):
     spoiled: int = 0
     skipped: int = 0
     reasons: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    bad_times: int = 0
+
+    @property
+    def left_out_words(self) -> str:
+        """How many requests are no predictions and why, and what to do when they are; "" when there are none."""
+        if not self.left_out:
+            return ""
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.left_out.items(), key=lambda item: -item[1]))
+        count = sum(self.left_out.values())
+        return (
+            f"{count:,} of {self.requests:,} requests are left out ({reasons}); routes=('/...',) of the monitor, `--route` or the routes "
+            "in checks.json say which ones are predictions"
+        )
 
     def __add__(self, other: Tally) -> Tally:
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
-        return Tally(**counts, reasons=tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES])
+        left = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in {**self.left_out, **other.left_out}}
+        return Tally(**counts, left_out=left, reasons=tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES])
 
 
-def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa.Table, Tally, list[bytes]]:
+def parse(lines: bytes, schema: Schema | None = None, pre: str = "", choice: Choice = EVERY) -> tuple[pa.Table, Tally, list[bytes]]:
     """The typed rows of some captured lines, what became of them, and the rejected lines, each with its reason.
 
     schema   the baseline's: names the columns of CSV without a header, and gives types where the data leave a choice
     pre      the hook that makes the rows of a record, in place of what is known of instances
+    choice   which requests are predictions; others make no rows
     errors   InputError when there is no such hook
     """
     known = schema if schema is not None else Schema()
@@ -72,7 +94,7 @@ def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa
         if not line.strip():
             continue
         try:
-            made, counts = _rows_of(orjson.loads(line), known, read)
+            made, counts = _rows_of(orjson.loads(line), known, read, choice)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
             rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))
@@ -83,8 +105,12 @@ def parse(lines: bytes, schema: Schema | None = None, pre: str = "") -> tuple[pa
     return table_of(rows, {column.name: column.type for column in known}), tally, rejected
 
 
-def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tuple[list[dict[str, Any]], Tally]:
+def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None, choice: Choice) -> tuple[list[dict[str, Any]], Tally]:
     """The rows of one request, and what became of it."""
+    late = int("bad_time" in record)
+    reason = left_out(record, choice) or ("" if read is not None or not choice.automatic else _foreign(record, schema))
+    if reason:
+        return [], Tally(requests=1, left_out={reason: 1}, bad_times=late)
     meta = {
         "event_id": record["event_id"],
         "request_id": record.get("request_id"),
@@ -96,6 +122,7 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         "latency_ms": record.get("latency_ms"),
         "weight": float(record.get("weight", 1.0)),
     }
+    meta |= {name: record[name] for name in ("http_method", "route") if name in record}
     failed, unmatched, skipped = has_failed(record), False, False
     if read is not None:
         rows, skipped = _made(read, Record(record))
@@ -106,7 +133,19 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None) -> tup
         rows = [{**instance, **(answers[number] if answers is not None else {})} for number, instance in enumerate(instances)]
     known = {META + name: value for name, value in meta.items()}
     made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
-    return made, Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped))
+    counts: dict[str, Any] = {"failed": int(failed), "unmatched": int(unmatched), "skipped": int(skipped)}
+    return made, Tally(requests=1, rows=len(made), bad_times=late, **counts)
+
+
+def _foreign(record: dict[str, Any], schema: Schema) -> str:
+    """Why a path operation without a body is not about the model: it has parameters, and the baseline knows none of them."""
+    payload, gets = record.get("input") or {}, record.get("http_method") == "GET"
+    if not schema.columns or not record.get("operation") or payload.get("encoding") not in (("none", "query") if gets else ("none",)):
+        return ""
+    if has_failed(record) and not gets:  # its body may be what was missing
+        return ""
+    names = Record(record).parameters
+    return _NO_COLUMN if names and not any(name in schema for name in names) else ""
 
 
 def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:

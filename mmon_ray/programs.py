@@ -157,8 +157,9 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         return form, ((f"{sagemaker.DATASET}/{name}", body) for name, body in contents.read())
     deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
     if program.dataset == "records":
+        choice = monitor.choice(None)
         hours = (
-            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre)
+            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre, choice=choice)
             for hour in window.hours()
         )
         return "records", _kept(store, [key for hour in hours for key in hour.keys])

@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "nesting",
         "rows",
         "text_files",
+        "traffic",
     ),
     ("analysis", "comparison", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
     ("analyses/", "preparations/", "encoders", "monitor"),

@@ -8,6 +8,9 @@ text    text                                         repr    nothing better coul
 query   a URL's query or a form: a=1&b=2             none    there was no body, or nobody read it, or it was not wanted
 omitted JSON text of size, hash and reason: the payload was too large, or privacy forbids to keep it
 
+What an HTTP request says beside that is in `parameters`, JSON text of name -> text (a list of texts where a name is repeated), which
+is absent when there are none: the parameters of its path, and of the query when there is a body, too.
+
 They are made in two steps, because the model waits for the first one only: a snapshot (`snapshot.py`) in the request, the
 payload (`encode.py`) in the writer's thread. What JSON has no word for: NaN and infinities in values become null (in bodies
 they stay as they were sent), bytes `{"$bytes": base64}`, and a value of an unknown type inside another becomes
@@ -30,7 +33,7 @@ import orjson
 from mmon_ray.errors import InputError
 from mmon_ray.nesting import TOO_DEEP, nested_too_deep
 
-__all__ = ["decode", "read_json"]
+__all__ = ["decode", "parameters", "read_json", "read_query"]
 
 _NPY = b"\x93NUMPY"
 _ARROW_FILE = b"ARROW1"
@@ -54,6 +57,26 @@ def decode(payload: Mapping[str, Any]) -> Any:
         raise InputError(f"the payload is not {encoding} ({error}): {str(data)[:80]!r}") from None
 
 
+def parameters(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a request's path, and of its query beside a body, as text by name.
+
+    errors   InputError when they cannot be read
+    """
+    text = payload.get("parameters")
+    try:
+        found = orjson.loads(text) if text else {}
+    except (orjson.JSONDecodeError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"the parameters of a request are no JSON object: {str(text)[:80]!r}")
+    return found
+
+
+def read_query(text: str) -> dict[str, Any]:
+    """The fields of a query or a form: name -> text, or a list of texts where a name is repeated."""
+    return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
+
+
 def read_json(text: str) -> Any:
     """The value of JSON text, also of what only Python takes for JSON.
 
@@ -69,10 +92,6 @@ def read_json(text: str) -> Any:
 
 def _read_csv(text: str) -> list[list[str]]:
     return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-
-
-def _read_query(text: str) -> dict[str, Any]:
-    return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
 
 
 def _read_bytes(text: str) -> Any:
@@ -97,7 +116,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "args": read_json,
     "csv": _read_csv,
     "text": str,
-    "query": _read_query,
+    "query": read_query,
     "base64": _read_bytes,
     "none": lambda data: None,
 }

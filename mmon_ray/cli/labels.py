@@ -53,7 +53,9 @@ def status(context: Context, name: str, window_text: str) -> None:
     deployment = deployment_of(store, monitor.endpoint, monitor.deployment)
     found: list[dict[str, Any]] = []
     for hour in Window.parse(window_text).hours():
-        records = compile_hour(store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre)
+        records = compile_hour(
+            store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre, choice=monitor.choice(baseline)
+        )
         joined = join_hour(store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours)
         found.append(
             {
