@@ -214,3 +214,14 @@ def test_a_record_tells_its_parameters_to_a_hook() -> None:
     assert Record({"http_method": "GET", "input": query}).parameters == {"days": "2", "city": "rome"}
     with pytest.raises(InputError, match="no JSON object"):
         _ = Record({"input": beside | {"parameters": "[1"}}).parameters
+
+
+def test_a_program_is_given_the_captured_predictions_alone(store: Store) -> None:
+    from mmon_ray.programs import _Captured
+
+    put(store, *mixed(2, 3))
+    keys = [entry.key for entry in store.list("capture/")]
+    for choice, count in ((Choice(), 2), (Choice(routes=("*",)), 5), (Choice(routes=("/health",)), 3)):
+        files = _Captured(store, keys, choice)
+        assert [len(body.splitlines()) for _, body in files] == [count]
+        assert files.skipped == 0

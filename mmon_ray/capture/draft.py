@@ -110,6 +110,7 @@ class Maker:
         self._max_bytes = settings.max_bytes
         self._id_field = settings.inference_id_field
         self._choice = settings.choice
+        self._automatic = self._choice.automatic
         self._counts = counts
         self._warn = warn
         self._rules = Rules(settings)
@@ -181,13 +182,13 @@ class Maker:
         facts = facts_of(http)
         route = route_of(http, facts)
         method = f"{http.verb} {route}" if http.routed else draft.method
-        if not self._choice.takes(http.verb, route, (facts.operation, draft.method)):
+        if not self._automatic and not self._choice.takes(http.verb, route, (facts.operation, draft.method)):
             self._counts["unrecorded"] += 1
             return method, None
         told = {"http_method": http.verb, "route": route}
         if facts.operation:
             told["operation"] = facts.operation
-        reason = never(http, facts, draft.status) or (unlikely(http, facts, route, draft.input) if self._choice.automatic else "")
+        reason = never(http, facts, draft.status) or (unlikely(http, facts, route, draft.input) if self._automatic else "")
         if reason:
             self._counts["no_prediction"] += 1
             told["left_out"] = reason

@@ -124,13 +124,12 @@ def unlikely(http: Http, facts: Facts, route: str, asked: Any) -> str:
     """
     if http.verb == "WS":
         return ""
+    body = asked.__class__ is not Body or bool(asked.data) or asked.lost_bytes > 0
+    if not body and _SERVICE.fullmatch(route.rstrip("/").rpartition("/")[2].lower()):
+        return _SERVICE_ROUTE
     if http.verb == "DELETE" or facts.takes is False:
         return _NO_INPUT
-    if asked.__class__ is not Body or asked.data or asked.lost_bytes:
-        return ""
-    if _SERVICE.fullmatch(route.rstrip("/").rpartition("/")[2].lower()):
-        return _SERVICE_ROUTE
-    if facts.takes:
+    if body or facts.takes:
         return ""
     # The application does not tell: what has parameters takes them, and so does POST, whose body a plain function cannot read.
     sent = http.verb != "GET" or ((bool(asked.query) or bool(http.values)) and not facts.hidden)
@@ -139,7 +138,8 @@ def unlikely(http: Http, facts: Facts, route: str, asked: Any) -> str:
 
 def parameters_of(asked: Any, values: Mapping[str, Any] | None) -> bytes:
     """JSON of the parameters of a path, and of the query beside a body (without one the query is in its place); nothing without any."""
-    query = read_query(asked.query.decode("latin-1")) if asked.__class__ is Body and asked.query and asked.data else {}
+    beside = asked.__class__ is Body and asked.query and (asked.data or asked.lost_bytes)
+    query = read_query(asked.query.decode("latin-1")) if beside else {}
     found = {**query, **{name: str(value) for name, value in (values or {}).items()}}
     return orjson.dumps(found) if found else b""
 
