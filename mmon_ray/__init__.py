@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SliceDrift,
         Slices,
         Texts,
+        Traffic,
     )
     from mmon_ray.analysis import Analysis
     from mmon_ray.calibration import calibrate, power
@@ -76,6 +77,7 @@ _HOMES = {
         "SliceDrift",
         "Slices",
         "Texts",
+        "Traffic",
     ),
     "mmon_ray.analysis": ("Analysis",),
     "mmon_ray.calibration": ("calibrate", "power"),
@@ -156,6 +158,7 @@ __all__ = [
     "StoreError",
     "TextDescriptors",
     "Texts",
+    "Traffic",
     "Training",
     "Violation",
     "Webhook",

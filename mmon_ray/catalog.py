@@ -26,7 +26,6 @@ from mmon_ray.keys import (
     run_prefix,
     schedule_key,
 )
-from mmon_ray.lines import Tally
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import newest_hour
@@ -34,6 +33,8 @@ from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
 from mmon_ray.schema import Schema
 from mmon_ray.store import Entry, Store
+from mmon_ray.tally import Tally
+from mmon_ray.traffic import Choice
 from mmon_ray.uploads import fetch, keep
 from mmon_ray.window import Window
 
@@ -141,7 +142,9 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
     store.put(key("metrics.json"), dumps(baseline.metrics))
-    store.put(key(CHECKS), dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}))
+    chosen = {"routes": baseline.routes, "methods": baseline.methods}
+    checks = {"source": baseline.source, **chosen, "columns": baseline.schema.columns, "constraints": baseline.constraints}
+    store.put(key(CHECKS), dumps(checks))
     return key(CHECKS)
 
 
@@ -169,12 +172,13 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
     try:
         checks = loads(store.get(key))
         schema, constraints, source = Schema(checks["columns"]), checks["constraints"], checks["source"]
+        choice = Choice.checked(checks.get("routes", ()), checks.get("methods", ()))
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
     measured = baseline_key(monitor, version, "metrics.json")
     metrics = loads(store.get(measured)) if store.exists(measured) else ()
-    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics)
+    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics, **choice._asdict())
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:

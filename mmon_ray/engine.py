@@ -24,7 +24,6 @@ from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.join import Joined, join_hour, reading_of
 from mmon_ray.keys import letter_key, records_prefix
 from mmon_ray.label_metrics import label_metrics
-from mmon_ray.lines import Tally
 from mmon_ray.manifests import are_whole
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
@@ -35,6 +34,7 @@ from mmon_ray.sink import alarm, deliver
 from mmon_ray.state import Profile
 from mmon_ray.store import Store
 from mmon_ray.strangers import unmatched
+from mmon_ray.tally import Tally
 from mmon_ray.window import Window, now
 
 __all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "run"]
@@ -139,8 +139,16 @@ class _Hour:
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
         prepare = self.monitor.prepare
         place = (self.store, self.monitor.endpoint, self.deployment, self.hour)
-        pre = self.monitor.pre
-        hour = records.compile_hour(*place, schema, prepare, pre=pre, verify=verify, allowed=self.allowed, spread=spread or map)
+        hour = records.compile_hour(
+            *place,
+            schema,
+            prepare,
+            pre=self.monitor.pre,
+            verify=verify,
+            choice=self.monitor.choice(self.baseline),
+            allowed=self.allowed,
+            spread=spread or map,
+        )
         if self.monitor.labelled:
             try:
                 joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mmon_ray.bodies import ANY, Answered, Asked, Content, Opened, content_of, is_nested, json_within, opened
+from mmon_ray.capture.payload import parameters
 from mmon_ray.errors import InputError
 from mmon_ray.rows import flatten
 from mmon_ray.schema import PREDICTION, Schema
@@ -51,6 +52,10 @@ def instances_of(
         made = [{name: typed(cell, name, schema) for name, cell in row.items()} for row in made]
     if not made:
         raise InputError("the request holds no instances")
+    # Parameters of the path and the query are columns when the baseline has them, or is still to be learned; the body wins.
+    sent = {} if payload is None else parameters(payload)
+    beside = _from_text({name: text for name, text in sent.items() if name in schema or not schema.columns}, schema)
+    made = [beside | row for row in made]
     if side.names and (reason := _doubt(made, schema)):
         doubt(reason)
     return made
@@ -89,6 +94,14 @@ def arguments(body: Mapping[str, Any]) -> Any:
     if isinstance(only, (Mapping, list)):
         return only
     return {f"arg{number}": value for number, value in enumerate(args)} | kwargs
+
+
+def _from_text(fields: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Fields that were sent as text, or as lists of it, typed."""
+    return {
+        name: [typed(item, name, schema) for item in value] if isinstance(value, list) else typed(value, name, schema)
+        for name, value in fields.items()
+    }
 
 
 def typed(cell: Any, name: str, schema: Schema) -> Any:

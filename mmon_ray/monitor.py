@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from mmon_ray.analyses import DataQuality, Drift
+from mmon_ray.analyses import DataQuality, Drift, Traffic
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.comparison import blind_spots, not_compared, waiting
@@ -24,13 +24,14 @@ from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report,
 from mmon_ray.schema import Schema
 from mmon_ray.sink import Sink
 from mmon_ray.state import Profile
+from mmon_ray.traffic import Choice
 from mmon_ray.window import Window, now, utc
 
 __all__ = ["Baseline", "Monitor"]
 
 # Drift asks the same question as the baseline-drift check of DataQuality, with a stated share of false alarms;
 # both at once would raise two alarms for one cause.
-DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift())
+DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift(), Traffic())
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Baseline(Coded, kind="baseline"):
     source    where the rows came from, for people
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
     metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
+    routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
     """
 
     monitor: str
@@ -51,6 +53,8 @@ class Baseline(Coded, kind="baseline"):
     constraints: tuple[Constraint, ...]
     reference: str = ""
     metrics: tuple[tuple[Analysis, tuple[Metric, ...]], ...] = ()
+    routes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class Monitor(Coded, kind="monitor"):
     post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
                  returns is kept and told instead
                  (`"script.py"` alone is a script of the closed service, with `preprocess_handler` or `postprocess_handler`)
+    routes       which captured HTTP requests are predictions, as patterns of their routes: ("/predict", "/v1/*", "POST /items/{item}"); by
+                 default those whose route takes input, see `Tally.left_out` for the others
+    methods      likewise by the names of methods, or of a FastAPI application's path operations: ("forecast",)
     post_timeout_s   a `postprocess_handler` is ended after so many seconds; an own function runs within the run, and is not
     post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few that it always has
     """
@@ -99,6 +106,8 @@ class Monitor(Coded, kind="monitor"):
     post_timeout_s: float = 60.0
     post_variables: tuple[str, ...] = ()
     most_rejected: float = 0.1
+    routes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -111,6 +120,8 @@ class Monitor(Coded, kind="monitor"):
             raise InputError(f"post_timeout_s is {self.post_timeout_s!r}; write a number of seconds above 0")
         if isinstance(self.post_variables, str):
             raise InputError(f"post_variables is {self.post_variables!r}; write a tuple of names")
+        for name, names in Choice.checked(self.routes, self.methods)._asdict().items():
+            object.__setattr__(self, name, names)
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
         names = [program.name for program in self.programs]
         if len(set(names)) < len(names):
@@ -135,6 +146,11 @@ class Monitor(Coded, kind="monitor"):
     def compares(self) -> int:
         """How many of them its analyses compare the window's metrics with."""
         return max((analysis.recalls for analysis in self.analyses), default=0)
+
+    def choice(self, baseline: Baseline | None) -> Choice:
+        """Which captured requests are predictions: what people wrote beside the baseline's constraints, else the monitor's own choice."""
+        own = Choice() if baseline is None else Choice(baseline.routes, baseline.methods)
+        return Choice(self.routes, self.methods) if own.automatic else own
 
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""

@@ -22,6 +22,7 @@ from mmon_ray.record import without_error
 from mmon_ray.report import Constraint
 from mmon_ray.source import file_contents
 from mmon_ray.store import Store
+from mmon_ray.traffic import Choice, left_out
 from mmon_ray.window import Window
 
 __all__ = ["baseline_programs", "run_programs", "sent_by_value", "with_programs"]
@@ -55,7 +56,7 @@ def run_programs(
     keys = [key for hour in hours for key in hour.keys]
     for program in monitor.programs if captured or keys else ():
         progress(f"running the program '{program.name}'")
-        files = _Captured(store, captured) if program.dataset == "capture" else _kept(store, keys)
+        files = _Captured(store, captured, monitor.choice(baseline)) if program.dataset == "capture" else _kept(store, keys)
         if program.dataset == "capture" and not captured:
             gone = f"the capture of {window} is no longer in the store; its records are: Program(dataset='records') is given these"
             outcomes.append(Outcome(program.name, error=gone))
@@ -109,10 +110,10 @@ def with_programs(baseline: Baseline, outcomes: Iterable[Outcome]) -> Baseline:
 
 
 class _Captured:
-    """Captured objects as the service's files, one after the other; `skipped` counts the lines that could not be read."""
+    """The predictions of captured objects as the service's files, one after the other; `skipped` counts lines that could not be read."""
 
-    def __init__(self, store: Store, keys: Sequence[str]) -> None:
-        self._store, self._keys, self.skipped = store, keys, 0
+    def __init__(self, store: Store, keys: Sequence[str], choice: Choice) -> None:
+        self._store, self._keys, self._choice, self.skipped = store, keys, choice, 0
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for key in self._keys:
@@ -120,8 +121,10 @@ class _Captured:
             for line in plain(self._store.get(key)).splitlines():
                 if line.strip():
                     try:
-                        # The service's form has no place for a status: an error would look like an answer.
-                        made.append(orjson.dumps(sagemaker.capture_to_service(without_error(orjson.loads(line)))))
+                        record = orjson.loads(line)
+                        if not left_out(record, self._choice):
+                            # The service's form has no place for a status: an error would look like an answer.
+                            made.append(orjson.dumps(sagemaker.capture_to_service(without_error(record))))
                     except (ValueError, KeyError, TypeError, AttributeError):
                         self.skipped += 1
             yield _place(key.removesuffix(".zst")), b"".join(line + b"\n" for line in made)
@@ -157,13 +160,18 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         return form, ((f"{sagemaker.DATASET}/{name}", body) for name, body in contents.read())
     deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
     if program.dataset == "records":
+        choice = monitor.choice(None)
         hours = (
-            records.compile_hour(store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre, verify=True)
+            records.compile_hour(
+                store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre, verify=True, choice=choice
+            )
             for hour in window.hours()
         )
         return "records", _kept(store, [key for hour in hours for key in hour.keys])
     return "capture", _Captured(
-        store, [entry.key for hour in window.hours() for entry in records.captured(store, monitor.endpoint, deployment, hour)]
+        store,
+        [entry.key for hour in window.hours() for entry in records.captured(store, monitor.endpoint, deployment, hour)],
+        monitor.choice(None),
     )
 
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from mmon_ray.capture.payload import decode
+from mmon_ray.capture.payload import decode, parameters
 from mmon_ray.instances import arguments
+from mmon_ray.traffic import has_failed
 from mmon_ray.window import parse_time
 
-__all__ = ["Record", "has_failed", "without_error"]
+__all__ = ["Record", "without_error"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,16 @@ class Record:
         payload = without_error(self.raw).get("output")
         return None if payload is None else decode(payload)
 
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of an HTTP request's path and query, as text by name, or a list of texts where a name is repeated.
+
+        errors   InputError when they cannot be decoded
+        """
+        payload = self.raw.get("input") or {}
+        query = decode(payload) if payload.get("encoding") == "query" and self.http_method == "GET" else {}
+        return query | parameters(payload)
+
     @property
     def event_id(self) -> str:
         """The id made at capture."""
@@ -69,8 +80,23 @@ class Record:
 
     @property
     def method(self) -> str | None:
-        """The deployment's method that was called."""
+        """The deployment's method that was called: `__call__`; of a FastAPI request `POST /items/{item}`."""
         return self.raw.get("method")
+
+    @property
+    def http_method(self) -> str:
+        """GET, POST ... of an HTTP request, WS of a websocket; "" for a call of a handle, and for records of before this was recorded."""
+        return str(self.raw.get("http_method") or "")
+
+    @property
+    def route(self) -> str:
+        """The template of the route that a request matched, `/items/{item}`, or its path where there is none; "" likewise."""
+        return str(self.raw.get("route") or "")
+
+    @property
+    def operation(self) -> str:
+        """The name of the function that FastAPI called, its path operation; "" likewise."""
+        return str(self.raw.get("operation") or "")
 
     @property
     def model_id(self) -> str | None:
@@ -79,14 +105,8 @@ class Record:
 
     @property
     def latency_ms(self) -> float | None:
-        """How long the answer took."""
+        """How long the answer took, in milliseconds."""
         return self.raw.get("latency_ms")
-
-
-def has_failed(record: Mapping[str, Any]) -> bool:
-    """Whether the deployment answered a captured request with an error, or not at all."""
-    status = str(record.get("status", ""))
-    return status not in ("ok", "") and not status.startswith(("2", "3"))
 
 
 def without_error(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 from mmon_ray.codec import Coded, dumps
 from mmon_ray.errors import InputError, StateError
 from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
-from mmon_ray.lines import Tally, parse, plain
+from mmon_ray.lines import EVERY, parse, plain
 from mmon_ray.manifests import are_whole, check_of, load_manifest, save_manifest
 from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat
 from mmon_ray.schema import Schema
 from mmon_ray.scripts import Script, load_script, used
 from mmon_ray.store import Entry, Store
+from mmon_ray.tally import Tally
+from mmon_ray.traffic import Choice
 from mmon_ray.window import Window
 
 __all__ = ["Hour", "captured", "compile_hour", "deployment_of", "newest_hour", "records_of"]
@@ -69,6 +71,7 @@ def compile_hour(
     *,
     pre: str = "",
     verify: bool = False,
+    choice: Choice = EVERY,
     allowed: Callable[[Tally], None] = lambda tally: None,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] = map,
 ) -> Hour:
@@ -77,13 +80,14 @@ def compile_hour(
     prepare  what is done to the rows before they are kept
     pre      the hook that makes the rows of a record; what it makes is kept for as long as it has this name
     verify   for who reads the records next: those that are damaged are made again too
+    choice   which requests are predictions
     allowed  is told what became of the lines, and raises when that cannot be used; the hour then stays as it was, with the rejected lines
              of this time beside it, and is made again the next time
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     errors   InputError for damaged records whose capture is no longer there
     """
     entries = captured(store, endpoint, deployment, hour)
-    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, used(pre, tuple(prepare)))
+    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, choice, used(pre, tuple(prepare)))
     # What is done to the rows belongs to what they were made from: states are made anew with it.
     made_from = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
     digest = hashlib.sha256(part.steps + made_from.encode()).hexdigest()[:32]
@@ -158,16 +162,21 @@ def newest_hour(store: Store, endpoint: str, deployment: str = "", before: datet
     return newest(top, 3)
 
 
-def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre: str = "") -> list[str]:
+def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre: str = "", choice: Choice = EVERY) -> list[str]:
     """The record files of a window, made if they are not there; paths that `open_source` takes.
 
     pre      the hook that makes the rows of a record
+    choice   which requests are predictions
     errors   InputError when the window has none
     """
     which = deployment_of(store, endpoint, deployment)
-    keys = [key for hour in window.hours() for key in compile_hour(store, endpoint, which, hour, pre=pre, verify=True).keys]
+    hours = [compile_hour(store, endpoint, which, hour, pre=pre, verify=True, choice=choice) for hour in window.hours()]
+    keys = [key for hour in hours for key in hour.keys]
     if not keys:
         raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
+    tally = sum((hour.tally for hour in hours), Tally())
+    if tally.left_out and not tally.rows:
+        raise InputError(f"none of the requests of '{endpoint}' in {window} is a prediction: {tally.left_out_words}")
     return [f"{store.uri}/{key}" for key in keys]
 
 
@@ -187,6 +196,7 @@ class _Part:
     schema: Schema | None
     prepare: tuple[Preparation, ...]
     pre: str
+    choice: Choice
     scripts: tuple[Script, ...]
     digest: str = ""
 
@@ -195,7 +205,7 @@ class _Part:
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
         for entry in entries:
-            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema, self.pre)
+            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema, self.pre, self.choice)
             tables.append(table)
             rejected += bad
             tally += counts
@@ -223,7 +233,8 @@ class _Part:
 
     @property
     def steps(self) -> bytes:
-        return (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"")
+        chosen = b"" if self.choice.automatic else dumps(self.choice._asdict())
+        return (dumps(self.prepare) if self.prepare else b"") + (dumps({"pre": self.pre}) if self.pre else b"") + chosen
 
     def clear(self, kept: tuple[str, ...]) -> None:
         """Remove the hour's other objects."""

@@ -26,7 +26,7 @@ from mmon_ray.formats.sagemaker.handlers import INHERITED
 from mmon_ray.history.states import load_hour
 from mmon_ray.keys import capture_key, monitor_key, report_key, report_prefix, script_key
 from mmon_ray.labels import put_labels
-from mmon_ray.lines import Tally, parse
+from mmon_ray.lines import parse
 from mmon_ray.monitor import Monitor
 from mmon_ray.preparations import Batch
 from mmon_ray.program import GIVEN
@@ -37,6 +37,7 @@ from mmon_ray.schema import Column, Schema
 from mmon_ray.sinks import Webhook
 from mmon_ray.states import Moments
 from mmon_ray.store import Store
+from mmon_ray.tally import Tally
 from mmon_ray.window import Window
 
 ROOT = Path(__file__).parents[1]

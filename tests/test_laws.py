@@ -26,6 +26,7 @@ COLUMNS = {
     "group_sample": [("code", "real", "whole"), ("word", "whole", "flag"), ("never", "real", "whole"), ("real",)],
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
+    "requests": [("whole", "code", "real"), ("flag", "word", "wide"), ("never", "code", "real"), ("real",)],
     "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],
     "residuals_by": [("word", "real", "whole"), ("code", "whole", "real"), ("never", "real", "whole"), ("real",)],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
@@ -87,6 +88,10 @@ def close_residuals(a, b) -> bool:
     return close_covariance(a.parts, b.parts) and close_quantiles(a.absolute, b.absolute)
 
 
+def close_requests(a, b) -> bool:
+    return (a.requests, a.failed) == (b.requests, b.failed) and close_quantiles(a.latency, b.latency)
+
+
 def close_residuals_by(a, b) -> bool:
     # Sums of numbers of one sign round relative to themselves.
     return (a.values, a.full) == (b.values, b.full) and np.allclose(a.sums, b.sums, rtol=1e-9, atol=0, equal_nan=True)
@@ -139,6 +144,7 @@ CLOSE = {
     "lengths": close_lengths,
     "missing_together": close_missing_together,
     "profile": close_profile,
+    "requests": close_requests,
     "residuals": close_residuals,
     "residuals_by": close_residuals_by,
     "vector_sample": close_vector_sample,

@@ -27,13 +27,14 @@ from mmon_ray.codec import dumps, loads
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.folding import fold
 from mmon_ray.keys import capture_key, records_prefix
-from mmon_ray.lines import Tally, Unclear, parse
+from mmon_ray.lines import parse
 from mmon_ray.manifests import are_whole
 from mmon_ray.monitor import Monitor
 from mmon_ray.records import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.schema import Column, Schema
 from mmon_ray.source import open_source
 from mmon_ray.store import Store
+from mmon_ray.tally import Tally, Unclear
 from mmon_ray.window import Window
 
 TEN = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

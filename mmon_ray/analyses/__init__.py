@@ -17,6 +17,7 @@ from mmon_ray.analyses.slice_bias import SliceBias
 from mmon_ray.analyses.slice_drift import SliceDrift
 from mmon_ray.analyses.slices import Slices
 from mmon_ray.analyses.texts import Texts
+from mmon_ray.analyses.traffic import Traffic
 
 __all__ = [
     "Anomalies",
@@ -34,4 +35,5 @@ __all__ = [
     "SliceDrift",
     "Slices",
     "Texts",
+    "Traffic",
 ]

@@ -192,7 +192,9 @@ def _proposal(replay: Replay, policy: Policy, baseline: Baseline, allowed: float
     level = _level(baseline)
     while policy.bound(level) > allowed:
         level *= _STRICTER
-    changes = {key: replace(one, level=_rounded(level)) for key, one in own.items() if level < one.level < 1}
+    # Those that are switched off, too: whoever switches one on keeps the budget.
+    known = {(one.name, one.column): one for one in baseline.constraints}
+    changes = {key: replace(one, level=_rounded(level)) for key, one in known.items() if level < one.level < 1}
     for _ in range(len(own)):
         left = replay.again(changes)
         if left.alarms(policy) <= allowed:

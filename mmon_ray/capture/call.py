@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmon_ray.capture.draft import status_of
+from mmon_ray.capture.http import Http, http_of
 from mmon_ray.capture.mark import UNCAPTURED
 from mmon_ray.capture.probe import Probe, owner_now
 from mmon_ray.capture.protobuf import without_context
@@ -56,7 +57,7 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
         entry.request_id = context.request_id
         entry.model_id = context.multiplexed_model_id
         entry.scope = scope
-        entry.input = entry.request = entry.headers = None
+        entry.input = entry.request = entry.headers = entry.http = None
         plain = recorder.takes_all and not entry.request_id.startswith(UNCAPTURED)
         entry.weight = 1.0 if plain else recorder.draw(entry.request_id)
         if scope is None:
@@ -83,6 +84,7 @@ class Entry:
 
     __slots__ = (
         "headers",
+        "http",
         "input",
         "latency_ms",
         "method",
@@ -111,6 +113,7 @@ class Entry:
     scope: Any
     request: Any
     headers: Any
+    http: Http | None
     input: Any
     output: Any
     status: str
@@ -149,6 +152,7 @@ class Entry:
             scope, request = self.scope, self.request
             if scope is not None:
                 self.headers = scope["headers"]
+                self.http = http_of(scope, request is None)
                 if request is not None:
                     # Starlette keeps the body it has read: nothing is awaited and nothing parsed.
                     body = getattr(request, "_body", None)

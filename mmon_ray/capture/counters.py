@@ -17,13 +17,13 @@ import orjson
 
 from mmon_ray.capture.writer import OPEN, SEALED
 
-__all__ = ["COUNTERS", "Counts", "CountsFile", "add_uploaded", "fold_counts", "read_counts"]
+__all__ = ["COUNTERS", "RECORDED", "Counts", "CountsFile", "add_uploaded", "fold_counts", "read_counts"]
 
 _WRITE_S = 1.0
 _WIDTH = 512  # one write of a fixed size: a reader sees the old counts or the new ones
 _COUNTS, _TOTAL = ".counts", ".total"
-_RECORDED = ("captured", "sampled_out", "uncaptured", "dropped", "bytes")
-COUNTERS = (*_RECORDED, "uploaded")
+RECORDED = ("captured", "sampled_out", "uncaptured", "dropped", "bytes", "unrecorded", "no_prediction", "bad_times")
+COUNTERS = (*RECORDED, "uploaded")
 
 
 class Counts(NamedTuple):
@@ -36,6 +36,9 @@ class Counts(NamedTuple):
     uploaded      records that reached the store
     waiting       segments in the spool
     lag_s         age of the oldest segment that is ready and waits
+    unrecorded    requests that `routes` and `methods` of capture do not choose
+    no_prediction records of requests that are no predictions: redirects, OPTIONS, health checks, routes without input; they make no rows
+    bad_times     records whose event time could not be read: the time of arrival is used
     """
 
     endpoint: str
@@ -48,6 +51,9 @@ class Counts(NamedTuple):
     bytes: int = 0
     waiting: int = 0
     lag_s: float = 0.0
+    unrecorded: int = 0
+    no_prediction: int = 0
+    bad_times: int = 0
 
 
 class CountsFile:
@@ -56,19 +62,19 @@ class CountsFile:
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / f"{name}{_COUNTS}"
         self._descriptor = -1
-        self._written: tuple[int, ...] = (0,) * len(_RECORDED)
+        self._written: tuple[int, ...] = (0,) * len(RECORDED)
         self._write_at = float("-inf")
 
     def write(self, counts: Mapping[str, int], now_s: float) -> None:
         """Write the counts, if they have changed and the last ones are a second old."""
-        made = tuple(counts[name] for name in _RECORDED)
+        made = tuple(counts[name] for name in RECORDED)
         if made == self._written or now_s < self._write_at:
             return
         self._write_at = now_s + _WRITE_S
         with suppress(OSError):
             if self._descriptor < 0:
                 self._open()
-            os.pwrite(self._descriptor, orjson.dumps(dict(zip(_RECORDED, made, strict=True))).ljust(_WIDTH), 0)
+            os.pwrite(self._descriptor, orjson.dumps(dict(zip(RECORDED, made, strict=True))).ljust(_WIDTH), 0)
             self._written = made
 
     def close(self, counts: Mapping[str, int]) -> None:

@@ -44,7 +44,10 @@ def capture(target: Any = "", *, endpoint: str = "", methods: Names = None, only
 
     target              the endpoint's name, or an application: what `.bind()` returned
     endpoint            the name under which records, baselines and reports are kept; by default, for an application, its own name
-    methods             of a class that is decorated: which methods are captured; by default `__call__` and all public ones
+    methods             of a class that is decorated: which methods are captured, by default `__call__` and all public ones; of a FastAPI
+                        ingress, which path operations, by the names of their functions
+    routes              which HTTP requests are recorded, by their routes: "/predict", "/v1/*". By default all; those that are no
+                        predictions (health checks, redirects, routes without input) are marked, and make no rows
     only, skip          of an application: deployments' names; the others are, or these are not, captured
     store               a folder or s3://bucket/prefix; by default MMON_STORE of the replica, else ~/.mmon
     spool               a folder on the serving node; by default MMON_SPOOL, else ~/.mmon/spool
@@ -60,7 +63,7 @@ def capture(target: Any = "", *, endpoint: str = "", methods: Names = None, only
             raise CaptureError(f"capture was given two endpoints, {target!r} and {endpoint!r}; write one")
         if only is not None or skip is not None:
             raise CaptureError("`only` and `skip` choose among the deployments of an application; give capture the bound application first")
-        return _decorator(settings_of(target or endpoint, **options), methods)
+        return _decorator(settings_of(target or endpoint, methods=methods, **options))
     if not _is_application(target):
         raise CaptureError(
             f"cannot capture {target!r}; write @capture('name') above a deployment, or capture(app) with what .bind() returned"
@@ -108,13 +111,13 @@ def config_text(target: str, endpoint: str, **options: Any) -> str:
     )
 
 
-def _decorator(settings: Settings, methods: Names) -> Callable[[Target], Target]:
+def _decorator(settings: Settings) -> Callable[[Target], Target]:
     def decorate(target: Target) -> Target:
         body = getattr(target, "func_or_class", None)
         if body is not None and hasattr(target, "options"):  # a Deployment
-            deployment: Target = target.options(func_or_class=captured(body, settings, methods))
+            deployment: Target = target.options(func_or_class=captured(body, settings))
             return deployment
-        made: Target = captured(target, settings, methods)
+        made: Target = captured(target, settings)
         return made
 
     return decorate
@@ -126,7 +129,7 @@ def _settings(endpoint: str, options: dict[str, Any]) -> Settings:
 
 
 def _known_args() -> list[str]:
-    return [*_ARGS, *(field.name for field in dataclasses.fields(Settings) if field.name != "endpoint")]
+    return [*_ARGS, *(field.name for field in dataclasses.fields(Settings) if field.name not in ("endpoint", "methods"))]
 
 
 def _built(path: str, args: Any) -> Any:

@@ -11,16 +11,19 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from mmon_ray.capture.encode import UNWANTED, Hasher, Payload, encode, omit, text_bytes
+from mmon_ray.capture.http import Http, facts_of, never, parameters_of, route_of, unlikely
 from mmon_ray.capture.privacy import Rules, field_of
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.snapshot import Body
 from mmon_ray.capture.spool import Origin
 from mmon_ray.errors import InputError
+from mmon_ray.traffic import NEVER
 from mmon_ray.window import parse_time
 
 __all__ = ["Draft", "Drafted", "Maker", "status_of"]
 
 _UTF8 = 4  # the most bytes of a character
+_SHOWN = 40  # letters of an event time that cannot be read
 _new = tuple.__new__  # a named tuple without a Python call
 
 
@@ -67,6 +70,10 @@ class Drafted(Protocol):
     def weight(self) -> float:
         """How many requests it stands for."""
 
+    @property
+    def http(self) -> Http | None:
+        """What an HTTP request says besides; None for a handle's call."""
+
 
 class Draft(NamedTuple):
     """A draft by itself."""
@@ -81,6 +88,7 @@ class Draft(NamedTuple):
     input: Any
     output: Any
     weight: float = 1.0
+    http: Http | None = None
 
 
 def status_of(error: BaseException) -> str:
@@ -91,7 +99,8 @@ def status_of(error: BaseException) -> str:
 class Maker:
     """Makes a replica's lines.
 
-    counts   where values without a JSON form, omitted payloads and unusable event times are counted
+    counts   where requests that are no predictions or not chosen, values without a JSON form, omitted payloads and unusable event times are
+             counted
     warn     said once for each cause
     errors   CaptureError when the rules of privacy cannot be kept: then nothing may be captured
     """
@@ -100,6 +109,8 @@ class Maker:
         self._endpoint, self._deployment, self._replica = settings.endpoint, origin.deployment, origin.replica
         self._max_bytes = settings.max_bytes
         self._id_field = settings.inference_id_field
+        self._choice = settings.choice
+        self._automatic = self._choice.automatic
         self._counts = counts
         self._warn = warn
         self._rules = Rules(settings)
@@ -112,23 +123,29 @@ class Maker:
         self._second = -1
         self._second_text = ""
 
-    def line(self, draft: Drafted, sides: str) -> tuple[str, bytes]:
-        """A record's hour of event time and its line."""
+    def line(self, draft: Drafted, sides: str) -> tuple[str, bytes] | None:
+        """A record's hour of event time and its line; None for a request that `routes` and `methods` do not choose."""
         time_text, inference_id, headers, taken, given = self._clock(draft.started_s), None, draft.headers, draft.input, draft.output
+        method, asked_by = self._asked_by(draft)
+        if asked_by is None:
+            return None
+        if asked_by.get("left_out") in NEVER:
+            sides = "none"
         if headers is not None:
             event_time, inference_id, content_type = self._from_headers(headers)
             if event_time:
-                time_text = self._told(event_time) or time_text
+                told = self._told(event_time)
+                time_text, asked_by = (told, asked_by) if told else (time_text, {**asked_by, "bad_time": event_time[:_SHOWN]})
             if taken.__class__ is Body and taken.content_type is headers:
                 taken = _new(Body, (taken[0], content_type, *taken[2:]))
             if given is None or given.__class__ is bytes:
                 given = Body(given or b"", "text/plain")  # what Serve makes of it
-        asked = self._payload(taken) if sides != "response" or self._id_field else UNWANTED
+        asked = self._payload(taken, draft.http) if sides in ("both", "request") or self._id_field else UNWANTED
         if self._id_field:
             # After the rules: an id that is hashed is hashed here too.
             inference_id = field_of(asked, self._id_field) or inference_id
-            asked = asked if sides != "response" else UNWANTED
-        answered = self._payload(given) if sides != "request" else UNWANTED
+            asked = asked if sides in ("both", "request") else UNWANTED
+        answered = self._payload(given) if sides in ("both", "response") else UNWANTED
         if _UTF8 * (len(asked["data"] or "") + len(answered["data"] or "")) > self._max_bytes:
             asked, answered = self._limited([asked, answered])
         self._made += 1
@@ -141,7 +158,8 @@ class Maker:
             "endpoint": self._endpoint,
             "deployment": self._deployment,
             "replica": self._replica,
-            "method": draft.method,
+            "method": method,
+            **asked_by,
             "model_id": draft.model_id,
             "status": draft.status,
             "latency_ms": round(draft.latency_ms, 3),
@@ -156,10 +174,33 @@ class Maker:
         """Hashes what is too large to be kept: with the key of the rules, if there are any."""
         return Hasher(self._rules.key)
 
-    def _payload(self, frozen: Any) -> Payload:
+    def _asked_by(self, draft: Drafted) -> tuple[str, dict[str, str] | None]:
+        """What was called, and what the record says of the request's route; None where it was not chosen."""
+        http = draft.http
+        if http is None:
+            return draft.method, {}
+        facts = facts_of(http)
+        route = route_of(http, facts)
+        method = f"{http.verb} {route}" if http.routed else draft.method
+        if not self._automatic and not self._choice.takes(http.verb, route, (facts.operation, draft.method)):
+            self._counts["unrecorded"] += 1
+            return method, None
+        told = {"http_method": http.verb, "route": route}
+        if facts.operation:
+            told["operation"] = facts.operation
+        reason = never(http, facts, draft.status) or (unlikely(http, facts, route, draft.input) if self._automatic else "")
+        if reason:
+            self._counts["no_prediction"] += 1
+            told["left_out"] = reason
+        return method, told
+
+    def _payload(self, frozen: Any, http: Http | None = None) -> Payload:
         payload, missed = encode(frozen)
         if missed:
             self._counts["unserialisable"] += missed
+        parameters = parameters_of(frozen, http.values) if http is not None else b""
+        if parameters:
+            payload["parameters"] = parameters.decode()
         if self._has_rules:
             payload = self._rules.apply(frozen, payload)
         if payload["encoding"] == "omitted":
@@ -172,7 +213,8 @@ class Maker:
         while sum(sizes) > self._max_bytes:
             at = sizes.index(max(sizes))
             if payloads[at]["encoding"] != "omitted":
-                payloads[at] = omit(payloads[at], f"the record was larger than {self._max_bytes} bytes")
+                beside = {name: text for name, text in payloads[at].items() if name == "parameters"}
+                payloads[at] = omit(payloads[at], f"the record was larger than {self._max_bytes} bytes") | beside
                 self._counts["omitted"] += 1
             sizes[at] = 0
         return payloads
@@ -197,7 +239,7 @@ class Maker:
             return f"{parse_time(event_time).isoformat(timespec='microseconds')[:26]}Z"
         except (InputError, OverflowError):
             self._counts["bad_times"] += 1
-            self._warn("time", f"the event time {event_time[:40]!r} is not ISO 8601: the time of arrival is recorded instead")
+            self._warn("time", f"the event time {event_time[:_SHOWN]!r} is not ISO 8601: the time of arrival is recorded instead")
             return None
 
     def _clock(self, moment_s: float) -> str:

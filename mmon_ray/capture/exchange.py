@@ -21,6 +21,7 @@ async def call_asgi(probe: Probe, function: Callable[..., Any], owner: Any, scop
     if made is None or entry is None:
         await function(owner, scope, receive, send)
         return
+    token = entry.token  # its own is gone when it has ended
     try:
         if entry.weight:
             await _exchanged(made(entry), function, owner, scope, receive, send)
@@ -28,7 +29,7 @@ async def call_asgi(probe: Probe, function: Callable[..., Any], owner: Any, scop
             entry.recorder.left_out(entry.request_id)
             await function(owner, scope, receive, send)
     finally:
-        owner_now.reset(entry.token)
+        owner_now.reset(token)
 
 
 async def _exchanged(exchange: Any, function: Callable[..., Any], owner: Any, scope: Any, receive: Any, send: Any) -> None:
@@ -91,8 +92,6 @@ class _Request:
         entry = self._entry
         try:
             scope = entry.scope
-            path = getattr(scope.get("route"), "path", None) or scope.get("path", "")  # the route's, without its values
-            entry.method = f"{scope['method']} {path}"
             entry.input = self._taken.body(scope["headers"], scope.get("query_string", b""))
             entry.close(status or str(self._status or "cancelled"), self._given.body(self._headers))
         except Exception as error:
@@ -164,7 +163,6 @@ class _Socket:
             return
         self._done = True
         entry = self._entry
-        entry.method = f"WS {entry.scope.get('path', '')}"
         entry.input = self._taken.items()
         entry.close(status or self._code or "cancelled", self._given.items())
 

@@ -10,6 +10,8 @@ omitted JSON text of size, hash and reason: the payload was too large, or privac
 
 The characters of text are those of UTF-8, or else of the charset that the content type declares. JSON Lines, tensors, frames and
 compressed bytes stay what they are here; `mmon_ray.bodies` knows them.
+What an HTTP request says beside that is in `parameters`, JSON text of name -> text (a list of texts where a name is repeated), which
+is absent when there are none: the parameters of its path, and of the query when there is a body, too.
 
 They are made in two steps, because the model waits for the first one only: a snapshot (`snapshot.py`) in the request, the
 payload (`encode.py`) in the writer's thread. What JSON has no word for: NaN and infinities in values become null (in bodies
@@ -33,7 +35,7 @@ import orjson
 from mmon_ray.errors import InputError
 from mmon_ray.nesting import TOO_DEEP, nested_too_deep
 
-__all__ = ["decode", "read_csv", "read_json"]
+__all__ = ["decode", "parameters", "read_csv", "read_json", "read_query"]
 
 _NPY = b"\x93NUMPY"
 _ARROW_FILE = b"ARROW1"
@@ -57,6 +59,26 @@ def decode(payload: Mapping[str, Any]) -> Any:
         raise InputError(f"the payload is not {encoding} ({error}): {str(data)[:80]!r}") from None
 
 
+def parameters(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a request's path, and of its query beside a body, as text by name.
+
+    errors   InputError when they cannot be read
+    """
+    text = payload.get("parameters")
+    try:
+        found = orjson.loads(text) if text else {}
+    except (orjson.JSONDecodeError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"the parameters of a request are no JSON object: {str(text)[:80]!r}")
+    return found
+
+
+def read_query(text: str) -> dict[str, Any]:
+    """The fields of a query or a form: name -> text, or a list of texts where a name is repeated."""
+    return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
+
+
 def read_json(text: str) -> Any:
     """The value of JSON text, also of what only Python takes for JSON.
 
@@ -76,10 +98,6 @@ def read_csv(text: str) -> list[list[str]]:
     errors   csv.Error
     """
     return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-
-
-def _read_query(text: str) -> dict[str, Any]:
-    return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
 
 
 def _read_bytes(text: str) -> Any:
@@ -104,7 +122,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "args": read_json,
     "csv": read_csv,
     "text": str,
-    "query": _read_query,
+    "query": read_query,
     "base64": _read_bytes,
     "none": lambda data: None,
 }

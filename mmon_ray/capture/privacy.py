@@ -63,6 +63,13 @@ class Rules:
 
         frozen   what it was made of
         """
+        made = self._applied(frozen, payload)
+        text = payload.get("parameters")
+        if text:
+            made = made | {"parameters": to_text(self._scrubbed(read_json(text)))}
+        return made
+
+    def _applied(self, frozen: Any, payload: Payload) -> Payload:
         encoding, data = payload["encoding"], payload["data"]
         if not data or encoding == "omitted":
             return payload
@@ -124,14 +131,15 @@ class Rules:
 
 def field_of(payload: Payload, path: str) -> str | None:
     """The value of a field of a payload as text; the first one if there are several, None if there is none."""
-    data = payload["data"]
-    if not data or payload["encoding"] not in ("json", "args", "query"):
-        return None
+    data, beside = payload["data"], payload.get("parameters")
     found: list[Any] = []
     try:
-        document = parse_qs(data) if payload["encoding"] == "query" else read_json(data)
-        for root in _roots(document, payload["encoding"] == "args"):
-            _visit(root, path.split("."), lambda node, at: found.append(node[at]))
+        if data and payload["encoding"] in ("json", "args", "query"):
+            document = parse_qs(data) if payload["encoding"] == "query" else read_json(data)
+            for root in _roots(document, payload["encoding"] == "args"):
+                _visit(root, path.split("."), lambda node, at: found.append(node[at]))
+        if beside:
+            _visit(read_json(beside), path.split("."), lambda node, at: found.append(node[at]))
     except (ValueError, RecursionError):
         return None
     values = [item for value in found for item in (value if isinstance(value, list) else [value]) if isinstance(item, (str, int, float))]

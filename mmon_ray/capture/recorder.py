@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmon_ray.capture.control import ControlFile, is_sampled
-from mmon_ray.capture.counters import CountsFile
+from mmon_ray.capture.counters import RECORDED, CountsFile
 from mmon_ray.capture.draft import Draft, Drafted, Maker
 from mmon_ray.capture.encode import Hasher
 from mmon_ray.capture.mark import UNCAPTURED, is_marked
@@ -35,7 +35,7 @@ _UPLOADER_S = 30.0  # how often the thread makes sure that the uploader is there
 _QUEUE_RECORDS = 10_000
 _WRITE_BYTES = 64 << 10
 _QUEUE_BYTES = 128 << 20
-_COUNTS = ("captured", "sampled_out", "uncaptured", "dropped", "unserialisable", "omitted", "bytes", "errors", "bad_times")
+_COUNTS = (*RECORDED, "unserialisable", "omitted", "errors")
 
 
 class Recorder:
@@ -155,7 +155,7 @@ class Recorder:
             self._ensuring.start()
 
     def counters(self) -> dict[str, int]:
-        """Records captured (and their bytes), sampled out, dropped, holding values without a JSON form; omitted payloads; errors."""
+        """What became of the requests, as `counters.Counts` tells; values without a JSON form; omitted payloads; errors."""
         return dict(self._counts)
 
     def failed(self, error: BaseException) -> None:
@@ -210,8 +210,9 @@ class Recorder:
         line, sides = self._maker.line, self._control.sides
         for one in made:
             try:
-                hour, text = line(one, sides)
-                lines.setdefault(hour, []).append(text)
+                hour_and_line = line(one, sides)
+                if hour_and_line is not None:
+                    lines.setdefault(hour_and_line[0], []).append(hour_and_line[1])
             except Exception as error:
                 self.failed(error)
         for hour, of_hour in lines.items():

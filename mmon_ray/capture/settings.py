@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mmon_ray.errors import CaptureError, InputError
 from mmon_ray.keys import checked_name
 from mmon_ray.store import open_store
+from mmon_ray.traffic import Choice
 
 __all__ = ["SIDES", "Settings", "checked_sample", "checked_sides", "settings_of"]
 
@@ -21,6 +22,7 @@ class Settings:
     """How an endpoint is captured; travels with the deployment's class, so it holds text and numbers only.
 
     store, spool       "" leaves the choice to the replica's environment (MMON_STORE, MMON_SPOOL)
+    routes, methods    which requests are recorded, as `traffic.Choice`; () records all
     durability         async: written within `flush_s`; sync: before the answer leaves, so that not even `kill -9` loses a record
     flush_s            how often what was captured is written to the spool, in seconds: what `kill -9` can lose with async
     inference_id_field where in the request's body the caller's own id is, `order.id`; it wins over the header
@@ -36,6 +38,8 @@ class Settings:
     endpoint: str
     store: str = ""
     spool: str = ""
+    routes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     durability: Literal["async", "sync"] = "async"
     flush_s: float = 0.2
     event_time_header: str = "X-Mmon-Event-Time"
@@ -50,6 +54,11 @@ class Settings:
     hash_key: str = field(default="", repr=False)
     spool_max_bytes: int = 10 << 30
     spool_max_disk: float = 0.0
+
+    @property
+    def choice(self) -> Choice:
+        """Which requests are recorded."""
+        return Choice(self.routes, self.methods)
 
 
 def settings_of(endpoint: str, **options: Any) -> Settings:
@@ -96,6 +105,8 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
         return _choice(name, value, ("async", "sync"))
     if name == "sides":
         return checked_sides(value)
+    if name in ("routes", "methods"):
+        return getattr(Choice.checked(**{name: value}), name)
     if name in ("drop", "hash", "mask"):
         return _paths(name, value)
     if name == "inference_id_field":

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmon_ray.capture.counters import Counts, read_counts
+from mmon_ray.capture.counters import COUNTERS, Counts, read_counts
 from mmon_ray.capture.spool import spool_root
 from mmon_ray.capture.uploader import NAMESPACE
 
@@ -76,6 +76,6 @@ def _summed(answers: Iterable[list[Counts]]) -> tuple[Counts, ...]:
         if known is None:
             sums[one.endpoint, one.deployment] = one
         else:
-            added = {name: getattr(known, name) + getattr(one, name) for name in Counts._fields[2:-1]}
+            added = {name: getattr(known, name) + getattr(one, name) for name in (*COUNTERS, "waiting")}
             sums[one.endpoint, one.deployment] = Counts(one.endpoint, one.deployment, **added, lag_s=max(known.lag_s, one.lag_s))
     return tuple(sums[name] for name in sorted(sums))

@@ -20,13 +20,14 @@ from typing import Any
 
 from mmon_ray.capture.call import begin
 from mmon_ray.capture.exchange import call_asgi
+from mmon_ray.capture.http import operations_of
 from mmon_ray.capture.probe import Probe, settings_here
 from mmon_ray.capture.recorders import close_recorder
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.stream import pass_on
 from mmon_ray.errors import CaptureError
 
-__all__ = ["captured", "is_captured"]
+__all__ = ["captured", "check_operations", "is_captured"]
 
 Function = Callable[..., Any]
 _MARK = "_mmon_captured"
@@ -39,36 +40,38 @@ def is_captured(target: Any) -> bool:
     return bool(getattr(target, _MARK, False))
 
 
-def captured(target: Any, settings: Settings, methods: Sequence[str] | None = None) -> Any:
+def captured(target: Any, settings: Settings) -> Any:
     """The captured form of a deployment's class (a subclass) or function.
 
-    methods   which methods of a class are captured; by default `__call__` and all public ones
+    settings  its `methods` name which methods of a class, or path operations of an ingress, are captured; by default all public ones
     errors    CaptureError when the target cannot be captured
     """
     if inspect.isfunction(target):
-        if methods:
+        if settings.methods:
             raise CaptureError(f"{target.__name__} is a function and has no methods to choose from; leave `methods` out")
         wrapper = _wrapped(target, Probe(settings, "__call__", free=True))
         setattr(wrapper, _MARK, True)
         return wrapper
     if not inspect.isclass(target):
         raise CaptureError(f"cannot capture {target!r}; @capture goes on a class or function, or on the deployment made of it")
-    return _subclass(target, settings, methods)
+    return _subclass(target, settings)
 
 
-def _subclass(target: type, settings: Settings, methods: Sequence[str] | None) -> type:
+def _subclass(target: type, settings: Settings) -> type:
     """The capture subclass of a deployment's class."""
+    methods = settings.methods
     found = {name: function for name in methods or _public(target) if (function := _function(target, name)) is not None}
-    if not found or (methods and len(found) < len(set(methods))):
+    if not _is_ingress(target) and (not found or (methods and len(found) < len(set(methods)))):
         missing = sorted(set(methods or ["__call__"]) - set(found))
-        raise CaptureError(f"{target.__name__} has no method {', '.join(missing)} that can be captured; it has {_public(target)}")
+        where = "; path operations outside of the class can be named when @capture is above @serve.ingress" if methods else ""
+        raise CaptureError(f"{target.__name__} has no method {', '.join(missing)} that can be captured; it has {_public(target)}{where}")
     namespace: dict[str, Any] = {"__module__": target.__module__, "__qualname__": target.__qualname__, "__doc__": target.__doc__}
-    for name, function in found.items():
-        probe = Probe(settings, name)
-        namespace[name] = _wrapped_asgi(function, probe) if _is_ingress(target) and name == "__call__" else _wrapped(function, probe)
+    namespace |= {name: _wrapped(function, Probe(settings, name)) for name, function in found.items()}
     namespace["__del__"] = _destructor(getattr(target, "__del__", None), settings)
     namespace[_MARK] = True
-    if not _is_ingress(target):
+    if _is_ingress(target):
+        namespace |= _of_ingress(target, settings, [name for name in methods if name not in found])
+    else:
 
         def init_subclass(cls: Any, /, **kwargs: Any) -> None:
             super(made, cls).__init_subclass__(**kwargs)
@@ -91,8 +94,56 @@ def _is_ingress(target: type) -> bool:
 def _capture_ingress(subclass: Any, settings: Settings) -> None:
     """When `@capture` is below `@serve.ingress`: the ingress, whose requests do not come through the methods, records them."""
     if _is_ingress(subclass) and not is_captured(subclass.__call__):
-        subclass.__call__ = _wrapped_asgi(subclass.__call__, Probe(settings, "__call__"))
+        subclass.__call__ = _of_ingress(subclass, settings)["__call__"]
         setattr(subclass.__call__, _MARK, True)
+
+
+def _of_ingress(target: Any, settings: Settings, unknown: Sequence[str] = ()) -> dict[str, Function]:
+    """What an ingress has besides: its ASGI call, recorded whatever `methods` says, for that names path operations there.
+
+    unknown  names among `methods` that the class does not have
+    errors   CaptureError when one of them is no path operation; of an application that is built in the replica that is known there, and
+             the deployment fails with the same words
+    """
+    replaced = {"__call__": _wrapped_asgi(target.__call__, Probe(settings, "__call__"))}
+    setter = _function(target, "_set_asgi_app")  # Ray's own; without it a wrong name is not found out
+    if unknown:
+        app = _frozen_app(target)
+        if operations_of(app):
+            check_operations(unknown, app)
+        elif setter is not None:
+            replaced["_set_asgi_app"] = _checking(setter, unknown)
+    return replaced
+
+
+def _frozen_app(ingress: type) -> Any:
+    """The application that `@serve.ingress` was given, which only its constructor holds; None where it is made in the replica."""
+    for base in ingress.__mro__:
+        function = vars(base).get("__init__")
+        if inspect.isfunction(function):
+            found = inspect.getclosurevars(function).nonlocals.get("frozen_app_or_func")
+            if found is not None:
+                return found
+    return None
+
+
+def check_operations(names: Sequence[str], app: Any) -> None:
+    """See that an application has path operations of these names.
+
+    errors   CaptureError says which there are
+    """
+    there = operations_of(app)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise CaptureError(f"`methods` names {missing[0]!r}, which the application has not; its path operations are {', '.join(there)}")
+
+
+def _checking(function: Function, names: Sequence[str]) -> Function:
+    def set_app(self: Any, app: Any) -> None:
+        check_operations(names, app)
+        function(self, app)
+
+    return set_app
 
 
 def _public(target: type) -> list[str]:

@@ -24,6 +24,8 @@ __all__ = ["baseline"]
 @click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
 @click.option("--endpoint", default="", help="The endpoint's name at capture.  [default: NAME]")
 @click.option("--deployment", default="", help="Which deployment, if the endpoint has several.")
+@click.option("--route", multiple=True, metavar="ROUTE", help="Only requests of this route are predictions: /predict, '/v1/*'. Repeatable.")
+@click.option("--method", multiple=True, metavar="NAME", help="Likewise of this method, or path operation of FastAPI. Repeatable.")
 @click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
 @click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
@@ -94,7 +96,8 @@ def baseline(
     store = context.store
     monitor = keep(store, _monitor(name, **asked))
     window = Window.parse(window_text) if window_text else None
-    rows = data or records_of(store, monitor.endpoint, monitor.deployment, Window.parse(window_text or ""), monitor.pre)
+    traffic = (store, monitor.endpoint, monitor.deployment)
+    rows = data or records_of(*traffic, Window.parse(window_text or ""), monitor.pre, monitor.choice(None))
     with context.console.status(f"learning from {data or window_text} ..."):
         learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
     if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
@@ -122,6 +125,8 @@ def _monitor(
     *,
     endpoint: str,
     deployment: str,
+    route: tuple[str, ...],
+    method: tuple[str, ...],
     quality: bool,
     webhook: tuple[str, ...],
     pre: str,
@@ -161,6 +166,8 @@ def _monitor(
         post=post,
         post_timeout_s=post_timeout,
         post_variables=post_variable,
+        routes=route,
+        methods=method,
     )
 
 

@@ -184,11 +184,12 @@ def runs(context: Context, name: str, last: int) -> None:
     from mmon_ray.catalog import load_monitor, load_runs
 
     load_monitor(context.store, name)
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "window": str(one.window),
             "status": one.status,
             "rows": one.rows,
+            "left_out": dict(one.tally.left_out),
             "seconds": round((one.ended - one.started).total_seconds(), 1),
             "error": one.error,
             "sinks": dict(one.sinks),
@@ -199,9 +200,9 @@ def runs(context: Context, name: str, last: int) -> None:
     def show() -> None:
         for one in found:
             why = re.sub(r"\s+", " ", str(one["error"]))
-            context.console.print(
-                f"{one['window']}  {one['status']}  {one['rows']:,} rows  {one['seconds']} s  {why}".rstrip(), soft_wrap=True
-            )
+            left = sum(one["left_out"].values())
+            rows = f"{one['rows']:,} rows" + (f" ({left:,} requests no predictions)" if left else "")
+            context.console.print(f"{one['window']}  {one['status']}  {rows}  {one['seconds']} s  {why}".rstrip(), soft_wrap=True)
             for sink, reason in dict(one["sinks"]).items():
                 context.console.print(f"  the sink '{sink}' could not be told: {reason}", style="yellow", soft_wrap=True)
         if not found:

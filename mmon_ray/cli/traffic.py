@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from mmon_ray.cli.context import Context, with_context
 from mmon_ray.cli.tables import print_table
 from mmon_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from mmon_ray.capture.counters import Counts
 
 __all__ = ["capture_group", "status"]
 
@@ -72,7 +76,9 @@ def capture_set(context: Context, endpoint: str, sample: float | None, on: bool 
 def status(context: Context, spool: str) -> None:
     """What became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
 
-    Uncaptured are requests of the monitor's own, that explain a model.
+    Uncaptured are requests of the monitor's own, that explain a model. Below the table it says how many records are no predictions and
+    make no rows (redirects, OPTIONS, health checks, documentation), how many requests `routes` and `methods` did not choose, and how many
+    event times could not be read.
 
     Asks every node of the cluster that can be reached (RAY_ADDRESS), else reads this machine's spool.
     """
@@ -91,8 +97,23 @@ def status(context: Context, spool: str) -> None:
         else:
             where = f"{found.nodes} nodes" if found.nodes else "the spool of this machine"
             context.console.print(f"nothing was captured yet, says {where}", soft_wrap=True)
+        for one in found.counts:
+            for line in _beside(one):
+                context.console.print(f"{one.endpoint} {one.deployment}: {line}", style="dim", soft_wrap=True)
         for node in found.silent:
             context.console.print(f"[yellow]no answer[/] from the uploader of node {node}; its counts are missing")
 
     doc = {"nodes": found.nodes, "silent": list(found.silent), "deployments": [one._asdict() for one in found.counts]}
     context.answer(doc, show)
+
+
+def _beside(one: Counts) -> list[str]:
+    """What the table has no column for."""
+    found = []
+    if one.no_prediction:
+        found.append(f"{one.no_prediction:,} of {one.captured:,} records are no predictions (redirects, health checks, no input): no rows")
+    if one.unrecorded:
+        found.append(f"{one.unrecorded:,} requests were not recorded, for `routes` and `methods` of capture do not choose them")
+    if one.bad_times:
+        found.append(f"{one.bad_times:,} event times could not be read; these records have the time of their arrival")
+    return found

@@ -13,6 +13,7 @@ from mmon_ray.states.moments import Moments
 from mmon_ray.states.presence import Presence
 from mmon_ray.states.quantiles import Quantiles
 from mmon_ray.states.repeats import Repeats
+from mmon_ray.states.requests import Requests
 from mmon_ray.states.residuals import Residuals
 from mmon_ray.states.residuals_by import ResidualsBy
 from mmon_ray.states.sample import Sample
@@ -35,6 +36,7 @@ __all__ = [
     "Presence",
     "Quantiles",
     "Repeats",
+    "Requests",
     "Residuals",
     "ResidualsBy",
     "Sample",

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from mmon_ray.capture import metrics as module
 from mmon_ray.capture.counters import Counts, fold_counts, read_counts
 from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.http import Http
 from mmon_ray.capture.metrics import METRICS
 from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.settings import settings_of
@@ -88,6 +89,7 @@ import sys, time
 from pathlib import Path
 from mmon_ray.capture.snapshot import Body, freeze
 from mmon_ray.capture.draft import Draft
+from mmon_ray.capture.http import Http
 from mmon_ray.capture.recorder import Recorder
 from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.spool import Origin, Spool
@@ -205,3 +207,29 @@ def test_the_uploader_of_a_node_answers_status_and_sets_metrics_without_a_replic
     assert (values["ray_mmon_captured"], values["ray_mmon_uploaded"], values["ray_mmon_dropped"]) == (3, 3, 0)
     assert all(f'node="{node}"' in line and 'deployment="Model"' in line and "replica" not in line.lower() for line in lines)
     assert module._gauges.cache_info().currsize == 0  # set where the uploader is, not here
+
+
+def test_status_tells_what_the_table_has_no_column_for(tmp_path):
+    root = tmp_path / "spool"
+    _, recorder = make(root, routes=["/score"])
+    for path, time_text in (("/score", b"yesterday"), ("/score/", b"2026-11-22T10:00:00Z"), ("/health", b"")):
+        http = Http("POST", path, "", "", None, None, None, True)
+        status = "307" if path == "/score/" else "200"
+        recorder.offer(draft(0)._replace(http=http, headers=[(b"x-mmon-event-time", time_text)], status=status))
+    recorder.close()
+    counts = read(root)["credit", "Model"]
+    assert (counts.captured, counts.no_prediction, counts.unrecorded, counts.bad_times) == (2, 1, 1, 1)
+    shown = CliRunner().invoke(main, ["status", "--spool", str(root)]).stdout
+    assert "credit Model: 1 of 2 records are no predictions" in shown
+    assert "credit Model: 1 requests were not recorded" in shown
+    assert "credit Model: 1 event times could not be read" in shown
+    (told,) = json.loads(CliRunner().invoke(main, ["--json", "status", "--spool", str(root)]).stdout)["deployments"]
+    assert (told["no_prediction"], told["unrecorded"], told["bad_times"]) == (1, 1, 1)
+
+
+def test_counts_that_were_written_before_are_read(tmp_path):
+    folder = tmp_path / "spool" / "credit" / "Model"
+    folder.mkdir(parents=True)
+    (folder / ".total").write_text('{"captured": 5, "uploaded": 4}')
+    counts = read(tmp_path / "spool")["credit", "Model"]
+    assert (counts.captured, counts.uploaded, counts.no_prediction, counts.bad_times) == (5, 4, 0, 0)

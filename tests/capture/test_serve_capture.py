@@ -12,13 +12,16 @@ import httpx
 import orjson
 import pytest
 import zstandard
-from fastapi import FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi.middleware.cors import CORSMiddleware
 from ray import cloudpickle, serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 
 from mmon_ray.capture import capture, decode, drain
 from mmon_ray.errors import CaptureError, StoreError
+from mmon_ray.lines import parse
+from mmon_ray.schema import Column, Schema
 from mmon_ray.store import open_store
 
 # The replicas cannot import a test's module.
@@ -189,6 +192,56 @@ def test_an_ingress_keeps_its_answers(deploy, folder, endpoint):
     assert {record["deployment"] for record in found} == {"Api"}
     omitted = json.loads(found[6]["input"]["data"])
     assert (omitted["size_bytes"], omitted["sha256"]) == (len(LARGE), hashlib.sha256(LARGE).hexdigest())
+
+
+def test_what_is_no_prediction_is_no_row_of_a_real_application(deploy, folder, endpoint):
+    """Case of an application behind probes and browsers: 20 predictions of two kinds, and everything else that reaches it."""
+    below = capture(endpoint, store=folder.uri)(serve.ingress(mixed_app)(Forecast))
+    ((url, _),) = deploy(deployed(below).bind())
+    with httpx.Client(follow_redirects=True) as client:
+        for age in range(10):
+            assert client.post(url + "/predict/", json={"age": age}).json() == {"prediction": age * 2.0}  # by a redirect
+            assert client.get(url + f"/v1/forecast/rome?days={age}").json() == {"prediction": float(age)}
+            for path in ("/health", "/docs", "/openapi.json", "/", "/favicon.ico"):
+                client.get(url + path)
+        client.options(url + "/predict", headers={"origin": "http://a", "access-control-request-method": "POST"})
+        client.head(url + "/predict")
+    drain(endpoint, 30)
+    lines = records(folder, endpoint)
+    assert len(lines) == 10 * 8 + 2
+    schema = Schema((Column("age", "integral"), Column("city", "string"), Column("days", "integral")))
+    table, tally, rejected = parse(b"\n".join(map(orjson.dumps, lines)), schema)
+    assert (tally.rows, tally.failed, rejected) == (20, 0, [])
+    reasons = {"redirect": 10, "health or metrics": 10, "documentation": 20, "no input": 10, "no such route": 10, "OPTIONS or HEAD": 2}
+    assert tally.left_out == reasons
+    assert sorted(set(table["mmon.route"].to_pylist())) == ["/predict", "/v1/forecast/{city}"]
+    assert sorted(value for value in table["days"].to_pylist() if value is not None) == list(range(10))
+
+
+mixed_app = FastAPI()
+mixed_app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"])
+router = APIRouter(prefix="/forecast")
+
+
+class Forecast:
+    @mixed_app.post("/predict")
+    def predict(self, row: dict) -> dict:
+        return {"prediction": row["age"] * 2.0}
+
+    @router.get("/{city}")
+    def forecast(self, city: str, days: int) -> dict:
+        return {"prediction": float(days)}
+
+    @mixed_app.get("/health")
+    def health(self) -> dict:
+        return {}
+
+    @mixed_app.get("/")
+    def root(self) -> dict:
+        return {}
+
+
+mixed_app.include_router(router, prefix="/v1")
 
 
 LARGE = b'{"a": "' + b"x" * (9 << 20) + b'"}'
