@@ -144,7 +144,15 @@ class _Hour:
         )
         if self.monitor.labelled:
             joined = join_hour(
-                self.store, self.monitor.endpoint, self.deployment, self.hour, hour, schema, self.monitor.label_hours, spread
+                self.store,
+                self.monitor.endpoint,
+                self.deployment,
+                self.hour,
+                hour,
+                schema,
+                self.monitor.label_hours,
+                spread,
+                self.monitor.repeats == "all",
             )
             joins.append(joined)
             hour = replace(hour, digest=joined.digest, keys=joined.keys, size_bytes=joined.size_bytes)

@@ -54,7 +54,9 @@ def status(context: Context, name: str, window_text: str) -> None:
     found: list[dict[str, Any]] = []
     for hour in Window.parse(window_text).hours():
         records = compile_hour(store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre)
-        joined = join_hour(store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours)
+        joined = join_hour(
+            store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours, keep_all=monitor.repeats == "all"
+        )
         found.append(
             {
                 "hour": str(Window.hour(hour)),
