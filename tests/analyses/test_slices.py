@@ -131,7 +131,8 @@ def test_a_column_with_more_values_than_are_counted_has_no_slices() -> None:
     y = rng.integers(0, 2, 60_000)
     said = np.where(rng.random(60_000) < 0.8, y, 1 - y)
     table = pa.table({"zip": [f"z{place}" for place in rng.integers(0, 3_000, 60_000)], "y": y, "prediction": said})
-    (metric,) = judge(table, table, Slices("binary")).metrics
+    metric, unseen = judge(table, table, Slices("binary")).metrics
+    assert unseen.name == "not_compared"
     assert math.isnan(metric.value) and metric.detail.startswith("it has more values than can be counted with label and prediction")
 
 
@@ -164,9 +165,10 @@ def test_numbers_are_cut_into_fifths_of_the_baseline() -> None:
 def test_rows_that_can_be_read_once_have_no_ranges_and_say_so() -> None:
     monitor = Monitor("m", analyses=(Slices("binary"),))
     baseline = monitor.fit(iter([people(500, 1), people(500, 2)]), label="y")
-    (metric,) = monitor.evaluate(fold(people(500, 3), monitor.zero(baseline.schema)), baseline).metrics
+    metric, unseen = monitor.evaluate(fold(people(500, 3), monitor.zero(baseline.schema)), baseline).metrics
+    assert unseen.name == "not_compared"  # nothing of the baseline could be judged
     assert baseline.constraints == () and metric.column == "age" and not math.isnan(metric.value)
-    (own,) = monitor.evaluate(baseline.profile, baseline).metrics
+    own, _ = monitor.evaluate(baseline.profile, baseline).metrics
     assert own.detail.startswith("its ranges were learned after its rows were read")
 
 
