@@ -67,7 +67,7 @@ def blind_spots(
     lacking = {one.constraint.column for one in violations if one.constraint.name in covers}
     if any(one.constraint.name == "missing_columns" for one in violations):
         lacking |= {metric.column for metric in measured.values() if metric.detail == MISSING_COLUMN}
-    blind = []
+    blind: list[Blind] = []
     for (kind, column, _), own in things.items():
         spot = _blind(column, own, analyses[kind].coverage)
         if spot is not None:
@@ -77,7 +77,9 @@ def blind_spots(
         if not any(judged(metric) and (metric.name, metric.column) in active for metric in now):
             spot = _unlearned(analysis, own, now)
             blind += [spot] if spot is not None else []
-    return blind
+    # Coverage is watched without a bound of its own: whoever looks at labels waits for them.
+    waits = next((metric.detail for metric in metrics if metric.status == INSUFFICIENT and metric.detail.startswith(WAITING)), "")
+    return [*blind, Blind("", waits, 0.0, False, True, False)] if waits else blind
 
 
 def _unlearned(analysis: Analysis, own: Sequence[Metric], now: Sequence[Metric]) -> Blind | None:

@@ -150,8 +150,9 @@ class _Hour:
             spread=spread or map,
         )
         if self.monitor.labelled:
+            every = self.monitor.repeats == "all"
             try:
-                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify)
+                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify, keep_all=every)
             except Exception:  # whatever reading damaged objects raises, here or on a worker
                 if verify:
                     raise

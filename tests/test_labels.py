@@ -438,7 +438,7 @@ def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Sto
     first = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
     coverage = first.metric("label_coverage", "paid")
     assert coverage is not None
-    assert (first.status, coverage.detail) == ("insufficient", "waiting for labels: 0 of 300 rows have one")
+    assert (first.status, coverage.detail) == ("waiting", "waiting for labels: 0 of 300 rows have one")
     put_labels(learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150)], at=HOUR + timedelta(hours=40))
     second = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=41))
     coverage, delay = second.metric("label_coverage", "paid"), second.metric("label_delay_p50")
