@@ -15,9 +15,24 @@ from mmon_ray.columns.hashing import hash_values
 from mmon_ray.labels import ID
 from mmon_ray.schema import META
 
-__all__ = ["DELAY", "IDS", "NONE", "TIME", "Hashes", "Latest", "attach", "attached", "hashed", "ids_of", "known_among", "own_labels"]
+__all__ = [
+    "DELAY",
+    "IDS",
+    "NONE",
+    "REPEATED",
+    "TIME",
+    "Hashes",
+    "Latest",
+    "attach",
+    "attached",
+    "hashed",
+    "ids_of",
+    "known_among",
+    "own_labels",
+]
 
 TIME, DELAY = META + "label_time", META + "label_delay_s"
+REPEATED = META + "repeated"  # true where a later record of the same inference id counts instead; else null
 IDS = (META + "inference_id", META + "event_id", META + "request_id")
 NONE = pa.schema({ID: pa.string(), "instance": pa.int32(), "time": pa.timestamp("us", "UTC")}).empty_table()
 _INSTANCE, _EVENT_TIME = META + "instance", META + "event_time"
@@ -35,9 +50,14 @@ def attach(records: pa.Table, labels: pa.Table, names: Sequence[str] = ()) -> pa
     return attached(records, Latest.of(labels), names)
 
 
-def attached(records: pa.Table, latest: Latest, names: Sequence[str]) -> pa.Table:
-    """The same, of labels that were put in order already."""
+def attached(records: pa.Table, latest: Latest, names: Sequence[str], repeated: npt.NDArray[np.bool_] | None = None) -> pa.Table:
+    """The same, of labels that were put in order already.
+
+    repeated   rows that get no label: another one of the same prediction does
+    """
     labels, places = latest.labels, latest.places(records)
+    if repeated is not None:
+        places = np.where(repeated, -1, places)
     mask = places < 0
     taken = pa.array(np.where(mask, 0, places), mask=mask)
     own = [name for name in labels.column_names if name not in (ID, "instance", "time")]

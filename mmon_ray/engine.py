@@ -151,7 +151,8 @@ class _Hour:
         )
         if self.monitor.labelled:
             try:
-                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify)
+                keep_all = self.monitor.repeats == "all"
+                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify, keep_all=keep_all)
             except Exception:  # whatever reading damaged objects raises, here or on a worker
                 if verify:
                     raise

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from mmon_ray.answers import Answers, answers
+from mmon_ray.answers import Answers, answers, check_words
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 from mmon_ray.report import readable
-from mmon_ray.schema import Column, Schema
+from mmon_ray.schema import PREDICTION, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency
 from mmon_ray.stats.fairness import OF_LABELS, Disparity, Groups, disparities
@@ -21,9 +21,12 @@ __all__ = ["BiasSetup", "Facet", "aspect_of", "bias_setup", "cell", "joined", "j
 Texts = Sequence[str | None]
 
 CONDITIONAL = ("CDDL", "CDDPL")  # the metrics that a group variable is needed for
+# What is a share of positives, or a ratio of them, is one of nothing where there are none: smclarify's 0/0 = 0 would call DI 0, the worst.
+_OF_POSITIVE_LABELS = ("CDDL", "RD")
+_OF_POSITIVE_PREDICTIONS = ("CDDPL", "DI", "DCA", "DAR", "TE")
+
 CROSS = " x "  # between the parts of an intersection
 _ONE, _PART = "=", ">"
-_CLASSES = 20  # labels that may be learned
 
 
 @dataclass(frozen=True)
@@ -104,22 +107,34 @@ class BiasSetup(NamedTuple):
         edges = (*(() if (at := cut.get(name)) is None else (float(at),) for name in columns), *(column.edges for column in by))
         return Need(Contingency(edges if any(edges) else ()), (*columns, *(column.name for column in by)))
 
-    def learned(self, schema: Schema, facet: Facet, base: Profile) -> Schema:
-        """The schema with the labels of a facet's table, when they are few and not known yet: they say which is the positive one."""
-        if not self.label or self.cuts[0] is not None or schema[self.label].domain:
-            return schema
+    def check_words(self, schema: Schema) -> None:
+        """Compare the vocabularies of label and prediction, where they are classes.
+
+        errors   InputError where no prediction is one of the labels
+        """
+        if self.label and self.prediction and self.cuts == (None, None):
+            check_words(schema, self.found)
+
+    def checked(self, schema: Schema, facet: Facet, base: Profile) -> None:
+        """Look at a facet's table in the baseline.
+
+        errors   InputError where predictions say none of the labels, or a facet above a number has no numbers
+        """
+        self.check_words(schema)
         state = base.get(self.need(schema, facet))
-        assert isinstance(state, Contingency)
-        seen = {texts[len(facet.parts)] for texts, _ in state.combinations}
-        classes = tuple(sorted(one for one in seen if one is not None))
-        if state.cells.error or not 1 < len(classes) <= _CLASSES or schema[self.label].type == "fractional":
-            return schema
-        return schema.replace({self.label: replace(schema[self.label], domain=classes)})
+        if facet.above is None or not isinstance(state, Contingency) or not state.total:
+            return
+        if all(texts[0] is None for texts, _ in state.combinations):
+            kind = schema[facet.parts[0]].type
+            raise InputError(
+                f"the facet `{facet.name}` above {readable(facet.above)} has no numbers: the column is {kind}, and no value of it is "
+                f"one; name values instead, as in Facet('{facet.name}', 'some value')"
+            )
 
     @property
     def positive(self) -> str:
-        """The positive label, or the threshold, as text."""
-        return self.found.positive if self.cuts[0] is None else readable(self.cuts[0])
+        """The positive labels, or the threshold, as text."""
+        return ",".join(self.found.positive) if self.cuts[0] is None else readable(self.cuts[0])
 
 
 def bias_setup(
@@ -127,7 +142,7 @@ def bias_setup(
     *,
     label: str = "",
     prediction: str = "",
-    positive: str = "",
+    positive: object = (),
     above: float | None = None,
     threshold: float = 0.5,
     group: str = "",
@@ -138,14 +153,14 @@ def bias_setup(
     errors   InputError for a column that does not exist, or several labels of which none is named
     """
     labels = [label] if label else [column.name for column in schema if column.role == "label"]
-    said = prediction or next((column.name for column in schema if column.role == "prediction"), "")
+    given = [column.name for column in schema if column.role == "prediction"]
+    said = prediction or schema.target.prediction or (PREDICTION if PREDICTION in given else next(iter(given), ""))
     if not labels and not said:
         return None
-    named = {"problem": "binary", "positive": positive}
     if labels and said:
-        found = answers(schema, label=label, prediction=prediction, **named)
+        found = answers(schema, problem="binary", label=label, prediction=prediction, positive=positive)
     else:  # of one there is the same question: which of its values is positive
-        found = answers(schema, label=(labels or [said])[0], prediction=said or labels[0], **named)
+        found = answers(schema, problem="binary", label=(labels or [said])[0], prediction=said or labels[0], positive=positive)
     assert found is not None
     # Without labels the prediction stands for both: one with decimals is a score, too.
     scored = bool(said) and (not found.prediction or (not labels and schema[said].type == "fractional"))
@@ -163,11 +178,10 @@ def joined(parts: Texts) -> str | None:
 def cell(texts: Texts, facet: Facet, setup: BiasSetup) -> Cell:
     """What a combination of values says: those of the facet's columns, then of label, prediction and group, as far as there are any."""
     parts, rest = texts[: len(facet.parts)], dict(zip(setup.columns, texts[len(facet.parts) :], strict=True))
-    said = rest.get(setup.prediction)
-    if said is not None and setup.cuts[1] is None:
-        said = setup.found.said(said)
-    label = _outcome(rest.get(setup.label), setup.cuts[0], setup.positive)
-    return Cell(joined(parts), label, _outcome(said, setup.cuts[1], setup.positive), rest.get(setup.group))
+    label, said = (
+        _outcome(rest.get(name), cut, setup.found) for name, cut in zip((setup.label, setup.prediction), setup.cuts, strict=True)
+    )
+    return Cell(joined(parts), label, said, rest.get(setup.group))
 
 
 def joint(counted: Iterable[tuple[Texts, int]], facet: Facet, setup: BiasSetup) -> Joint:
@@ -203,9 +217,9 @@ def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     conditional = one.name in CONDITIONAL
     if not others + inside:
         return "there are no rows"
-    if "label" in one.uses and not positive:
+    if one.name in _OF_POSITIVE_LABELS and not positive:
         return f"no label is positive ('{setup.positive}')"
-    if "prediction" in one.uses and not accepted:
+    if one.name in _OF_POSITIVE_PREDICTIONS and not accepted:
         return "no prediction is positive"
     if conditional and t.grouped is None:
         return "there is no group variable" if not setup.group else f"the group variable `{setup.group}` is missing in all rows"
@@ -219,10 +233,10 @@ def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     return "no label occurs in both groups" if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
 
 
-def _outcome(text: str | None, cut: float | None, positive: str) -> int:
+def _outcome(text: str | None, cut: float | None, found: Answers) -> int:
     if text is None:
         return UNKNOWN
-    return POSITIVE if text == ("true" if cut is not None else positive) else NEGATIVE
+    return POSITIVE if (text == "true" if cut is not None else found.hit(text)) else NEGATIVE
 
 
 def _text(value: object) -> str:

@@ -56,6 +56,7 @@ class Joined(Coded, kind="joined_hour"):
     reasons      why labels of this hour were rejected; they are kept in `rejected.jsonl`
     unreadable   objects of labels that could not be read, and why
     checks       hashes of the objects of `keys`
+    repeated     records that repeat the inference id of another one of this hour, and have no label for that
     strange      a few ids of labels, where none of them is any record's; and a few ids of records
     """
 
@@ -77,6 +78,7 @@ class Joined(Coded, kind="joined_hour"):
     unreadable: tuple[str, ...] = ()
     strange: tuple[tuple[str, ...], ...] = ()
     checks: tuple[str, ...] = ()
+    repeated: int = 0
 
     def notes(self) -> Iterator[str]:
         """What people should know, a sentence each."""
@@ -85,6 +87,11 @@ class Joined(Coded, kind="joined_hour"):
             yield (
                 f"none of {self.looked_at:,} labels belongs to a record: labels have ids like {labels}, "
                 f"records like {records}; send the id with the request as X-Request-ID, or label by the event id"
+            )
+        if self.repeated:
+            yield (
+                f"{self.repeated:,} of {self.rows:,} records repeat the inference id of another: retries; of each id the record that was "
+                "answered last is judged"
             )
         if self.reasons:
             yield f"labels were rejected: {'; '.join(self.reasons)}"
@@ -102,6 +109,7 @@ def join_hour(
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None = None,
     *,
     anew: bool = False,
+    keep_all: bool = False,
 ) -> Joined:
     """The join of an hour, made anew if its records have changed, or labels for it have come since.
 
@@ -109,10 +117,11 @@ def join_hour(
                  it on: the clocks of those who predict and of those who label may be wrong by hours
     spread       applies a function to parts of the hour on many workers; None does it here, on threads
     anew         whatever is there is damaged
+    keep_all     True: of several records of one inference id each has the label; else only that which was answered last
     """
     window = Window.hour(hour).longer(wait_hours).earlier(EARLY_HOURS)
     entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, window)}
-    part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema), records.checks)
+    part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema), records.checks, keep_all=keep_all)
     known = None if anew else _known(part)
     if known is not None and known.records == records.digest and known.seen == tuple(entries):
         return known
@@ -142,6 +151,7 @@ def join_hour(
 
 def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None) -> Joined:
     """The join with its parts made; what is left of an earlier one is removed."""
+    part = replace(part, repeated=part.repeats())
     numbers = range(len(part.records))
     if spread is None:
         here = replace(part, usable=Usable.of(part.labels()))
@@ -162,6 +172,7 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
         replaced=sum(result.replaced for result in told),
         early=sum(result.early for result in results),
         rejected=len(bad),
+        repeated=sum(int(one.sum()) for one in part.repeated),
         reasons=tuple(dict.fromkeys(str(orjson.loads(line)["reason"]) for line in bad))[:_EXAMPLES],
     )
     written = {*made.keys, *made.kept, part.key(_MANIFEST), part.key("ids.parquet")}

@@ -10,17 +10,21 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmon_ray.attach import DELAY, IDS, NONE, TIME, Hashes, Latest, attached, hashed, ids_of, own_labels
+from mmon_ray.answers import REFUSED_LABEL
+from mmon_ray.attach import DELAY, IDS, NONE, REPEATED, TIME, Hashes, Latest, attached, hashed, ids_of, own_labels
 from mmon_ray.errors import InputError
 from mmon_ray.keys import hour_of, joined_key
-from mmon_ray.label_types import REFUSED, fitted
+from mmon_ray.label_types import REFUSED, Expected, fitted
 from mmon_ray.labels import ID
 from mmon_ray.manifests import check_of
 from mmon_ray.recent_labels import labels_object
+from mmon_ray.retries import READ, repeated
 from mmon_ray.store import Entry, Store
 from mmon_ray.strangers import saved_ids, strangers
 from mmon_ray.window import Window
@@ -68,11 +72,12 @@ class Found(NamedTuple):
 
 
 class Usable(NamedTuple):
-    """The labels of some records: the latest of each, how many these have replaced, and those of another type."""
+    """The labels of some records: the latest of each, how many these have replaced, and those of another type, with the latest of each."""
 
     latest: Latest
     replaced: int
     rejected: tuple[str, ...]
+    refused: Latest
 
     @classmethod
     def of(cls, labels: pa.Table) -> Usable:
@@ -80,18 +85,21 @@ class Usable(NamedTuple):
         rejected = tuple(labels[REFUSED].drop_null().to_pylist())
         good = (labels.filter(labels[REFUSED].is_null()) if rejected else labels).drop_columns([REFUSED, _OBJECT])
         latest = Latest.of(good)
-        return cls(latest, good.num_rows - len(latest.keys), rejected)
+        bad = labels.filter(labels[REFUSED].is_valid()).select([ID, "instance", "time", REFUSED])
+        return cls(latest, good.num_rows - len(latest.keys), rejected, Latest.of(bad))
 
 
 @dataclass(frozen=True)
 class Part:
     """Joins one part of the records; a class, so that it can be sent to workers.
 
-    columns   name -> type of the label columns
+    columns   the label columns
     checks    hashes of the objects of the records; () where they are not known
     kept      the files of the labels of this hour
     matched   the marks of the objects whose labels count
     usable    these labels, where they are in memory already
+    keep_all  True: of several records of one inference id each has the label; else that which was answered last
+    repeated  for each part which of its rows repeat another one
     """
 
     store: Store
@@ -99,17 +107,22 @@ class Part:
     deployment: str
     hour: datetime
     records: tuple[str, ...]
-    columns: Mapping[str, str]
+    columns: Mapping[str, Expected]
     checks: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     matched: frozenset[int] = frozenset()
     usable: Usable | None = None
+    keep_all: bool = False
+    repeated: tuple[npt.NDArray[np.bool_], ...] = ()
 
     def __call__(self, number: int) -> Result:
         """Joins the part of a number, and writes it."""
         records = self._read(self.records[number])
         usable = self.usable or Usable.of(self.labels(ids_of(records)))
-        table = attached(records, usable.latest, tuple(self.columns))
+        again = self.repeated[number]
+        table = attached(records, usable.latest, tuple(self.columns), again)
+        table = table.append_column(REPEATED, pa.array(np.ones(len(again), bool), mask=~again))
+        table = table.append_column(REFUSED_LABEL, _reasons(usable.refused, records, table[TIME].is_valid(), again))
         # Where almost every value is another, a dictionary is begun and given up: a third of the time of writing.
         few = [one.name for one in table.schema if not pa.types.is_floating(one.type) and one.name not in IDS]
         body = _parquet(table, few)
@@ -186,10 +199,15 @@ class Part:
         every = np.sort(np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)]))
         return every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every  # np.unique takes twenty times as long
 
+    def repeats(self) -> tuple[npt.NDArray[np.bool_], ...]:
+        """For each part which of its rows repeat another one."""
+        parts = [self._read(key, READ) for key in self.records]
+        return tuple(np.zeros(part.num_rows, bool) for part in parts) if self.keep_all else tuple(repeated(parts))
+
     @cached_property
     def reading(self) -> str:
-        """The first part of the names of its files."""
-        return reading_of(self.records)
+        """The first part of the names of its files; with all repeats these are others."""
+        return reading_of(self.records) + ("all" if self.keep_all else "")
 
     def _keep(self, tables: Sequence[pa.Table], number: int) -> str:
         key = self.key(f"labels-{number:05d}.parquet")
@@ -203,6 +221,15 @@ class Part:
         with pq.ParquetFile(pa.BufferReader(body)) as file:
             names = file.schema_arrow.names
             return file.read(columns=[name for name in names if columns is None or name in columns])
+
+
+def _reasons(refused: Latest, records: pa.Table, labelled: pa.ChunkedArray, repeated: npt.NDArray[np.bool_]) -> pa.Array:
+    """Why each record's label is of no use; null where it has one, or none has come."""
+    places = np.where(labelled.to_numpy() | repeated, -1, refused.places(records))
+    own = np.unique(places[places >= 0])
+    lines = refused.labels[REFUSED].take(pa.array(own)).to_pylist()
+    reasons = pa.array([str(orjson.loads(line)["reason"]) for line in lines], pa.string())
+    return reasons.take(pa.array(np.searchsorted(own, np.maximum(places, 0)), mask=places < 0))
 
 
 def _parquet(table: pa.Table, dictionaries: Sequence[str], compression: str = "zstd") -> bytes:

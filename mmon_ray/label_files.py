@@ -6,7 +6,7 @@ An id stays as it is written, '007' or '2026-01-01', and so does a label that lo
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -70,15 +70,26 @@ def _from_csv(body: bytes, delimiter: str, id_column: str) -> tuple[pa.Table, li
 
     parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in body, invalid_row_handler=skip)
 
-    def read(texts: Iterable[str]) -> pa.Table:
-        bad.clear()
-        kinds = dict.fromkeys(texts, pa.string())
-        convert = arrow_csv.ConvertOptions(column_types=kinds, strings_can_be_null=True, null_values=[""])
-        return arrow_csv.read_csv(pa.BufferReader(body), arrow_csv.ReadOptions(use_threads=False), parse, convert)
+    # As text: a code such as 01 is no number. What is one all the same is told by `_as_written`.
+    names = next(csv.reader(body[: 1 << 16].decode("utf-8-sig", "replace").splitlines(), delimiter=delimiter), [])
+    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""])
+    table = arrow_csv.read_csv(pa.BufferReader(body), arrow_csv.ReadOptions(use_threads=False), parse, convert)
+    for place, name in enumerate(table.column_names):
+        if name != id_column:
+            table = table.set_column(place, name, _as_written(table.column(place)))
+    return table, bad
 
-    table = read([id_column])
-    times = [field.name for field in table.schema if pa.types.is_temporal(field.type)]
-    return (read([id_column, *times]) if times else table), bad
+
+def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as whole numbers, numbers or booleans, where each is written just as that would be: 1 and 0.5, but not 01 or 0.50."""
+    for kind in (pa.int64(), pa.float64(), pa.bool_()):
+        try:
+            made = column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        if made.cast(pa.string()).equals(column):
+            return made
+    return column
 
 
 def _from_json(body: bytes, id_column: str) -> tuple[pa.Table, list[bytes]]:
@@ -165,11 +176,13 @@ def _of_truth(doc: Mapping[str, Any], id_column: str) -> dict[str, Any]:
 
 
 def _guess(cell: str) -> Any:
+    """A cell as the number that is written just so; 01 stays text."""
     for kind in (int, float):
         try:
-            return kind(cell)
+            made = kind(cell)
         except ValueError:
-            pass
+            continue
+        return made if str(made) == cell else cell
     return cell or None
 
 

@@ -4,49 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from mmon_ray.answers import answers
+from mmon_ray.classes import read
 from mmon_ray.label_files import ID, INSTANCE, LABEL, refused
 from mmon_ray.labels import TIME
 from mmon_ray.rows import text_of
 from mmon_ray.schema import Schema
 
-__all__ = ["REFUSED", "fitted", "label_columns"]
+__all__ = ["REFUSED", "Expected", "fitted", "label_columns"]
 
 REFUSED = "refused"
 
 _ARROW: Mapping[str, pa.DataType] = {"integral": pa.int64(), "fractional": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
-_WORDS = {"true": True, "false": False, "1": True, "0": False}
+_BOOLEANS = ("false", "true")
 
 
-def label_columns(schema: Schema) -> dict[str, str]:
-    """The columns that a schema expects labels in, with their types."""
-    return {column.name: column.type for column in schema if column.role == "label"}
+class Expected(NamedTuple):
+    """What labels a column expects: a type of `schema.TYPES`, and the classes that there are; () for quantities."""
+
+    type: str
+    classes: tuple[str, ...] = ()
 
 
-def fitted(labels: pa.Table, columns: Mapping[str, str]) -> pa.Table:
+def label_columns(schema: Schema) -> dict[str, Expected]:
+    """The columns that a schema expects labels in."""
+    found = {}
+    for column in schema:
+        if column.role == "label":
+            compared = answers(schema, label=column.name)
+            found[column.name] = Expected(column.type, compared.classes if compared is not None else ())
+    return found
+
+
+def fitted(labels: pa.Table, columns: Mapping[str, Expected]) -> pa.Table:
     """The labels with the expected columns in the place of their own, and `refused`: null, or a JSON line that says why one is of no use.
 
     The column `paid` is read from `paid`, `label.paid`, or, where one label is expected, from `label` or the only column there is; others
     are left out.
     labels    in the form of `labels.read_labels`
-    columns   name -> type of the label columns; with none of them only the time at which a label was known is left
+    columns   the label columns; with none of them only the time at which a label was known is left
     """
     own = [name for name in labels.column_names if name not in (ID, INSTANCE, TIME)]
     made = {name: labels[name] for name in (ID, INSTANCE, TIME)}
     reason = np.full(labels.num_rows, None, object)
     known = np.zeros(labels.num_rows, bool)
-    for name, kind in columns.items():
+    for name, expected in columns.items():
         usual = (name, f"{LABEL}.{name}", *((LABEL, *own[: len(own) == 1]) if len(columns) == 1 else ()))
         source = next((one for one in usual if one in own), None)
         array = pa.nulls(labels.num_rows) if source is None else labels[source].combine_chunks()
-        made[name], bad = _as(array, kind)
+        made[name], bad = _as(array, expected)
         known |= _there(array)
         for place in np.flatnonzero(bad).tolist():
-            reason[place] = f"the label '{array[place].as_py()}' of `{name}` is not {kind}"
+            reason[place] = f"the label '{array[place].as_py()}' of `{name}` is not {expected.type}"
     if columns:
         reason[~known] = f"it has none of the labels {', '.join(f'`{name}`' for name in columns)}"
     for place in (np.flatnonzero(reason != None)).tolist():  # noqa: E711 - element by element
@@ -54,20 +68,28 @@ def fitted(labels: pa.Table, columns: Mapping[str, str]) -> pa.Table:
     return pa.table(made).append_column(REFUSED, pa.array(reason, pa.string()))
 
 
-def _as(array: pa.Array, kind: str) -> tuple[pa.Array, np.ndarray]:
-    """An array as a schema's type, and which of its values cannot be that."""
+def _as(array: pa.Array, expected: Expected) -> tuple[pa.Array, np.ndarray]:
+    """An array as labels of a column, and which of its values cannot be that."""
     none = np.zeros(len(array), bool)
-    if kind not in _ARROW:
+    if expected.type not in _ARROW:
         return array, none
-    target, source = _ARROW[kind], array.type
+    target, source = _ARROW[expected.type], array.type
     whole = pa.types.is_signed_integer(source) or pa.types.is_boolean(source)
     numeric = whole or pa.types.is_floating(source) or pa.types.is_unsigned_integer(source)
-    if source == target or pa.types.is_null(source) or (kind == "fractional" and numeric) or (kind == "integral" and whole):
+    plain = pa.types.is_null(source) or (expected.type == "fractional" and numeric) or (expected.type == "integral" and whole)
+    if plain or source == target:
         return array.cast(target, safe=False), none
     distinct = array.dictionary_encode()
-    read = _READ[kind]
-    made = pa.array([_or_none(read, value) for value in distinct.dictionary.to_pylist()], target).take(distinct.indices)
+    values = [_or_none(_READ[expected.type], _meant(value, expected)) for value in distinct.dictionary.to_pylist()]
+    made = pa.array(values, target).take(distinct.indices)
     return made, _there(array) & ~_there(made)
+
+
+def _meant(value: Any, expected: Expected) -> Any:
+    """A value as the class that it means, `yes` as 1 where the labels are 0 and 1; as it is where it means none."""
+    text, classes = text_of(value), _BOOLEANS if expected.type == "boolean" else expected.classes
+    said = read(text, classes) if text is not None else ""
+    return said if said in classes else value
 
 
 def _there(array: pa.Array) -> np.ndarray:
@@ -92,7 +114,7 @@ def _fractional(value: Any) -> float | None:
 
 
 def _boolean(value: Any) -> bool | None:
-    return _WORDS.get(str(text_of(value)).strip().lower())
+    return {"true": True, "false": False}.get(str(text_of(value)))
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {"integral": _integral, "fractional": _fractional, "string": text_of, "boolean": _boolean}

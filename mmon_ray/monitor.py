@@ -12,6 +12,7 @@ from typing import Any
 
 from mmon_ray.analyses import DataQuality, Drift, Traffic
 from mmon_ray.analysis import Analysis
+from mmon_ray.classes import texts
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.comparison import blind_spots, not_compared, waiting
 from mmon_ray.errors import InputError
@@ -21,13 +22,15 @@ from mmon_ray.preparation import Preparation
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
-from mmon_ray.schema import Schema
+from mmon_ray.schema import Schema, Target
 from mmon_ray.sink import Sink
 from mmon_ray.state import Profile
 from mmon_ray.traffic import Choice
 from mmon_ray.window import Window, now, utc
 
 __all__ = ["Baseline", "Monitor"]
+
+_REPEATS = ("last", "all")
 
 # Drift asks the same question as the baseline-drift check of DataQuality, with a stated share of false alarms;
 # both at once would raise two alarms for one cause.
@@ -68,6 +71,8 @@ class Monitor(Coded, kind="monitor"):
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
     label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
+    repeats      of several records of one inference id and hour, retries: `last`, that which was answered last is the prediction that is
+                 held against the label; `all`, each of them is. Checks that need no labels look at all of them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
@@ -108,6 +113,7 @@ class Monitor(Coded, kind="monitor"):
     most_rejected: float = 0.1
     routes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    repeats: str = "last"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -116,6 +122,8 @@ class Monitor(Coded, kind="monitor"):
             path = getattr(self, name)
             if path and ":" not in path and not path.endswith(".py"):
                 raise InputError(f"{name} is '{path}'; expected 'package.module:function' or 'file.py:function'")
+        if self.repeats not in _REPEATS:
+            raise InputError(f"repeats is '{self.repeats}'; expected one of {', '.join(_REPEATS)}")
         if not isinstance(self.post_timeout_s, (int, float)) or not 0 < self.post_timeout_s < math.inf:
             raise InputError(f"post_timeout_s is {self.post_timeout_s!r}; write a number of seconds above 0")
         if isinstance(self.post_variables, str):
@@ -164,6 +172,9 @@ class Monitor(Coded, kind="monitor"):
         label: str | Iterable[str] = (),
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
+        problem: str = "",
+        score: str = "",
+        positive: object = (),
         source: str = "",
         created: datetime | None = None,
     ) -> Baseline:
@@ -172,6 +183,9 @@ class Monitor(Coded, kind="monitor"):
         rows      a pandas frame, an Arrow table, a list of dicts, an iterable of tables, or the path of a CSV, JSON lines or
                   Parquet file or folder, local or on S3
         label, prediction, ignored   columns by their role; labels are not expected while serving
+        problem, score, positive   what the data leave in doubt: `binary`, `multiclass` or `regression`; the column of the positive label's
+                  probability; which label is positive, or several. They hold for every analysis that does not say otherwise, and so does
+                  `prediction` when it is one column. `answers.answers` says what follows from the data
         source    how the report names the rows; the path, when there is one
         created   the moment that names the version; now when None
         errors    InputError for a path that does not exist, no rows, or an unknown column
@@ -179,7 +193,10 @@ class Monitor(Coded, kind="monitor"):
         # The one door from the pure core to files: rows are opened by the room that may do it.
         raw = resolve("mmon_ray.source:open_source")(rows)
         opened = raw.prepared(self.prepare)
-        schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored, sent=raw.schema.names)
+        given = (prediction,) if isinstance(prediction, str) else tuple(prediction)
+        answered = tuple(dict.fromkeys(name for name in (*given, score) if name))
+        schema = Schema.infer(opened.schema, label=label, prediction=answered, ignored=ignored, sent=raw.schema.names)
+        schema = replace(schema, target=Target(problem, given[0] if len(given) == 1 else "", score, texts(positive)))
         profile = resolve("mmon_ray.folding:fold")(opened, self.zero(schema))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -12,13 +12,50 @@ import pyarrow as pa
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["META", "PREDICTION", "ROLES", "TYPES", "Column", "Schema"]
+__all__ = ["META", "PREDICTION", "PROBLEMS", "ROLES", "TYPES", "Column", "Schema", "Seen", "Target"]
 
 TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
 ROLES = ("feature", "prediction", "label", "meta", "ignored")
+PROBLEMS = ("binary", "multiclass", "regression")
 
 META = "mmon."  # columns that mmon_ray itself adds to a record: mmon.event_id, mmon.event_time, ...
 PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<field>`
+
+
+@dataclass(frozen=True)
+class Seen(Coded, kind="seen"):
+    """What the baseline's rows hold in a label or a prediction: enough to tell classes from scores and from quantities.
+
+    rows     how many rows have a value
+    values   all different ones as text, by number and then by text; () where there are too many to be classes
+    whole    whether all of them are whole numbers
+    low, high   the least and the largest number; None where there is none
+    """
+
+    rows: int = 0
+    values: tuple[str, ...] = ()
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Target(Coded, kind="target"):
+    """What somebody has said about label and predictions; "" and () leave it to the data. It holds for every analysis.
+
+    problem             one of PROBLEMS
+    prediction, score   the columns of the model's answer, and of the probability of the positive label
+    positive            the labels that are positive
+    """
+
+    problem: str = ""
+    prediction: str = ""
+    score: str = ""
+    positive: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.problem not in ("", *PROBLEMS):
+            raise InputError(f"problem is '{self.problem}'; expected one of {', '.join(PROBLEMS)}")
 
 
 @dataclass(frozen=True)
@@ -30,6 +67,7 @@ class Column(Coded, kind="column"):
     domain   the values a categorical column may take; () allows all
     edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
     derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where that is missing
+    seen     of a label or a prediction: what the baseline's rows hold; None until that is learned
     """
 
     name: str
@@ -38,6 +76,7 @@ class Column(Coded, kind="column"):
     domain: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
     derived: bool = False
+    seen: Seen | None = None
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
@@ -63,9 +102,10 @@ class Column(Coded, kind="column"):
 
 @dataclass(frozen=True)
 class Schema(Coded, kind="schema"):
-    """The columns of the rows, in order."""
+    """The columns of the rows, in order, and what was said about label and predictions."""
 
     columns: tuple[Column, ...] = ()
+    target: Target = field(default_factory=Target)
 
     @classmethod
     def infer(

@@ -14,7 +14,7 @@ import pytest
 
 from mmon_ray.errors import InputError
 from mmon_ray.keys import label_key
-from mmon_ray.label_types import fitted
+from mmon_ray.label_types import Expected, fitted
 from mmon_ray.labels import canonical, find_labels, put_labels, read_labels
 from mmon_ray.store import Store, open_store
 from mmon_ray.window import Window
@@ -203,12 +203,12 @@ def test_the_same_rows_again_are_the_same_object(place: Store) -> None:
         ("string", [1.0, 2.5], ["1", "2.5"], 0),
         ("string", [True], ["true"], 0),
         ("boolean", [1, 0, 2], [True, False], 1),
-        ("boolean", ["True", "no"], [True], 1),
+        ("boolean", ["True", "no", "YES", "0.0", "perhaps"], [True, False, True, False], 1),
     ],
 )
 def test_each_type_takes_what_it_can_hold(kind: str, values: list[Any], expected: list[Any], bad: int) -> None:
     table, _ = canonical(pa.table({"id": [str(number) for number in range(len(values))], "label": values}), HOUR)
-    whole = fitted(table, {"paid": kind})
+    whole = fitted(table, {"paid": Expected(kind)})
     refused = whole["refused"].drop_null()
     made = whole.filter(whole["refused"].is_null())
     assert made["paid"].to_pylist() == expected

@@ -52,7 +52,8 @@ class Attribution(Analysis, kind="attribution"):
                probability of the last class of any other, or else what is predicted, whichever background; the detail of
                `expected_value` says which. Or where the model is served: `serve:application/deployment`, or an http:// address; such
                requests are not captured
-    answer     of a served model: which field of its answers is the number, `prediction.score`; the only number when empty
+    answer     of a served model: which field of its answers is the number, `prediction.score`; when empty the score or the prediction that
+               the baseline was told (`mmon baseline --score`), or the only number
     form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
     request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
     aggregate  how the values of the rows become an importance: `mean_abs`, `median` or `mean_sq`
@@ -132,9 +133,9 @@ class Attribution(Analysis, kind="attribution"):
             whose = "the window has no rows" if not mine.num_rows else f"the baseline has no more rows than the {self.background} behind"
             yield from self._undefined(names, whose)
             return
-        found = self._explained(mine, background, weights)
+        found = self._explained(schema, mine, background, weights)
         known = _remembered(names, usual)
-        before_found = found if same or known else self._explained(theirs, background, weights)
+        before_found = found if same or known else self._explained(schema, theirs, background, weights)
         reason = before_found.reason or found.reason
         if not len(before_found.values) or not len(found.values):
             yield from self._undefined(names, reason)
@@ -189,7 +190,7 @@ class Attribution(Analysis, kind="attribution"):
         rows = state.rows if isinstance(state, Sample) else pa.table({})
         return pa.table({name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows) for name in names})
 
-    def _explained(self, rows: pa.Table, background: pa.Table, weights: Floats | None) -> _Found:
+    def _explained(self, schema: Schema, rows: pa.Table, background: pa.Table, weights: Floats | None) -> _Found:
         found = resolve("mmon_ray.explainers:explain")(
             self.model,
             rows,
@@ -199,7 +200,7 @@ class Attribution(Analysis, kind="attribution"):
             seed=self.seed,
             most_rows=self.most_rows,
             budget_s=self.budget_s,
-            answer=self.answer,
+            answer=self.answer or schema.target.score or schema.target.prediction,
             form=self.form,
             request_rows=self.request_rows,
             timeout_s=self.timeout_s,

@@ -13,10 +13,11 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
+from mmon_ray.answers import seen_needs, seen_of, unlabelled
 from mmon_ray.errors import InputError
 from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
 from mmon_ray.flip_sample import turned
-from mmon_ray.report import Constraint, Metric
+from mmon_ray.report import UNDEFINED, WAITING, Constraint, Metric
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency, Sample
@@ -42,7 +43,7 @@ class Bias(Analysis, kind="bias"):
     needed: CI, DPPL, DI and CDDPL come before the labels do. A row whose facet is missing is one of the others.
 
     facets     whom the others are compared with; without any, nothing is asked
-    label, prediction, positive   their columns and the positive label; by default as for ModelQuality
+    label, prediction, positive   their columns and the positive labels; by default as for ModelQuality
     above      instead of a positive label: labels and predictions are numbers, positive above this
     threshold  a score above it is a positive prediction, where there is no other
     group      the column that CDDL and CDDPL are conditional on
@@ -72,7 +73,7 @@ class Bias(Analysis, kind="bias"):
     facets: tuple[Facet, ...] = ()
     label: str = ""
     prediction: str = ""
-    positive: str = ""
+    positive: str | tuple[str, ...] = ""
     above: float | None = None
     threshold: float = 0.5
     group: str = ""
@@ -114,8 +115,15 @@ class Bias(Analysis, kind="bias"):
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
-        named = {"label": self.label, "prediction": self.prediction, "positive": self.positive, "group": self.group}
-        return bias_setup(schema, above=self.above, threshold=self.threshold, **named)
+        return bias_setup(
+            schema,
+            label=self.label,
+            prediction=self.prediction,
+            positive=self.positive,
+            above=self.above,
+            threshold=self.threshold,
+            group=self.group,
+        )
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """One joint table of each facet with label, prediction and group; for the flip test a sample of whole rows."""
@@ -123,6 +131,8 @@ class Bias(Analysis, kind="bias"):
         if setup is not None:
             for facet in self.facets:
                 yield setup.need(schema, facet)
+            if self.facets:
+                yield from seen_needs(schema)
             if self._flips(setup):
                 yield self._sample
 
@@ -131,9 +141,16 @@ class Bias(Analysis, kind="bias"):
         return aspect_of(metric)
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
-        """The labels, when they are few: they say which is the positive one."""
+        """What labels and predictions hold: it says which label is the positive one.
+
+        errors   InputError for predictions that say none of the labels, and a facet above a number that holds none
+        """
+        schema = seen_of(schema, base) if self.facets else schema
         setup = self.setup(schema)
-        return setup.learned(schema, self.facets[0], base) if setup is not None and self.facets else schema
+        if setup is not None:
+            for facet in self.facets:
+                setup.checked(schema, facet, base)
+        return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Every metric of every value of every facet."""
@@ -149,7 +166,7 @@ class Bias(Analysis, kind="bias"):
             state, before = (None if one is None else one.get(need) for one in (now, base))
             tables = [one for one in (state, before) if isinstance(one, Contingency) and not one.cells.error]
             values = values_of(facet, *([texts for texts, _ in one.combinations] for one in tables))
-            yield from self._counted(facet, setup, state, values)
+            yield from self._counted(facet, setup, state, values, unlabelled(now))
             if self._flips(setup):
                 ask = partial(turned, schema, setup, facet, draws=self.draws, share=self.share, scale=self.flip_scale)
                 yield from self._flipped(ask, facet, setup, values, (now, base), usual)
@@ -198,8 +215,13 @@ class Bias(Analysis, kind="bias"):
         alone = table.drop_columns("prediction")
         yield cls((Facet("sex"),), interval="percentile", draws=200), Schema.infer(alone, label="y"), alone
 
-    def _counted(self, facet: Facet, setup: BiasSetup, state: object, values: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[Metric]:
-        """The metrics that follow from counts, of each value of a facet, of one set of draws."""
+    def _counted(
+        self, facet: Facet, setup: BiasSetup, state: object, values: Sequence[tuple[str, tuple[str, ...]]], lacking: tuple[str, str]
+    ) -> Iterator[Metric]:
+        """The metrics that follow from counts, of each value of a facet, of one set of draws.
+
+        lacking   why there is no label, where there is none
+        """
         assert isinstance(state, Contingency)
         asked = [one for one in disparities().values() if not one.sampled and (not self.metrics or one.name in self.metrics)]
         asked = [one for one in asked if (one.stage != POST or setup.prediction) and ("label" not in one.uses or setup.label)]
@@ -215,7 +237,9 @@ class Bias(Analysis, kind="bias"):
                     continue
                 if one.uses not in made:
                     made[one.uses] = table.groups(table.counts[None], wanted, one.uses), table.groups(drawn, wanted, one.uses)
-                yield self._metric(one, column, setup, state.total, *made[one.uses])
+                metric = self._metric(one, column, setup, state.total, *made[one.uses])
+                refused = "label" in one.uses and metric.detail.startswith(WAITING) and lacking[0] == UNDEFINED
+                yield replace(metric, status=lacking[0], detail=lacking[1]) if refused else metric
 
     @property
     def _sample(self) -> Need:

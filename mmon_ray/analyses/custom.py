@@ -12,11 +12,13 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import Answers, answers
+from mmon_ray.answers import Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.classes import number, truth
 from mmon_ray.codec import resolve
+from mmon_ray.columns.views import codes
 from mmon_ray.errors import InputError
-from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
-from mmon_ray.schema import META, Schema
+from mmon_ray.report import Constraint, Metric, compare, readable
+from mmon_ray.schema import META, Column, Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
 from mmon_ray.states.sample import TOO_ALIKE
@@ -76,7 +78,21 @@ class Custom(Analysis, kind="custom"):
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """A sample of whole rows."""
+        if self.of == "answers":
+            yield from seen_needs(schema)
         yield Need(Sample(self.k), ())
+
+    def learn(self, schema: Schema, base: Profile) -> Schema:
+        """What labels and predictions hold, where they are asked for.
+
+        errors   InputError for predictions that say none of the labels
+        """
+        if self.of == "answers":
+            schema = seen_of(schema, base)
+            found = answers(schema)
+            if found is not None:
+                check_words(schema, found)
+        return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Each number, with its standard error."""
@@ -89,10 +105,10 @@ class Custom(Analysis, kind="custom"):
         ):
             yield from (Metric(name, math.nan, column, status="undefined", detail=TOO_ALIKE) for name in self.names)
             return
-        rows, before = self._rows(found, now), self._rows(found, base) if base is not None else None
+        label = schema[found.label] if found else None
+        rows, before = self._rows(found, label, now), self._rows(found, label, base) if base is not None else None
         if not rows.num_rows:
-            detail = f"{WAITING}: 0 of {now.rows:,} rows have one" if found and now.rows else "there are no rows"
-            status = "insufficient" if now.rows else "undefined"
+            status, detail = unlabelled(now) if now.rows else ("undefined", "there are no rows")
             yield from (Metric(name, math.nan, column, status=status, detail=detail) for name in self.names)
             return
         ask = self._asker(found)
@@ -140,8 +156,11 @@ class Custom(Analysis, kind="custom"):
         yield loss, schema, table.set_column(0, "y", pa.nulls(290, pa.float64()))
         yield loss, schema, table.slice(0, 0)
 
-    def _rows(self, found: Answers | None, profile: Profile) -> pa.Table:
-        """The rows that the function is given; of answers the label, the prediction and what each counts."""
+    def _rows(self, found: Answers | None, label: Column | None, profile: Profile) -> pa.Table:
+        """The rows that the function is given; of answers the label, the prediction and what each counts.
+
+        Classes are in the words of the labels, and of their type, whatever the model says: 1 and not true.
+        """
         state = profile.get(Need(Sample(self.k), ()))
         if not isinstance(state, Sample):
             return pa.table({})
@@ -150,7 +169,11 @@ class Custom(Analysis, kind="custom"):
         pair = [found.label, found.prediction or found.score]
         if not set(pair) <= set(state.rows.column_names):
             return state.rows.slice(0, 0)
-        return state.rows.select(pair).append_column(META + "weight", pa.array(state.row_weights)).drop_null()
+        known = state.rows.select(pair).append_column(META + "weight", pa.array(state.row_weights)).drop_null()
+        if found.problem != "regression" and found.prediction and label is not None:
+            for place, name in enumerate(pair):
+                known = known.set_column(place, name, _said(known, place, found, label))
+        return known.drop_null()
 
     def _asker(self, found: Answers | None) -> Callable[[pa.Table, pa.Table | None], dict[str, float]]:
         """The function in one form: rows and the baseline's in, name -> number out."""
@@ -185,6 +208,17 @@ class Custom(Analysis, kind="custom"):
             known = np.array([one[name] for one in drawn if not math.isnan(one[name])])
             made[name] = float(known.std(ddof=1)) if known.size > 1 else 0.0
         return made
+
+
+def _said(rows: pa.Table, place: int, found: Answers, label: Column) -> pa.Array:
+    """A column in the words of the labels, and of their type; null where that cannot be."""
+    texts, code = codes(rows, place)
+    read = [found.read(text) for text in texts.to_pylist()]
+    if label.numeric:
+        values = pa.array([number(text) for text in read], pa.float64())
+    else:
+        values = pa.array([truth(text) for text in read], pa.bool_()) if label.type == "boolean" else pa.array(read, pa.string())
+    return values.take(pa.array(code))
 
 
 def _quantile_loss(share: float, y: np.ndarray, y_hat: np.ndarray, weight: np.ndarray) -> float:

@@ -12,14 +12,15 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.report import WAITING, Constraint, Metric, compare
+from mmon_ray.answers import REFUSED_LABEL, unlabelled
+from mmon_ray.report import INSUFFICIENT, Constraint, Metric, compare
 from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Quantiles, Types
+from mmon_ray.states import Counts, Quantiles, Types
 
 __all__ = ["LabelCoverage"]
 
-_DELAY = META + "label_delay_s"
+_DELAY, _REPEATED = META + "label_delay_s", META + "repeated"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class LabelCoverage(Analysis, kind="label_coverage"):
         """What the label's column holds, and the delays."""
         for name in _labels(schema):
             yield Need(Types(), (name,))
+        yield Need(Counts(), (REFUSED_LABEL,))
+        yield Need(Counts(), (_REPEATED,))
         yield Need(Quantiles(), (_DELAY,))
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
@@ -56,12 +59,15 @@ class LabelCoverage(Analysis, kind="label_coverage"):
             types = now.get(Need(Types(), (name,)))
             assert isinstance(types, Types)
             if not types.present:
-                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
-                yield Metric("label_coverage", 0.0 if now.rows else math.nan, name, status="insufficient", detail=detail)
+                status, detail = unlabelled(now)
+                value = 0.0 if status == INSUFFICIENT else math.nan
+                yield Metric("label_coverage", value, name, status=status, detail=detail)
                 continue
-            share = types.present / now.rows
-            std = math.sqrt(share * (1 - share) / now.rows)
-            yield Metric("label_coverage", share, name, std, detail=f"{types.present:,} of {now.rows:,} rows have a label")
+            again = now.get(Need(Counts(), (_REPEATED,)))
+            rows = now.rows - (again.total if isinstance(again, Counts) else 0)  # one prediction that was asked for twice has one label
+            share = types.present / rows
+            std = math.sqrt(max(0.0, share * (1 - share)) / rows)
+            yield Metric("label_coverage", share, name, std, detail=f"{types.present:,} of {rows:,} rows have a label")
         delay = now.get(Need(Quantiles(), (_DELAY,)))
         assert isinstance(delay, Quantiles)
         for name, share in (("label_delay_p50", 0.5), ("label_delay_p95", 0.95)):

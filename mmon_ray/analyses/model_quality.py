@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,20 +13,21 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import PROBLEMS, Answers, answers
+from mmon_ray.answers import PROBLEMS, Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.confusion import Pooling, above_need, confusion, confusion_matrix, pairs_need, pairs_of
 from mmon_ray.errors import InputError
-from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
-from mmon_ray.schema import Schema
+from mmon_ray.report import Constraint, Metric, compare, readable
+from mmon_ray.schema import PREDICTION, Schema
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Counts, Residuals, Scores
+from mmon_ray.states import Counts, Presence, Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.curves import score_metrics
+from mmon_ray.stats.curves import areas, calibration, tie_bounds
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
 from mmon_ray.stats.shares import Share
 from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_means, service_std
 
-__all__ = ["ModelQuality", "better_ways", "confusion_matrix"]
+__all__ = ["ModelQuality", "better_ways"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +36,7 @@ ANSWERED = "answered"
 _BETTER = {"auc": "high", "au_prc": "high", "brier": "low", "ece": "low", "median_absolute_error": "low"}
 WATCHED = ("accuracy", "precision", "recall", "f1", "auc", "weighted_f1", "mae", "rmse", "r2")
 _ERRORS = ("mae", "mse", "rmse", "mape", "median_absolute_error")  # whose margin is a share of the baseline's
-_BOOTSTRAP_BINS = 200  # of the scores, for the spread of what follows from them
+_CLASSES = 64  # labels that are resampled apart: the time of a bootstrap grows with the square of them
 
 
 class _Found(NamedTuple):
@@ -43,12 +44,14 @@ class _Found(NamedTuple):
 
     reason   why there is none, where there is none
     rests    about how many rows a share rests on
+    bound    by how much it may be off because of what a sketch has let go
     """
 
     value: float
     std: float
     reason: str = ""
     rests: float = math.inf
+    bound: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,11 @@ class ModelQuality(Analysis, kind="model_quality"):
 
     `answered` is the share of the labelled rows whose prediction, or score, is there to be judged; by the test's rule only.
 
-    problem      `binary`, `multiclass` or `regression`; by default as the labels of the baseline are: two values, up to `max_classes`, more
-    label, prediction, score   their columns; by default the column of role label, `prediction` (or the only prediction), and for a binary
-                 model the first other prediction that is a fraction
-    positive     the label that is the positive one; by default 1, true, yes, else the last in order
-    threshold    a score above it is a positive prediction, where there is no other
+    problem      `binary`, `multiclass` or `regression`
+    label, prediction, score   their columns
+    positive     the label that is the positive one, or several of them. These five are left to the baseline's choice when empty, which
+                 holds for every analysis: `fit(problem=...)`, `mmon baseline --problem`; and that, if it is empty, to `answers.answers`
+    threshold    a score above it is a positive prediction, where there is no other; one that is equal to it is not
     rule         `test`: a metric is a violation when it is beyond the baseline's by more than the margin, surely; `service`: when it is
                  beyond the baseline's by more than its own standard deviation (five samples of 80 %)
     margin       how much worse a share may become
@@ -80,7 +83,7 @@ class ModelQuality(Analysis, kind="model_quality"):
     label: str = ""
     prediction: str = ""
     score: str = ""
-    positive: str = ""
+    positive: str | tuple[str, ...] = ""
     threshold: float = 0.5
     rule: str = "test"
     margin: float = 0.02
@@ -101,7 +104,7 @@ class ModelQuality(Analysis, kind="model_quality"):
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
-        named = {name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive")}
+        named = {name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive", "max_classes")}
         return answers(schema, **named)
 
     def needs(self, schema: Schema) -> Iterator[Need]:
@@ -109,40 +112,50 @@ class ModelQuality(Analysis, kind="model_quality"):
         found = self.setup(schema)
         if found is None:
             return
+        yield from seen_needs(schema)
+        yield Need(Presence())
         yield Need(Counts(), (found.label,))
-        if found.problem in ("", "binary", "multiclass"):
+        if found.open or found.problem != "regression":
             if found.prediction:
-                yield Need(Counts(), (found.label, found.prediction))
-            if found.score and found.problem != "multiclass":
-                yield Need(Scores(), (found.label, found.score))
-        if found.problem in ("", "regression") and found.prediction:
+                yield pairs_need(found)
+            for score in (found.score, found.prediction if found.open and not found.score else ""):
+                if score and (found.open or found.problem == "binary"):
+                    yield Need(Scores(), (found.label, score))
+                    yield above_need(found._replace(score=score), self.threshold)
+        if (found.open or found.problem == "regression") and found.prediction:
             yield Need(Residuals(), (found.label, found.prediction))
-        if not found.problem and not found.score and found.prediction:
-            yield Need(Scores(), (found.label, found.prediction))
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
-        """The classes of the label, when they are few."""
+        """What labels and predictions hold.
+
+        errors   InputError for a baseline of which nothing can be judged: it has labels and none of them a prediction
+        """
+        schema = seen_of(schema, base)
         found = self.setup(schema)
-        counts = base.get(Need(Counts(), (found.label,))) if found else None
-        if not found or not isinstance(counts, Counts) or schema[found.label].type == "fractional":
-            return schema
-        classes = tuple(sorted(value[0] for value in counts.table))
-        few = not counts.error and 1 < len(classes) <= self.max_classes
-        return schema.replace({found.label: replace(schema[found.label], domain=classes if few else ())})
+        if found is not None:
+            check_words(schema, found)
+            labelled = _labelled(found, base)
+            if labelled and _judged(found, base) == 0:
+                there = ", ".join(f"`{column.name}`" for column in schema if column.role == "prediction")
+                raise InputError(
+                    f"none of {labelled:,} rows with a label `{found.label}` has a prediction that can be judged ({found.words}); the "
+                    f"predictions are {there}; name one with --prediction or --score"
+                )
+        return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """All metrics of the problem, each with its standard error."""
         found = self.setup(schema)
         if found is None:
             return
-        found = found._replace(problem=found.problem or "regression")
         count = _labelled(found, now)
         yield from self._answered(found, now, base)
+        lacking = unlabelled(now) if not count else None
         mine, theirs = self._measured(found, now), self._measured(found, base) if base is not None else {}
-        for name, (value, std, reason, rests) in mine.items():
-            if not count:
-                detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
-                yield Metric(name, math.nan, found.label, status="insufficient", detail=detail)
+        for name, (value, chance, reason, rests, bound) in mine.items():
+            std = math.hypot(chance, bound)
+            if lacking is not None:
+                yield Metric(name, math.nan, found.label, status=lacking[0], detail=lacking[1])
             elif math.isnan(value):
                 yield Metric(name, value, found.label, status="undefined", detail=reason or "it is a share of nothing")
             elif count < self.min_rows and self.rule == "test":
@@ -158,6 +171,8 @@ class ModelQuality(Analysis, kind="model_quality"):
                     yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
                     continue
                 told = f"{readable(before.value)} in the baseline" if not math.isnan(before.value) else ""
+                if bound:
+                    told = f"{told}{', ' if told else ''}known to ±{bound:.2g}: more scores differ than are kept"
                 # What is all wrong, or nearly, has little spread by itself: it has that of the baseline's value, at least (a score test).
                 usual = math.sqrt(max(0.0, before.value * (1 - before.value)) / rests) if math.isfinite(rests) else 0.0
                 whole = math.hypot(float(np.fmax(std, usual)), 0.0 if math.isnan(before.std) else before.std)
@@ -213,56 +228,72 @@ class ModelQuality(Analysis, kind="model_quality"):
 
     def _answered(self, found: Answers, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Which share of the labelled rows has a prediction, or a score, that is neither missing nor NaN."""
+        if self.rule != "test":
+            return
         rows, known = _labelled(found, now), _judged(found, now)
-        if self.rule == "test" and not rows:
-            detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
-            yield Metric(ANSWERED, math.nan, found.label, status="insufficient", detail=detail)
-        elif self.rule == "test":
+        if not rows:
+            status, why = unlabelled(now)
+            yield Metric(ANSWERED, math.nan, found.label, status=status, detail=why)
+        elif known is not None:
             before = max(1, _labelled(found, base)) if base is not None else 1
-            detail = f"{rows - known:,} of {rows:,}"
+            detail = f"{rows - known:,} of {rows:,}{_called(found, now) if known < rows else ''}"
             yield Metric(ANSWERED, known / rows, found.label, detail=detail, test=Share(known / rows, rows, before))
 
     def _measured(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         """Each metric of a profile."""
         if found.problem == "regression":
             return self._regression(found, profile)
+        counts = profile.get(pairs_need(found)) if found.prediction else None
+        if isinstance(counts, Counts) and counts.error:
+            why = f"labels and predictions make more than {counts.limit:,} pairs: too many to be counted"
+            made = {metric.name: _Found(math.nan, math.nan, why) for metric in metrics(found.problem)}
+            return made | self._of_scores(found, profile)
         if found.problem == "binary":
             table = confusion(found, profile, self.threshold)
-            made = self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary")
-            return made | self._of_scores(found, profile)
-        matrix, _ = confusion_matrix(found, profile)
-        return self._of_tables(matrix, Multi, "multiclass")
+            return self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary") | self._of_scores(found, profile)
+        pairs = pairs_of(found, profile)
+        few = confusion_matrix(Pooling(pairs, _CLASSES).of(pairs))[0]
+        return self._of_tables(confusion_matrix(pairs, found.classes)[0], Multi, "multiclass", few)
 
-    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str) -> dict[str, _Found]:
+    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str, few: Floats | None = None) -> dict[str, _Found]:
+        """Each metric of a table of counts; `few` stands for it in the resamples, when it is a large one."""
         known = metrics(problem)
         if not table.sum():
             return {metric.name: _Found(math.nan, math.nan) for metric in known}
         values = {metric.name: float(metric.ask(form(table))) for metric in known}
+        few = table if few is None else few
         if self.rule == "service":
-            return {metric.name: _Found(values[metric.name], _service(table, metric.ask, form)) for metric in known}
-        drawn = form(resample(table, self.draws))
-        soft = form(likely(table)), form(resample(likely(table), self.draws))
+            return {metric.name: _Found(values[metric.name], _service(few, metric.ask, form)) for metric in known}
+        drawn = form(resample(few, self.draws))
+        soft = form(likely(few)), form(resample(likely(few), self.draws))
         return {one.name: _Found(values[one.name], _std(one.ask(drawn)), rests=rests_on(*map(one.ask, soft))) for one in known}
 
     def _of_scores(self, found: Answers, profile: Profile) -> dict[str, _Found]:
-        scores = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
-        if not isinstance(scores, Scores):
+        """The areas under the curves, Brier score and calibration error."""
+        state = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
+        if not isinstance(state, Scores):
             return {}
-        table = scores.table(found.positive)
-        values = score_metrics(table)
-        if not table.sum() or scores.outside:
-            reason = f"{scores.outside:,} scores are outside 0 to 1" if scores.outside else "no row with a label has a score"
+        scores, table = state.split(found.hit)
+
+        def ask(tables: Floats) -> dict[str, Floats]:
+            return areas(tables) | calibration(tables, scores)
+
+        values = ask(table)
+        if not table.sum() or state.outside:
+            reason = f"{state.outside:,} scores are outside 0 to 1" if state.outside else "no row with a label has a score"
             return {name: _Found(math.nan, math.nan, reason) for name in values}
-        step = max(1, table.shape[1] // _BOOTSTRAP_BINS)
-        coarse = np.add.reduceat(table, np.arange(0, table.shape[1], step), axis=1)
         reason = "the labels are all of one class"
         if self.rule == "service":
-            spread = {name: _service(coarse, lambda made, name=name: made[name], score_metrics) for name in values}
+            spread = {name: _service(table, lambda made, name=name: made[name], ask) for name in values}
             return {name: _Found(float(value), spread[name], reason) for name, value in values.items()}
-        drawn = score_metrics(resample(coarse, self.draws))
-        soft, softly = score_metrics(likely(coarse)), score_metrics(resample(likely(coarse), self.draws))
-        rests = {name: rests_on(soft[name], softly[name]) for name in ("auc", "au_prc")}
-        return {name: _Found(float(value), _std(drawn[name]), reason, rests.get(name, math.inf)) for name, value in values.items()}
+        bounds = {} if state.whole else tie_bounds(table)
+        drawn = ask(resample(table, self.draws))
+        soft, softly = areas(likely(table)), areas(resample(likely(table), self.draws))
+        rests = {name: rests_on(soft[name], softly[name]) for name in soft}
+        return {
+            name: _Found(float(value), _std(drawn[name]), reason, rests.get(name, math.inf), bounds.get(name, 0.0))
+            for name, value in values.items()
+        }
 
     def _regression(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         state = profile.get(Need(Residuals(), (found.label, found.prediction)))
@@ -293,46 +324,27 @@ def _labelled(found: Answers, profile: Profile) -> int:
     return counts.total if isinstance(counts, Counts) else 0
 
 
-def _judged(found: Answers, profile: Profile) -> int:
-    """How many rows have a label and what is held against it."""
+def _judged(found: Answers, profile: Profile) -> int | None:
+    """How many rows have a label and what is held against it; None where that was not counted."""
     columns = (found.label, found.prediction)
     if found.problem == "regression":
         state = profile.get(Need(Residuals(), columns))
-        return state.n if isinstance(state, Residuals) else 0
+        return state.n if isinstance(state, Residuals) else None
     if not found.prediction:
         scores = profile.get(Need(Scores(), (found.label, found.score)))
-        return scores.total + scores.outside if isinstance(scores, Scores) else 0
-    counts = profile.get(Need(Counts(), columns))
-    return counts.total if isinstance(counts, Counts) else 0
+        return scores.total + scores.outside if isinstance(scores, Scores) else None
+    counts = profile.get(pairs_need(found))
+    return counts.total if isinstance(counts, Counts) else None
 
 
-def confusion_matrix(found: Answers, profile: Profile) -> tuple[Floats, tuple[str, ...]]:
-    """Counts (true, predicted) over all classes that occur, and these, in order."""
-    counts = profile.get(Need(Counts(), (found.label, found.prediction)))
-    table = counts.table if isinstance(counts, Counts) else {}
-    pairs = {(truth, found.said(said)): count for (truth, said), count in table.items()}
-    classes = tuple(sorted({*found.classes, *(one for pair in pairs for one in pair)}))
-    place = {name: at for at, name in enumerate(classes)}
-    matrix = np.zeros((len(classes), len(classes)))
-    for (truth, said), count in pairs.items():
-        matrix[place[truth], place[said]] += count
-    return matrix, classes
-
-
-def confusion(found: Answers, profile: Profile, threshold: float) -> Floats:
-    """True positives, false positives, false negatives, true negatives; by the score where there is no other prediction."""
-    if found.prediction:
-        matrix, classes = confusion_matrix(found, profile)
-        hit = np.array([name == found.positive for name in classes], bool)
-        return np.array([matrix[np.ix_(truth, said)].sum() for truth, said in ((hit, hit), (~hit, hit), (hit, ~hit), (~hit, ~hit))])
-    scores = profile.get(Need(Scores(), (found.label, found.score)))
-    if not isinstance(scores, Scores):
-        return np.zeros(4)
-    table = scores.table(found.positive)
-    cut = round(threshold * scores.bins)
-    negative, positive = table[:, cut:].sum(axis=1)
-    rest, missed = table[:, :cut].sum(axis=1)
-    return np.array([positive, negative, missed, rest], np.float64)
+def _called(found: Answers, profile: Profile) -> str:
+    """What the predictions of a window are called, where none is called as in the baseline."""
+    presence = profile.get(Need(Presence()))
+    names = [*presence.columns] if isinstance(presence, Presence) else []
+    if (found.prediction or found.score) in names:
+        return ""
+    own = ", ".join(f"`{name}`" for name in names if name == PREDICTION or name.startswith(PREDICTION + ".")) or "none"
+    return f"; no column is `{found.prediction or found.score}`, the predictions that came are called {own}"
 
 
 def _service(table: Floats, ask: Callable[..., Floats], form: Callable[[Floats], Any]) -> float:

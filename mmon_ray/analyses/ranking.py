@@ -12,11 +12,11 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import Answers, answers
+from mmon_ray.answers import REFUSED_LABEL, Answers, answers, unlabelled
 from mmon_ray.report import WAITING, Constraint, Metric, readable
 from mmon_ray.schema import META, Schema
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import GroupSample
+from mmon_ray.states import Counts, GroupSample
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.shapley import ndcg
 
@@ -57,6 +57,7 @@ class Ranking(Analysis, kind="ranking"):
         """A sample of whole lists: the labels and the scores of their items."""
         found = self._answers(schema)
         if found is not None:
+            yield Need(Counts(), (REFUSED_LABEL,))
             yield self._need(found)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
@@ -67,8 +68,10 @@ class Ranking(Analysis, kind="ranking"):
         values, reason = self._values(found, now)
         before, _ = self._values(found, base) if base is not None else (np.zeros(0), "")
         if not len(values):
-            waits = reason.startswith(WAITING) and now.rows
-            yield Metric(METRIC, math.nan, found.label, status="insufficient" if waits else "undefined", detail=reason)
+            status = "undefined"
+            if reason == WAITING:
+                status, reason = unlabelled(now)
+            yield Metric(METRIC, math.nan, found.label, status=status, detail=reason)
             return
         std = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
         if len(values) < self.min_lists:
@@ -105,7 +108,7 @@ class Ranking(Analysis, kind="ranking"):
         yield cls("query"), schema, table.slice(0, 40)
 
     def _answers(self, schema: Schema) -> Answers | None:
-        found = answers(schema, problem="regression", label=self.label, prediction=self.score)
+        found = answers(schema, problem="regression", label=self.label, prediction=self.score or schema.target.score)
         return found if found is not None and found.prediction else None
 
     def _need(self, found: Answers) -> Need:
@@ -120,7 +123,7 @@ class Ranking(Analysis, kind="ranking"):
         if not whole:
             lacking = not np.isfinite(state.first).any()
             if lacking:
-                return np.zeros(0), f"{WAITING}: 0 of {profile.rows:,} rows have one"
+                return np.zeros(0), WAITING
             return np.zeros(0), "no list has labels and scores of all its items"
         made = np.array([float(ndcg(labels, scores, self.k)) for labels, scores in whole if labels.max() > 0])
         return made, "" if len(made) else "no list has anything that is relevant"

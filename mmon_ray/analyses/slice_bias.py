@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,9 +13,10 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
+from mmon_ray.answers import seen_needs, seen_of, unlabelled
 from mmon_ray.errors import InputError
 from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
-from mmon_ray.report import Constraint, Metric
+from mmon_ray.report import UNDEFINED, WAITING, Constraint, Metric
 from mmon_ray.schema import Column, Schema
 from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
 from mmon_ray.state import Need, Profile
@@ -91,7 +92,7 @@ class SliceBias(Analysis, kind="slice_bias"):
     metrics: tuple[str, ...] = ("DPPL",)
     label: str = ""
     prediction: str = ""
-    positive: str = ""
+    positive: str | tuple[str, ...] = ""
     above: float | None = None
     threshold: float = 0.5
     margin: float = 0.1
@@ -116,16 +117,21 @@ class SliceBias(Analysis, kind="slice_bias"):
         """Joint counts of each facet with label and prediction in each column's slices; while a number has no ranges, its quantiles."""
         setup = self._setup(schema)
         if setup is not None and self.facets:
-            yield setup.need(schema, self.facets[0])  # tells the labels
+            yield from seen_needs(schema)
             yield from edge_needs(schema, self.columns)
             yield from (setup.need(schema, facet, (column,)) for facet, column in self._pairs(schema, setup))
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
-        """The labels, and the ranges of numbers."""
+        """What labels and predictions hold, and the ranges of numbers.
+
+        errors   InputError for predictions that say none of the labels
+        """
+        schema = seen_of(schema, base) if self.facets else schema
         setup = self._setup(schema)
         if setup is None or not self.facets:
             return schema
-        return learn_edges(setup.learned(schema, self.facets[0], base), base, self.columns)
+        setup.check_words(schema)
+        return learn_edges(schema, base, self.columns)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """The slice of each facet and column in which a difference has grown most; nothing without a baseline."""
@@ -133,7 +139,9 @@ class SliceBias(Analysis, kind="slice_bias"):
         if setup is not None and base is not None:
             for facet, column in self._pairs(schema, setup):
                 need = setup.need(schema, facet, (column,))
-                yield from self._measured(facet, column, setup, now.get(need), base.get(need))
+                for metric in self._measured(facet, column, setup, now.get(need), base.get(need)):
+                    refused = metric.detail.startswith(WAITING) and unlabelled(now)[0] == UNDEFINED
+                    yield replace(metric, status=UNDEFINED, detail=unlabelled(now)[1]) if refused else metric
 
     def aspect(self, metric: str) -> str:
         """What the metric needs beside facet and slice: the label, the prediction, or both."""
@@ -175,8 +183,9 @@ class SliceBias(Analysis, kind="slice_bias"):
         yield cls((facet,)), schema, table.slice(0, 90)
 
     def _setup(self, schema: Schema) -> BiasSetup | None:
-        named = {"label": self.label, "prediction": self.prediction, "positive": self.positive}
-        return bias_setup(schema, above=self.above, threshold=self.threshold, **named)
+        return bias_setup(
+            schema, label=self.label, prediction=self.prediction, positive=self.positive, above=self.above, threshold=self.threshold
+        )
 
     def _pairs(self, schema: Schema, setup: BiasSetup) -> Iterator[tuple[Facet, Column]]:
         for facet in self.facets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -13,10 +14,11 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import Answers, answers
+from mmon_ray.answers import Answers, answers, check_words, seen_needs, seen_of, unlabelled
 from mmon_ray.columns.ranges import told
+from mmon_ray.confusion import Pooling, matrix_of, names_of
 from mmon_ray.errors import InputError
-from mmon_ray.report import WAITING, Constraint, Metric, compare, readable
+from mmon_ray.report import Constraint, Metric, compare, readable
 from mmon_ray.schema import Column, Schema
 from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
 from mmon_ray.state import Need, Profile
@@ -33,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 METRIC = "worst_slice"
 ERRORS = ("mae", "mse", "rmse")
+_CLASSES = 20  # that are told apart in a slice; of more the rarest are counted together
 _TOO_MANY = "it has more values than can be counted with label and prediction"
 
 
@@ -73,7 +76,7 @@ class Slices(Analysis, kind="slices"):
     problem: str = ""
     label: str = ""
     prediction: str = ""
-    positive: str = ""
+    positive: str | tuple[str, ...] = ""
     metric: str = ""
     threshold: float = 0.5
     columns: tuple[str, ...] = ()
@@ -93,18 +96,31 @@ class Slices(Analysis, kind="slices"):
         """Joint counts of each column, the label and the prediction, or sums of errors; while a number has no ranges, its quantiles."""
         found = self._answers(schema)
         if found is not None:
+            yield from seen_needs(schema)
             yield from edge_needs(schema, self.columns)
-            if found.problem:
-                yield from (self._need(column, found) for column in self._columns(schema, found))
+            yield from (self._need(column, found) for column in self._columns(schema, found))
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
-        """The ranges of numbers."""
-        return learn_edges(schema, base, self.columns) if self._answers(schema) is not None else schema
+        """What labels and predictions hold, and the ranges of numbers.
+
+        errors   InputError for predictions that say none of the labels, and a metric that the problem does not have
+        """
+        schema = seen_of(schema, base)
+        found = self._answers(schema)
+        if found is None:
+            return schema
+        check_words(schema, found)
+        if not self._fits(found):
+            own = ", ".join(
+                ERRORS if found.problem == "regression" else [one.name for one in metrics(found.problem) if one.better == "high"]
+            )
+            raise InputError(f"slices are asked about {self.metric}, and {found.words}; expected one of {own}")
+        return learn_edges(schema, base, self.columns)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """The worst slice of each column."""
         found = self._answers(schema)
-        if found is None or not found.problem:
+        if found is None:
             return
         for column in self._columns(schema, found):
             yield self._measured(column, found, now)
@@ -143,9 +159,13 @@ class Slices(Analysis, kind="slices"):
         return answers(schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive)
 
     def _columns(self, schema: Schema, found: Answers) -> tuple[Column, ...]:
-        fits = (found.problem == "regression") == (self.metric in ERRORS) if self.metric else True
-        answered = found.prediction or (found.problem == "binary" and found.score)
-        return sliced(schema, self.columns, self.most_columns) if fits and answered else ()
+        answered = found.prediction or found.score
+        return sliced(schema, self.columns, self.most_columns) if answered and self._fits(found) else ()
+
+    def _fits(self, found: Answers) -> bool:
+        """Whether the problem has the metric that is asked."""
+        known = ERRORS if found.problem == "regression" else [one.name for one in metrics(found.problem)]
+        return not self.metric or self.metric in known
 
     def _need(self, column: Column, found: Answers) -> Need:
         if found.problem == "regression":
@@ -166,8 +186,8 @@ class Slices(Analysis, kind="slices"):
             assert isinstance(state, Contingency)
             labelled, slices = self._by_counts(state, column, found)
         if not labelled:
-            detail = f"{WAITING}: 0 of {now.rows:,} rows have one"
-            return Metric(METRIC, math.nan, column.name, status="insufficient" if now.rows else "undefined", detail=detail)
+            status, detail = unlabelled(now)
+            return Metric(METRIC, math.nan, column.name, status=status, detail=detail)
         if len(slices) < 2:
             detail = f"fewer than two of its values have {self.min_rows} labels"
             return Metric(METRIC, math.nan, column.name, status="insufficient", detail=detail)
@@ -204,17 +224,17 @@ class Slices(Analysis, kind="slices"):
 
     def _by_counts(self, state: Contingency, column: Column, found: Answers) -> tuple[int, list[_Slice]]:
         """How many rows have label and prediction; the metric of each slice and of all rows, and how sure their difference is."""
-        pairs = ((cell, count) for cell, count in state.combinations if None not in cell[1:])
-        cells = [((value, str(truth), self._said(str(said), found)), count) for (value, truth, said), count in pairs]
-        classes = tuple(sorted({*found.classes, *(key[1] for key, _ in cells), *(key[2] for key, _ in cells)}))
-        place = {name: at for at, name in enumerate(classes)}
-        values = sorted({key[0] for key, _ in cells}, key=lambda value: (value is None, value or ""))
-        row = {name: at for at, name in enumerate(values)}
-        table = np.zeros((len(values), len(classes), len(classes)))
-        for (value, truth, said), count in cells:
-            table[row[value], place[truth], place[said]] += count
-        if not values:
+        by_value: dict[str | None, Counter[tuple[str, str]]] = {}
+        for (value, truth, said), count in state.combinations:
+            if truth is not None and said is not None:
+                by_value.setdefault(value, Counter())[found.read(truth), self._said(said, found)] += count
+        if not by_value:
             return 0, []
+        pooling = Pooling(sum(by_value.values(), Counter()), _CLASSES)
+        pooled = {value: pooling.of(pairs) for value, pairs in by_value.items()}
+        classes = names_of([pair for pairs in pooled.values() for pair in pairs], () if pooling.needed else found.classes)
+        values = sorted(by_value, key=lambda value: (value is None, value or ""))
+        table = np.stack([matrix_of(pooled[value], classes) for value in values])
         enough = table.sum(axis=(1, 2)) >= self.min_rows
         drawn = resample(table, self.draws)
         own, whole = self._asked(table, classes, found), float(self._asked(table.sum(axis=0), classes, found))
@@ -232,10 +252,11 @@ class Slices(Analysis, kind="slices"):
         return int(table.sum()), made
 
     def _said(self, text: str, found: Answers) -> str:
-        """An answer in the words of the labels; of a score, the positive label, or nothing that is one."""
+        """An answer in the words of the labels; of a score a positive label, or the negative one."""
         if found.prediction:
-            return found.said(text)
-        return found.positive if text == "true" else ""
+            return found.read(text)
+        negative = next((one for one in found.classes if not found.hit(one)), "")
+        return found.positive[0] if text == "true" else negative
 
     def _asked(self, tables: Floats, classes: tuple[str, ...], found: Answers) -> Floats:
         """The metric of tables (..., true, predicted)."""
@@ -243,6 +264,6 @@ class Slices(Analysis, kind="slices"):
         ask = next(one.ask for one in metrics(found.problem) if one.name == asked)
         if found.problem == "multiclass":
             return ask(Multi(tables))
-        hit = np.array([name == found.positive for name in classes], bool)
+        hit = np.array([found.hit(name) for name in classes], bool)
         pairs = ((hit, hit), (~hit, hit), (hit, ~hit), (~hit, ~hit))
         return ask(Binary(*(tables[..., truth, :][..., said].sum(axis=(-2, -1)) for truth, said in pairs)))

@@ -28,6 +28,9 @@ __all__ = ["baseline"]
 @click.option("--method", multiple=True, metavar="NAME", help="Likewise of this method, or path operation of FastAPI. Repeatable.")
 @click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
 @click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
+@click.option("--score", default="", metavar="COLUMN", help="The probability of the positive label, e.g. prediction.1.")
+@click.option("--problem", default="", metavar="WHAT", help="binary, multiclass or regression, where the labels leave it open.")
+@click.option("--positive", multiple=True, metavar="VALUE", help="Which label is the positive one. Repeatable.")
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
@@ -73,6 +76,9 @@ def baseline(
     window_text: str | None,
     label: tuple[str, ...],
     prediction: tuple[str, ...],
+    score: str,
+    problem: str,
+    positive: tuple[str, ...],
     ignored: tuple[str, ...],
     program_baseline: bool,
     **asked: Any,
@@ -99,7 +105,16 @@ def baseline(
     traffic = (store, monitor.endpoint, monitor.deployment)
     rows = data or records_of(*traffic, Window.parse(window_text or ""), monitor.pre, monitor.choice(None))
     with context.console.status(f"learning from {data or window_text} ..."):
-        learned = monitor.fit(rows, label=label, prediction=prediction, ignored=ignored, source=data or f"captured {window_text}")
+        learned = monitor.fit(
+            rows,
+            label=label,
+            prediction=prediction,
+            ignored=ignored,
+            problem=problem,
+            score=score,
+            positive=positive,
+            source=data or f"captured {window_text}",
+        )
     if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
         raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
     outcomes: tuple[Outcome, ...] = ()
@@ -115,6 +130,7 @@ def baseline(
         "constraints": len(learned.constraints),
         "edit": f"{store.uri}/{save_baseline(store, learned)}",
         "kept": list(kept),
+        "answers": _answers(learned),
         "programs": {one.program: one.error or "ok" for one in outcomes},
     }
     context.answer(doc, lambda: _show(context, learned, outcomes, doc))
@@ -171,12 +187,26 @@ def _monitor(
     )
 
 
+def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
+    """For each label what was decided about it and its predictions."""
+    from mmon_ray.answers import answers
+
+    labels = [column.name for column in learned.schema if column.role == "label"]
+    found = [one for name in labels if (one := answers(learned.schema, label=name)) is not None and not one.open]
+    return {
+        one.label: {"said": one.words, **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")}}
+        for one in found
+    }
+
+
 def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
     watched = len(learned.schema.watched())
     context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
     for one in outcomes:
         words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
         context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
+    for one in doc["answers"].values():
+        context.console.print(one["said"], soft_wrap=True, markup=False)
     context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
     for file in doc["kept"]:
         context.console.print(f"kept:      {file}", soft_wrap=True)

@@ -68,7 +68,9 @@ def status(context: Context, name: str, window_text: str | None) -> None:
         records = compile_hour(
             store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre, choice=monitor.choice(baseline)
         )
-        joined = join_hour(store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours)
+        joined = join_hour(
+            store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours, keep_all=monitor.repeats == "all"
+        )
         found.append(
             {
                 "hour": str(Window.hour(hour)),

@@ -199,14 +199,30 @@ def test_facets_that_are_empty_or_all_there_is() -> None:
 
 def test_labels_and_predictions_that_do_not_vary() -> None:
     no_label = details(constant(rows(2_000, 2), "y", 0), Bias(SEX, group="city"))
-    assert (set(no_label), set(no_label.values())) == (NEED_LABELS, {"no label is positive ('1')"})
+    assert (set(no_label), set(no_label.values())) == ({"CDDL", "RD"}, {"no label is positive ('1')"})
     assert details(constant(rows(2_000, 2), "y", 1), Bias(SEX, group="city")) == {"CDDL": "no label is negative"}
-    said = {name for name, one in COUNTED.items() if "prediction" in one.uses}
     refused = details(constant(rows(2_000, 2), "prediction", 0), Bias(SEX, group="city"))
-    assert (set(refused), set(refused.values())) == (said, {"no prediction is positive"})
+    assert (set(refused), set(refused.values())) == ({"CDDPL", "DI", "DCA", "DAR", "TE"}, {"no prediction is positive"})
     assert details(rows(2_000, 2), Bias(SEX)) == dict.fromkeys(("CDDL", "CDDPL"), "there is no group variable")
     grouped = details(constant(rows(2_000, 2), "city", None), Bias(SEX, group="city"))
     assert grouped == dict.fromkeys(("CDDL", "CDDPL"), "the group variable `city` is missing in all rows")
+
+
+def test_a_window_without_positives_has_what_is_defined_of_it() -> None:
+    """The values of smclarify's formulas; only what would be 0 / 0 of both groups has none."""
+    no_label = constant(rows(2_000, 2), "y", 0)
+    found = values(judge(no_label, Bias(SEX)), "sex=f")
+    inside, said = np.array(no_label["sex"].to_pylist()) == "f", np.array(no_label["prediction"].to_pylist()) == 1
+    specificity = [(~said[group]).mean() for group in (~inside, inside)]
+    same = dict.fromkeys(("DPL", "KL", "JS", "LP", "TVD", "KS", "DCA", "DAR", "TE"), 0.0)
+    assert {name: found[name] for name in same} == pytest.approx(same, abs=1e-12)
+    assert found["AD"] == pytest.approx(specificity[0] - specificity[1]) and found["SD"] == pytest.approx(specificity[1] - specificity[0])
+    refused = constant(rows(2_000, 2), "prediction", 0)
+    found = values(judge(refused, Bias(SEX)), "sex=f")
+    inside, y = np.array(refused["sex"].to_pylist()) == "f", np.array(refused["y"].to_pylist()) == 1
+    rejected = [(~y[group]).mean() for group in (~inside, inside)]
+    assert {name: found[name] for name in ("DPPL", "RD", "SD")} == pytest.approx(dict.fromkeys(("DPPL", "RD", "SD"), 0.0), abs=1e-12)
+    assert found["DRR"] == found["DCR"] == pytest.approx(rejected[1] - rejected[0]) and found["AD"] == pytest.approx(-found["DRR"])
 
 
 def test_a_facet_with_more_values_than_can_be_counted() -> None:

@@ -129,7 +129,6 @@ def test_what_cannot_be_computed_says_why() -> None:
     for metric, status, words in (
         (ft(constant(now, "sex", "m")), "undefined", "no row is in `sex=f`"),
         (ft(constant(now, "sex", "f")), "undefined", "all rows are in `sex=f`"),
-        (ft(constant(now, "prediction", 0)), "undefined", "no prediction is positive"),
         (ft(constant(now, "prediction", None)), "insufficient", "waiting for predictions: 0 of 600 rows have one"),
         (ft(pa.concat_tables([few] * 40)), "undefined", "the rows are too alike"),
         (ft(now, service), "undefined", "`city` is no number, and the service's flip test takes numbers only"),
@@ -140,6 +139,8 @@ def test_what_cannot_be_computed_says_why() -> None:
     ):
         assert metric.status == status and words in metric.detail, metric
         assert math.isnan(metric.value) or metric.status == "insufficient"
+    refused = ft(constant(now, "prediction", 0))
+    assert (refused.status, refused.value) == ("ok", 0.0)  # nobody's answer would turn: all are refused
     monitor = Monitor("m", analyses=(FLIP,))
     schema = monitor.fit(now).schema
     (empty,) = FLIP.finalize(schema, fold(now.slice(0, 0), monitor.zero(schema)), None)

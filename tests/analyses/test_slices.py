@@ -223,6 +223,7 @@ def test_regressions_alarm_when_a_slice_has_become_worse_only() -> None:
     assert judge(prices(4_000, 2, 3.0), prices(8_000, 1, 3.0), slices).violations == ()
     (found,) = judge(prices(4_000, 2, 3.0), prices(8_000, 1), slices).alarms
     assert "`city`: mae where it is 'Chur'" in found.message
-    assert judge(prices(500, 2), prices(500, 1), Slices(metric="recall")).metrics == ()
+    with pytest.raises(InputError, match=r"slices are asked about recall, and label `y`: regression; .*; expected one of mae, mse, rmse"):
+        judge(prices(500, 2), prices(500, 1), Slices(metric="recall"))
     waiting = prices(300, 2).set_column(1, "y", pa.nulls(300, pa.float64()))
     assert judge(waiting, prices(500, 1), slices).insufficient == "waiting for labels: 0 of 300 rows have one"

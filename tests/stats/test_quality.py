@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmon_ray.errors import InputError
 from mmon_ray.states import Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.curves import curves, reliability, score_metrics
+from mmon_ray.stats.curves import areas, calibration, curves, reliability
 from mmon_ray.stats.quality import Binary, Multi, Regression, metrics, quality
 from mmon_ray.stats.spread import bootstrap_std, likely, resampled_means, rests_on, service_std
 
@@ -118,8 +118,8 @@ def test_areas_and_curves_are_scikit_learns(rows: list[tuple[bool, int]]) -> Non
     y = np.array([one for one, _ in rows])
     assume(0 < y.sum() < len(y))
     score = np.array([at / 100 + 0.005 for _, at in rows])
-    table = Scores(bins=100).update(pa.table({"y": y, "s": score})).table("true")
-    found = score_metrics(table)
+    scores, table = Scores().update(pa.table({"y": y, "s": score})).split(lambda label: label == "true")
+    found = areas(table) | calibration(table, scores)
     assert found["auc"] == pytest.approx(sk.roc_auc_score(y, score))
     assert found["brier"] == pytest.approx(sk.brier_score_loss(y, score))
     drawn = curves(table)
@@ -132,7 +132,7 @@ def test_areas_and_curves_are_scikit_learns(rows: list[tuple[bool, int]]) -> Non
     tens = np.minimum((score * 10).astype(int), 9)
     ece = sum(abs(y[tens == ten].sum() - score[tens == ten].sum()) for ten in range(10)) / len(y)
     assert found["ece"] == pytest.approx(ece)
-    curve, count = reliability(table)
+    curve, count = reliability(table, scores)
     assert count.sum() == len(y)
     assert curve.y[tens[0]] == pytest.approx(y[tens == tens[0]].mean())
 
@@ -160,8 +160,8 @@ def test_spreads_are_those_of_a_bootstrap_of_rows() -> None:
             assert np.std(metric.ask(drawn)) == pytest.approx(by_rows, rel=0.15), metric.name
 
     score = np.clip(0.3 * y + 0.5 * rng.random(n), 0, 1)
-    counts = Scores(bins=200).update(pa.table({"y": y, "s": score})).table("1")
-    own = np.std(score_metrics(resample(counts, 1_000))["auc"])
+    _, counts = Scores().update(pa.table({"y": y, "s": score})).split(lambda label: label == "1")
+    own = np.std(areas(resample(counts, 1_000))["auc"])
     by_rows = np.std([sk.roc_auc_score(y[at], score[at]) for at in places[:400]])
     assert own == pytest.approx(by_rows, rel=0.12)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mmon_ray.analyses.model_quality import ModelQuality, better_ways, confusion_matrix
+from mmon_ray.analyses.model_quality import ModelQuality, better_ways
+from mmon_ray.confusion import confusion_matrix, pairs_of
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Scores
-from mmon_ray.stats.curves import curves, reliability
+from mmon_ray.stats.curves import curves, reliability, thinned
 from mmon_ray.window import iso
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _NAMES = {"binary": "binary_classification", "multiclass": "multiclass_classification", "regression": "regression"}
+_POINTS = 500  # of a curve
 _GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"  # bad when greater, bad when less
 _CAMEL = {
     "true_positive_rate": "truePositiveRate",
@@ -52,7 +54,7 @@ def write_quality_statistics(
     setup = quality.setup(schema)
     if setup is None:
         return None
-    problem = setup.problem or "regression"
+    problem = setup.problem
     known = better_ways()
     own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in known or "_best_" in metric.name)}
     values: dict[str, Any] = {
@@ -60,16 +62,17 @@ def write_quality_statistics(
         for name, metric in own.items()
     }
     if problem != "regression" and setup.prediction:
-        matrix, classes = confusion_matrix(setup._replace(problem=problem), profile)
+        matrix, classes = confusion_matrix(pairs_of(setup, profile), setup.classes)
         values["confusion_matrix"] = {truth: {said: int(matrix[i, j]) for j, said in enumerate(classes)} for i, truth in enumerate(classes)}
     scores = profile.get(Need(Scores(), (setup.label, setup.score))) if problem == "binary" and setup.score else None
     if isinstance(scores, Scores) and scores.total:
-        drawn = curves(scores.table(setup.positive))
+        known_scores, table = scores.split(setup.hit)
+        drawn = curves(thinned(table, _POINTS))
         values["receiver_operating_characteristic_curve"] = {
             "false_positive_rates": _list(drawn["roc"].x),
             "true_positive_rates": _list(drawn["roc"].y),
         }
-        shares, rows = reliability(scores.table(setup.positive))  # ours: the service has no such curve
+        shares, rows = reliability(table, known_scores)  # ours: the service has no such curve
         values["reliability_curve"] = {"mean_scores": _list(shares.x), "positive_shares": _list(shares.y), "counts": _list(rows)}
         values["precision_recall_curve"] = {"precisions": _list(drawn["pr"].y), "recalls": _list(drawn["pr"].x)}
     dataset: dict[str, Any] = {"item_count": profile.rows}
@@ -90,7 +93,7 @@ def write_quality_constraints(quality: ModelQuality, schema: Schema, constraints
         if one.column == setup.label and one.name in known and one.enabled:
             less = math.isinf(one.upper)
             found[one.name] = {"threshold": one.lower if less else one.upper, "comparison_operator": _LESS if less else _GREATER}
-    return {"version": 0.0, f"{_NAMES[setup.problem or 'regression']}_constraints": found}
+    return {"version": 0.0, f"{_NAMES[setup.problem]}_constraints": found}
 
 
 def read_quality_constraints(doc: Mapping[str, Any], label: str) -> tuple[str, tuple[Constraint, ...]]:
