@@ -76,7 +76,7 @@ def answers(
     By default the label is the column of that role. Text and booleans are classes; so are 0 and 1, whatever their type, and up to
     `max_classes` whole numbers whose predictions are whole too; other numbers are a regression. Two classes, or named positive ones, are
     binary. The prediction is the column `prediction` or the only one of its role, else the one that says most of the classes; in a binary
-    problem a column of fractions is a score. The positive label is 1, true or yes, else the last in order.
+    problem a column of fractions is a score. The positive label is 1, true or yes, else the last in order, as of the codes 1 and 2.
 
     errors   InputError for a column that does not exist, or several labels of which none is named
     """
@@ -102,7 +102,7 @@ def answers(
         scored, main = scored or main.name, None
     elif main is None:
         main = _speaker([one for one in given if one.name != scored], classes)
-    meant = tuple(dict.fromkeys(read(one, classes) for one in hits)) or _usual(classes)
+    meant = tuple(dict.fromkeys(read(one, classes) for one in hits)) or _usual(classes, column.seen is not None)
     if found == "binary" and not scored:
         scored = score_of([one for one in given if one is not main], meant, classes)
     return Answers(found, column.name, main.name if main else "", scored if found == "binary" else "", meant, classes, unseen)
@@ -131,7 +131,12 @@ def check_words(schema: Schema, found: Answers) -> None:
 
     errors   InputError where no prediction is one of the classes, or none says a class or a score at all
     """
-    if found.problem == "regression" or found.open or not found.classes:
+    if found.problem == "regression" or found.open:
+        return
+    known = schema[found.label].seen
+    if known is not None and known.rows and not known.values:
+        raise InputError(f"the label `{found.label}` has more than {max(_KEPT.values()):,} different values: too many for classes")
+    if not found.classes:
         return
     given = [column.name for column in schema if column.role == "prediction"]
     if not found.prediction and not found.score:
@@ -139,7 +144,6 @@ def check_words(schema: Schema, found: Answers) -> None:
             f"no prediction names a class of `{found.label}` ({_few(found.classes)}), and none is its score; there are "
             f"{_few(given, '`')}; name one with --prediction or --score"
         )
-    known = schema[found.label].seen
     if found.problem == "binary" and known is not None and len(known.values) > 1 and not any(map(found.hit, known.values)):
         raise InputError(f"no label of `{found.label}` ({_few(known.values)}) is {_few(found.positive)}; name one of them with --positive")
     seen = schema[found.prediction].seen if found.prediction else None
@@ -217,9 +221,15 @@ def _speaker(columns: Sequence[Column], classes: tuple[str, ...]) -> Column | No
     return max(able, key=lambda one: (not one.numeric, said(one)), default=None)
 
 
-def _usual(classes: Sequence[str]) -> tuple[str, ...]:
-    """The positive class where none is named."""
-    return (next((one for one in classes if truth(one)), classes[-1]),) if classes else ("1",)
+def _usual(classes: Sequence[str], seen: bool) -> tuple[str, ...]:
+    """The positive class where none is named: what says true, else the last; of the codes 1 and 2 it is 2, as in scikit-learn.
+
+    seen   False for baselines of earlier versions, whose thresholds are those of 1
+    """
+    if not classes:
+        return ("1",)
+    codes = seen and all((value := number(one)) is not None and value >= 1 for one in classes)
+    return (classes[-1] if codes else next((one for one in classes if truth(one)), classes[-1]),)
 
 
 def _few(values: Sequence[str], quote: str = "") -> str:

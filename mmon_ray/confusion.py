@@ -19,12 +19,13 @@ Floats = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 
 OTHERS, ANOTHER = "(other labels)", "(another prediction)"  # of rare classes that are counted together: where they are right, and wrong
+FEW, MANY_PAIRS = 45, 16_384  # 45 classes make no more pairs than are counted by default
 STRANGE = 20  # predictions that are no label and have a column of their own
 
 
 def pairs_need(found: Answers) -> Need:
-    """The joint counts of label and prediction."""
-    return Need(Counts(), (found.label, found.prediction))
+    """The joint counts of label and prediction; of many classes more pairs are kept."""
+    return Need(Counts(limit=MANY_PAIRS) if len(found.classes) > FEW else Counts(), (found.label, found.prediction))
 
 
 def above_need(found: Answers, threshold: float) -> Need:

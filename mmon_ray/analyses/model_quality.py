@@ -134,6 +134,11 @@ class ModelQuality(Analysis, kind="model_quality"):
         found = self.setup(schema)
         if found is not None:
             check_words(schema, found)
+            pairs = base.get(pairs_need(found)) if found.prediction and found.problem != "regression" else None
+            if isinstance(pairs, Counts) and pairs.error:
+                raise InputError(
+                    f"the labels `{found.label}` and their predictions make more than {pairs.limit:,} pairs: too many to be counted"
+                )
             labelled = _labelled(found, base)
             if labelled and _judged(found, base) == 0:
                 there = ", ".join(f"`{column.name}`" for column in schema if column.role == "prediction")
