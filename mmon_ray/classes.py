@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from mmon_ray.columns.reading import NUMERIC
 from mmon_ray.rows import text_of
 
 __all__ = ["completed", "number", "ordered", "read", "texts", "truth"]
@@ -14,13 +15,13 @@ __all__ = ["completed", "number", "ordered", "read", "texts", "truth"]
 _PAIRS = (("0", "1"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("negative", "positive"))  # what is negative comes first
 _TRUTH = {word: bool(place) for pair in _PAIRS for place, word in enumerate(pair)}
 _CASES = (str.lower, str.title, str.upper)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(NUMERIC)
 
 
 def number(text: str) -> float | None:
     """The finite number that a text is, `01` and `1.0` too; None for any other."""
     plain = text.strip()
-    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    value = float(plain.replace(" ", "")) if _NUMBER.match(plain) else math.nan
     return value if math.isfinite(value) else None
 
 

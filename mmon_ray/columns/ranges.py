@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.classes import number
-from mmon_ray.columns.buffers import family, one, raw, shortened
+from mmon_ray.columns.buffers import one, raw, shortened
 from mmon_ray.columns.views import aligned, codes
 
 __all__ = ["coded", "range_names", "told"]
@@ -24,7 +22,7 @@ def coded(batch: pa.Table, index: int, edges: Sequence[float] = ()) -> tuple[lis
     edges   rising; a number is told by its range, see `range_names`; what is no number is missing then
     """
     if edges:
-        numbers = _numbers(batch, index)
+        numbers = aligned(batch, index)
         texts = [*(_GIVEN + name for name in range_names(edges)), _MISSING]
         return texts, np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(np.asarray(edges), numbers, side="left"))
     found = _near(batch.column(index))
@@ -33,16 +31,6 @@ def coded(batch: pa.Table, index: int, edges: Sequence[float] = ()) -> tuple[lis
     values, code = codes(batch, index)
     texts = [_GIVEN + str(text) for text in shortened(values).to_pylist()]
     return [*texts, _MISSING], np.where(code < 0, len(texts), code)
-
-
-def _numbers(batch: pa.Table, index: int) -> np.ndarray:
-    """The numbers of a column row by row, those of texts that are numbers too; NaN where there is none."""
-    if family(batch.column(index).type) != "text":
-        return aligned(batch, index)
-    values, code = codes(batch, index)
-    read: np.ndarray = np.array([math.nan if (value := number(text)) is None else value for text in values.to_pylist()] + [math.nan])
-    made: np.ndarray = read[code]  # the place of what is missing, -1, is the last
-    return made
 
 
 def range_names(edges: Sequence[float]) -> tuple[str, ...]:

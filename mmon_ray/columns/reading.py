@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from mmon_ray.columns.buffers import encode, family, one, texts
 
-__all__ = ["Readings", "as_booleans", "read_texts"]
+__all__ = ["NUMERIC", "Readings", "as_booleans", "read_texts"]
 
 _BEGINNINGS = np.frombuffer(b"0123456789+- tf", np.uint8)
-_NUMERIC = r"^(-|\+)? ?\d+((\.\d+)|((?:\.\d+)?[Ee][-+]?\d+))?$"
+NUMERIC = r"^(-|\+)? ?\d+((\.\d+)|((?:\.\d+)?[Ee][-+]?\d+))?$"
 _BOOLEANS = {"true": "true", "false": "false", "1": "true", "0": "false"}
 
 
@@ -41,7 +41,7 @@ def read_texts(values: pa.Array) -> Readings:
     begins = np.diff(ends) > 0
     begins[begins] = np.isin(data[ends[:-1][begins]], _BEGINNINGS)
     likely = values.filter(pa.array(begins))
-    numeric = pc.match_substring_regex(likely, _NUMERIC)
+    numeric = pc.match_substring_regex(likely, NUMERIC)
     fraction = pc.and_(numeric, pc.match_substring_regex(likely, "[.Ee]"))
     boolean = pc.is_in(likely, value_set=pa.array(["true", "false"]))  # made here: Arrow imports pandas to make it
 
