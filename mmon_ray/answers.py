@@ -18,8 +18,9 @@ from mmon_ray.scoring import score_of
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Moments
 
-__all__ = ["PROBLEMS", "REFUSED_LABEL", "Answers", "answers", "check_words", "seen_needs", "seen_of", "unlabelled"]
+__all__ = ["PROBLEMS", "READ_ONCE", "REFUSED_LABEL", "Answers", "answers", "check_words", "seen_needs", "seen_of", "unlabelled"]
 
+READ_ONCE = "what labels and predictions hold was learned after the rows were read, and they could not be read again; give rows that can"
 REFUSED_LABEL = META + "label_refused"  # why a record's label is of no use; null where it has one, or none has come
 MAX_CLASSES = 20  # different whole numbers that may be classes
 _KEPT = {True: 200, False: 1_000}  # values of a column that are kept: of numbers, of others
@@ -121,7 +122,7 @@ def seen_of(schema: Schema, base: Profile) -> Schema:
     found = {}
     for column in _unseen(schema):
         counts, moments = (base.get(Need(zero, (column.name,))) for zero in (Counts(), Moments()))
-        if isinstance(counts, Counts) and isinstance(moments, Moments):
+        if isinstance(counts, Counts) and isinstance(moments, Moments) and counts.total:
             found[column.name] = replace(column, seen=_seen(column, counts, moments))
     return schema.replace(found)
 

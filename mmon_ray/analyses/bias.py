@@ -13,7 +13,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import seen_needs, seen_of, unlabelled
+from mmon_ray.answers import READ_ONCE, seen_needs, seen_of, unlabelled
 from mmon_ray.errors import InputError
 from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
 from mmon_ray.flip_sample import turned
@@ -222,9 +222,12 @@ class Bias(Analysis, kind="bias"):
 
         lacking   why there is no label, where there is none
         """
-        assert isinstance(state, Contingency)
         asked = [one for one in disparities().values() if not one.sampled and (not self.metrics or one.name in self.metrics)]
         asked = [one for one in asked if (one.stage != POST or setup.prediction) and ("label" not in one.uses or setup.label)]
+        if not isinstance(state, Contingency):
+            names = [facet.column(name) for name, _ in values] or [facet.name]
+            yield from (Metric(one.name, math.nan, name, status=UNDEFINED, detail=READ_ONCE) for name in names for one in asked)
+            return
         table = joint(state.combinations, facet, setup)
         drawn = resample(table.likely, self.draws, share=self.share) if not state.cells.error else table.counts[None]
         for name, wanted in values:

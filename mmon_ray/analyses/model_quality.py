@@ -13,7 +13,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import PROBLEMS, Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.answers import PROBLEMS, READ_ONCE, Answers, answers, check_words, seen_needs, seen_of, unlabelled
 from mmon_ray.confusion import Pooling, above_need, confusion, confusion_matrix, pairs_need, pairs_of
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, compare, readable
@@ -123,7 +123,7 @@ class ModelQuality(Analysis, kind="model_quality"):
                     yield Need(Scores(), (found.label, score))
                     yield above_need(found._replace(score=score), self.threshold)
         if (found.open or found.problem == "regression") and found.prediction:
-            yield Need(Residuals(), (found.label, found.prediction))
+            yield self._judging(found._replace(problem="regression"))
 
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """What labels and predictions hold.
@@ -244,8 +244,17 @@ class ModelQuality(Analysis, kind="model_quality"):
             detail = f"{rows - known:,} of {rows:,}{_called(found, now) if known < rows else ''}"
             yield Metric(ANSWERED, known / rows, found.label, detail=detail, test=Share(known / rows, rows, before))
 
+    def _judging(self, found: Answers) -> Need:
+        """What the predictions are held against the labels by."""
+        if found.problem == "regression":
+            return Need(Residuals(), (found.label, found.prediction))
+        return pairs_need(found) if found.prediction else above_need(found, self.threshold)
+
     def _measured(self, found: Answers, profile: Profile) -> dict[str, _Found]:
         """Each metric of a profile."""
+        if profile.get(self._judging(found)) is None:
+            made = {metric.name: _Found(math.nan, math.nan, READ_ONCE) for metric in metrics(found.problem)}
+            return made | self._of_scores(found, profile)
         if found.problem == "regression":
             return self._regression(found, profile)
         counts = profile.get(pairs_need(found)) if found.prediction else None
@@ -301,9 +310,8 @@ class ModelQuality(Analysis, kind="model_quality"):
         }
 
     def _regression(self, found: Answers, profile: Profile) -> dict[str, _Found]:
-        state = profile.get(Need(Residuals(), (found.label, found.prediction)))
-        if not isinstance(state, Residuals):
-            return {}
+        state = profile.get(self._judging(found))
+        assert isinstance(state, Residuals)
         if self.rule == "service":
             drawn = service_means(state) if state.n >= 200 else None
         else:
