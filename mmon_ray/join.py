@@ -163,7 +163,7 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
     bad = list(dict.fromkeys(line for result in told for line in result.rejected))
     made = replace(
         made,
-        digest=hashlib.sha256("\n".join([made.records, *made.matched]).encode()).hexdigest()[:32],
+        digest=hashlib.sha256("\n".join([made.records, *made.matched, *(["all"] if part.keep_all else [])]).encode()).hexdigest()[:32],
         keys=tuple(result.key for result in results),
         checks=tuple(result.check for result in results),
         size_bytes=sum(result.size_bytes for result in results),
