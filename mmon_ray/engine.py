@@ -166,7 +166,7 @@ class _Hour:
         monitor = self.monitor
         read = (monitor.most_spoiled, f"be read by '{monitor.pre}'") if monitor.pre else (monitor.most_rejected, "be read")
         spoiled = (tally.spoiled, tally.rows, "rows", monitor.most_spoiled, "be prepared")
-        for count, of, what, most, how in (spoiled, (tally.rejected, tally.requests, "requests", *read)):
+        for count, of, what, most, how in (spoiled, (tally.rejected, tally.asked, "requests", *read)):
             if count > most * of:
                 raise InputError(
                     f"{count:,} of {of:,} {what} of {self.hour:%Y-%m-%d %H}:00 could not {how}, more than the "

@@ -68,27 +68,29 @@ class Tally(Coded, kind="tally"):
         return Tally(**counts, reasons=reasons, bodies=_together(self.bodies, other.bodies), left_out=left)
 
     @property
+    def asked(self) -> int:
+        """Requests without those that are no predictions: of these a share is lost, however often a probe looks in."""
+        return self.requests - sum(self.left_out.values())
+
+    @property
     def left_out_words(self) -> str:
         """How many requests are no predictions and why, and what to do when they are; "" when there are none."""
         if not self.left_out:
             return ""
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.left_out.items(), key=lambda item: -item[1]))
-        count = sum(self.left_out.values())
-        return (
-            f"{count:,} of {self.requests:,} requests are left out ({reasons}); routes=('/...',) of the monitor, `--route` or the routes "
-            "in checks.json say which ones are predictions"
-        )
+        what = f"{self.requests - self.asked:,} of {self.requests:,} requests are left out ({reasons})"
+        return f"{what}; routes=('/...',) of the monitor, `--route` or the routes in checks.json say which ones are predictions"
 
     def notes(self) -> Iterator[str]:
         """What people should know, a sentence each."""
         if self.rejected:
             yield (
-                f"{self.rejected:,} of {self.requests:,} captured lines could not be read and are kept beside the records, "
+                f"{self.rejected:,} of {self.asked:,} captured lines could not be read and are kept beside the records, "
                 f"in rejected-*.jsonl: {'; '.join(self.reasons)}"
             )
         for one in self.bodies:
-            yield f"{one.count:,} of {self.requests:,} requests were only half understood: {one.reason}, such as {one.body}"
-        if sum(self.left_out.values()) > _MANY * self.requests:
+            yield f"{one.count:,} of {self.asked:,} requests were only half understood: {one.reason}, such as {one.body}"
+        if self.requests - self.asked > _MANY * self.requests:
             yield self.left_out_words
         if self.bad_times:
             yield f"the event time of {self.bad_times:,} requests could not be read; they are in the hour they came in"

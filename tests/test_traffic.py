@@ -91,6 +91,12 @@ def test_a_window_of_probes_alone_is_never_ok(store: Store, monitor: Monitor) ->
     assert "50 of 50 requests are left out" in " ".join(report.notes)
 
 
+def test_probes_do_not_hide_that_predictions_cannot_be_read(store: Store, monitor: Monitor) -> None:
+    put(store, *mixed(20, 1_000), *[b'{"event_id": "torn'] * 20)
+    with pytest.raises(InputError, match=r"20 of 40 requests of .* could not be read, more than the 10% that may"):
+        run(monitor, WINDOW, store)
+
+
 def test_the_latency_and_the_errors_of_a_window_are_metrics(store: Store, monitor: Monitor) -> None:
     lines = [record(i, "POST", "/predict", {"prediction": 0.5}, {"age": 40}, latency_ms=float(i + 1)) for i in range(90)]
     lines += [record(100 + i, "POST", "/predict", None, {"age": 40}, latency_ms=float(91 + i), status="500") for i in range(10)]
