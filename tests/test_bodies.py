@@ -454,6 +454,14 @@ def test_answers_in_any_form_are_the_same_answers_and_never_those_of_more_rows(f
     assert answers_of(payload, len(grid) + 2, schema) is None
 
 
+@given(st.lists(st.integers(1, 4), min_size=3, max_size=3))
+def test_the_values_of_a_tensor_are_in_row_major_order(shape: list[int]) -> None:
+    values = np.arange(np.prod(shape))
+    rows = instances_of(js({"inputs": [tensor("vector", shape, values.tolist())]}), None, LISTS)
+    expected = [row if len(row) > 1 else row[0] for row in values.reshape(shape).tolist()]
+    assert [json.loads(row["vector"]) if isinstance(row["vector"], str) else row["vector"] for row in rows] == expected
+
+
 @given(st.binary(max_size=200), st.sampled_from(["", "text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=a"]))
 def test_no_bytes_raise_anything_but_an_input_error(data: bytes, kind: str) -> None:
     try:
