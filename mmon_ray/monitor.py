@@ -155,7 +155,7 @@ class Monitor(Coded, kind="monitor"):
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""
         needs = [need for analysis in self.analyses for need in analysis.needs(schema)]
-        return Profile.zero(needs, {column.name: column.type for column in schema if column.type == "boolean"})
+        return Profile.zero(needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"})
 
     def fit(
         self,
@@ -180,13 +180,14 @@ class Monitor(Coded, kind="monitor"):
         raw = resolve("mmon_ray.source:open_source")(rows)
         opened = raw.prepared(self.prepare)
         schema = Schema.infer(opened.schema, label=label, prediction=prediction, ignored=ignored, sent=raw.schema.names)
-        profile = resolve("mmon_ray.folding:fold")(opened, self.zero(schema))
+        zero = self.zero(schema)
+        profile = resolve("mmon_ray.folding:fold")(opened, zero)
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
         more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
         if more and not opened.once:
-            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more))
+            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more, zero.types))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         return self.learn(schema, profile, source=source or opened.name, created=created)
 
