@@ -179,7 +179,8 @@ class _Hour:
         earlier = len(joins)
         hour = self.facts(progress, joins)
         zero = self.monitor.zero(schema)
-        digest = hashlib.sha256((hour.digest + "".join(need.key for need in zero.needs)).encode()).hexdigest()[:32]
+        asked = "".join(need.key for need in zero.needs) + repr(sorted(zero.types.items()))  # a value reads otherwise as another type
+        digest = hashlib.sha256((hour.digest + asked).encode()).hexdigest()[:32]
         known = load_hour(self.store, self.monitor.name, self.hour)
         is_folded = known is not None and known[1] == digest
         is_read = not is_folded or any(program.dataset == "records" for program in self.monitor.programs)

@@ -163,7 +163,7 @@ class Monitor(Coded, kind="monitor"):
     def zero(self, schema: Schema) -> Profile:
         """The empty profile of everything that the analyses need."""
         needs = [need for analysis in self.analyses for need in analysis.needs(schema)]
-        return Profile.zero(needs, {column.name: column.type for column in schema if column.type == "boolean"})
+        return Profile.zero(needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"})
 
     def fit(
         self,
@@ -197,13 +197,14 @@ class Monitor(Coded, kind="monitor"):
         answered = tuple(dict.fromkeys(name for name in (*given, score) if name))
         schema = Schema.infer(opened.schema, label=label, prediction=answered, ignored=ignored, sent=raw.schema.names)
         schema = replace(schema, target=Target(problem, given[0] if len(given) == 1 else "", score, texts(positive)))
-        profile = resolve("mmon_ray.folding:fold")(opened, self.zero(schema))
+        zero = self.zero(schema)
+        profile = resolve("mmon_ray.folding:fold")(opened, zero)
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
         more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
         if more and not opened.once:
-            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more))
+            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more, zero.types))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         return self.learn(schema, profile, source=source or opened.name, created=created)
 

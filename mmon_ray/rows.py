@@ -73,7 +73,7 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, str):
         return _unicode(value)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(float(value))  # NumPy writes np.float64(...)
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     except TypeError:  # integers of more than 64 bits, half a surrogate pair
@@ -85,6 +85,8 @@ def column_of(values: Sequence[Any], expected: str = "") -> pa.Array:
 
     expected   one of schema.TYPES, which decides where the values leave a choice
     """
+    if {bool, float} <= set(map(type, values)):  # Arrow would take true for 1 where a float comes first
+        return pa.array([text_of(value) for value in values], pa.string())
     try:
         column = pa.array(values)
     except _ERRORS:

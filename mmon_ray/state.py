@@ -90,9 +90,8 @@ class Profile(State, kind="profile"):
     needs    distinct, by their columns
     states   one for each need; () is the zero
     rows     how many rows were folded
-    types    column -> one of `schema.TYPES`: how its values are read. Only `boolean` matters: true and false come as words, numbers and
-             text. (Numbers are read from text wherever a state asks for them, and every value has a text form.) It is no part of what a
-             profile is: of two that merge, the first one's hold
+    types    column -> one of `schema.TYPES`: how its values are read, see `columns.reading.read_as`; as they are where it says nothing. It
+             is no part of what a profile is: of two that merge, the first one's hold
     """
 
     needs: tuple[Need, ...] = ()
@@ -138,13 +137,14 @@ class Profile(State, kind="profile"):
         return replace(self, states=states, rows=self.rows + other.rows)
 
     def _read(self, batch: pa.Table) -> pa.Table:
-        """The batch with its columns of booleans as booleans, whatever they were sent as."""
-        from mmon_ray.columns.reading import as_booleans
+        """The batch with each value read as its column's type, whatever it was sent as."""
+        from mmon_ray.columns.reading import read_as
 
-        for name, kind in self.types.items():
-            place = batch.schema.get_field_index(name) if kind == "boolean" else -1
-            if place >= 0 and not pa.types.is_boolean(batch.schema.field(place).type):
-                batch = batch.set_column(place, name, as_booleans(batch.column(place)))
+        for place, name in enumerate(batch.column_names if self.types else ()):
+            given = batch.column(place)
+            column = read_as(given, self.types.get(name, ""))
+            if column is not given:
+                batch = batch.set_column(place, name, column)
         return batch
 
     def get(self, need: Need) -> State | None:

@@ -24,7 +24,6 @@ _DELIMITERS = (";", "\t", "|")
 _CODE = r"^\s*-?0\d+\s*$"  # 007: no number is written so
 _PANDAS_INDEX = re.compile(r"|Unnamed: 0(\.\d+)?")
 _THREADS_FROM = 8_000_000  # bytes; threads that still end when a short process does have aborted it
-_INFINITE = ("inf", "-inf", "Infinity", "-Infinity", "+inf")
 
 
 def read_csv(body: bytes, delimiter: str = ",") -> pa.Table:
@@ -115,12 +114,10 @@ def _with_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not missing.any() or missing.all():
         return column
     read = read_texts(values)
-    infinite = np.asarray(pc.is_in(values, value_set=pa.array(_INFINITE)))
-    number = (read.integral | read.fraction | infinite) & ~np.asarray(pc.match_substring_regex(values, _CODE))
+    number = (read.integral | read.fraction) & ~np.asarray(pc.match_substring_regex(values, _CODE))
     if (missing | number).all():
-        numbers = np.where(infinite, np.where(np.char.startswith(np.asarray(values, str), "-"), -np.inf, np.inf), read.values)
-        exact = bool((read.integral | missing).all()) and np.abs(numbers[~missing]).max() < 2**53
-        dictionary = pa.array(np.where(missing, 0, numbers), pa.float64(), mask=missing)
+        exact = bool((read.integral | missing).all()) and np.abs(read.values[~missing]).max() < 2**53
+        dictionary = pa.array(np.where(missing, 0, read.values), pa.float64(), mask=missing)
         return pa.chunked_array([(dictionary.cast(pa.int64()) if exact else dictionary).take(coded.indices)])
     truth = np.asarray(pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"])))
     if (missing | truth).all():

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
 from mmon_ray.codec import resolve
+from mmon_ray.columns.reading import known_as
 from mmon_ray.errors import InputError
 from mmon_ray.report import Constraint, Metric, compare, readable
 from mmon_ray.schema import Schema
@@ -120,7 +121,7 @@ class Attribution(Analysis, kind="attribution"):
         if any(isinstance(state := one.get(self._need), Sample) and state.too_alike for one in (now, base)):
             yield from self._undefined(names, TOO_ALIKE)
             return
-        before = self._sample(base, names)
+        before = self._sample(base, schema, names)
         background, theirs = before.slice(0, self.background), before.slice(self.background, self.rows)
         weights = None
         if self.background_by == "clusters" and before.num_rows:
@@ -128,7 +129,7 @@ class Attribution(Analysis, kind="attribution"):
         elif ":" in self.background_by:
             background = resolve("mmon_ray.explainers:given_rows")(self.background_by, names)
         same = now is base
-        mine = theirs if same else self._sample(now, names).slice(0, self.rows)
+        mine = theirs if same else self._sample(now, schema, names).slice(0, self.rows)
         if not theirs.num_rows or not mine.num_rows:
             whose = "the window has no rows" if not mine.num_rows else f"the baseline has no more rows than the {self.background} behind"
             yield from self._undefined(names, whose)
@@ -185,10 +186,12 @@ class Attribution(Analysis, kind="attribution"):
             return tuple(schema[name].name for name in self.features)
         return tuple(column.name for column in schema if column.role == "feature")
 
-    def _sample(self, profile: Profile, names: tuple[str, ...]) -> pa.Table:
+    def _sample(self, profile: Profile, schema: Schema, names: tuple[str, ...]) -> pa.Table:
+        """The sampled rows as the model knows them: one value of another type makes all of its column text."""
         state = profile.get(self._need)
         rows = state.rows if isinstance(state, Sample) else pa.table({})
-        return pa.table({name: rows[name] if name in rows.column_names else pa.nulls(rows.num_rows) for name in names})
+        there = {name: known_as(rows[name], schema[name].type) for name in names if name in rows.column_names}
+        return pa.table({name: there.get(name, pa.nulls(rows.num_rows)) for name in names})
 
     def _explained(self, schema: Schema, rows: pa.Table, background: pa.Table, weights: Floats | None) -> _Found:
         found = resolve("mmon_ray.explainers:explain")(

@@ -27,7 +27,8 @@ __all__ = ["DataQuality"]
 DRIFT_METHODS = ("robust", "simple", "off")
 CATEGORICAL_METHODS = ("linf", "chi_squared")
 DESCRIPTIVE = ("mean", "std", "min", "max")
-_EMPTY = "no rows"
+_LACKING = {"completeness": "no rows", "infinite": "no numbers"}
+_SHOWN = 40  # letters of an example
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class DataQuality(Analysis, kind="data_quality"):
             assert isinstance(before, Types)
             (rows, of), (usual, _), known = _expected(column, schema, now), _expected(column, schema, base or now), before.present
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
-            yield _share("type_match", _matching(types, column), types.present, known, column, f"not {column.type} in", "of its values")
+            yield _share("type_match", _matching(types, column), types.present, known, column, *_unlike(types, column))
             if column.domain:
                 yield self._domain_match(column, now, base or now)
             if column.numeric:
@@ -237,7 +238,7 @@ def _expected(column: Column, schema: Schema, profile: Profile) -> tuple[int, st
 def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0) -> Metric:
     """The share part / whole, with its test and with words before and after the share that is lacking."""
     if not whole:
-        return Metric(name, math.nan, column.name, status="undefined", detail=_EMPTY if name == "completeness" else "no values")
+        return Metric(name, math.nan, column.name, status="undefined", detail=_LACKING.get(name, "no values"))
     value = part / whole
     std = math.sqrt(value * (1 - value) / whole)
     test = Share(value, whole, max(m, 1), unseen)
@@ -248,21 +249,34 @@ def _infinite(column: Column, now: Profile, base: Profile) -> Metric:
     """The share of a column's numbers that are infinite."""
     moments, before = (profile.get(Need(Moments(), (column.name,))) for profile in (now, base))
     assert isinstance(moments, Moments) and isinstance(before, Moments)
-    numbers = moments.n + moments.infinite
-    if not numbers:
-        return Metric("infinite", math.nan, column.name, status="undefined", detail="no numbers")
-    share = moments.infinite / numbers
-    test = Excess(Share(1 - share, numbers, max(1, before.n + before.infinite)))
-    return Metric("infinite", share, column.name, detail=f"infinite in {100 * share:.3g} % of its {numbers:,} numbers", test=test)
+    numbers, usual = (one.n + one.infinite for one in (moments, before))
+    finite = _share("infinite", moments.n, numbers, usual, column, "infinite in", f"of its {numbers:,} numbers")
+    return replace(finite, value=moments.infinite / numbers, test=Excess(finite.test)) if isinstance(finite.test, Share) else finite
 
 
 def _matching(types: Types, column: Column) -> int:
     matching = {
-        "integral": types.integral,
+        "integral": types.integral + types.whole,
         "fractional": types.integral + types.fractional,  # an integer is a number
         "boolean": types.boolean,
     }
     return matching.get(column.type, types.present)
+
+
+def _unlike(types: Types, column: Column) -> tuple[str, str]:
+    """Words before and after the share of values that are not of a column's type, with an example of them where there is one."""
+    others = (
+        (types.example is not None, f", such as {_quoted(types.example)}"),
+        (types.boolean and column.type != "boolean", ", such as true or false"),
+        (types.fractional > types.whole and column.type == "integral", ", such as fractions"),
+        (types.integral and column.type == "boolean", ", such as other numbers than 0 and 1"),
+    )
+    example = next((words for there, words in others if there), "")
+    return f"not {column.type} in", "of its values" + example * (_matching(types, column) < types.present)
+
+
+def _quoted(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
 def _described(column: Column, now: Profile) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,12 +27,16 @@ AGGREGATES = ("population_drift", "drifted_features", "prediction_drift")
 
 
 class _Values(NamedTuple):
-    """How many values of a column can be compared, of how many rows, in the window and in the baseline."""
+    """How many values of a column can be compared, of how many rows, in the window and in the baseline.
+
+    apart   of the window's values that are there and are left out all the same, in words; "" where there are none
+    """
 
     now: int
     rows: int
     base: int
     base_rows: int
+    apart: str = ""
 
     @property
     def few(self) -> int:
@@ -145,7 +149,7 @@ class Drift(Analysis, kind="drift"):
             if p is None or q is None:
                 continue
             known: Mapping[str, Callable[[Any, Any], Distance]] = NUMERIC if column.numeric else CATEGORICAL
-            values = _Values(_size(p), now.rows, _size(q), base.rows)
+            values = _Values(_size(p), now.rows, _size(q), base.rows, _apart(p))
             own = {name: known[name](p, q) for name in (self.numeric if column.numeric else self.categorical)}
             measured += [self._metric(name, found, column, values) for name, found in own.items()]
             if values.few >= self.min_rows:
@@ -202,6 +206,8 @@ class Drift(Analysis, kind="drift"):
 
     def _metric(self, name: str, found: Distance, column: Column, values: _Values) -> Metric:
         std, unseen = 0.0 if math.isnan(found.std) else found.std, values.unseen
+        if values.apart and not values.now:
+            found = replace(found, reason=values.apart)
         sparse = values.expected < self.min_rows  # as in the baseline: nothing was lost
         if values.base and values.few < self.min_rows and (sparse or not unseen):
             reason = found.reason or f"{values.few} values; {self.min_rows} are needed to judge"
@@ -212,6 +218,8 @@ class Drift(Analysis, kind="drift"):
         words = found.words
         if name == "chi_squared":
             words += f" (chi-squared {found.value:.4g}, {found.chance:.4g} by chance)"
+        if values.apart:
+            words += f"; {values.apart}"
         return Metric(name, found.value, column.name, std, detail=words, test=found.test, unseen=unseen)
 
     def _together(self, schema: Schema, measured: list[Metric], stability: Mapping[str, Distance]) -> Iterator[Metric]:
@@ -246,6 +254,19 @@ def _seen(column: Column, profile: Profile) -> _Numbers | Counts | None:
         assert isinstance(counts, Counts)
         return counts
     return None
+
+
+def _apart(seen: _Numbers | Counts) -> str:
+    """What is there and no finite number, such as text among numbers, in words: all of it, or a share that is left out."""
+    if isinstance(seen, Counts):
+        return ""
+    moments = seen.moments
+    present = moments.rows - moments.missing
+    rest = present - moments.n
+    number = "finite number" if moments.infinite else "number"
+    if rest == present:
+        return f"none of its {present:,} values is a {number}" if present else ""
+    return f"{100 * rest / present:.3g} % of its values are no {number}s and left out" if rest else ""
 
 
 def _size(seen: _Numbers | Counts) -> int:

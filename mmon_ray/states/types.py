@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from typing_extensions import Self
 
-from mmon_ray.columns.buffers import family
+from mmon_ray.columns.buffers import family, shortened
 from mmon_ray.columns.reading import read_texts
 from mmon_ray.columns.views import Categories, categories, numbers
 from mmon_ray.state import State
 
 __all__ = ["Types"]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Types(State, kind="types"):
     """How many values of a column look like integers, fractions, booleans or other text.
 
-    Exact. Text is judged by what it says: '12' is integral, '1.5' and '1e3' are fractional, 'true' and 'false' are boolean; '.5', '5.',
-    'NaN' and '' are strings. In a column of numbers whole ones are integral (a frame with gaps turns integers into floats) and infinities
-    fractional. Times, lists and structs are strings.
+    Exact. Text is judged by what it says: '12' is integral, '1.5', '1e3' and 'Infinity' are fractional, 'true' and 'false' boolean; '.5',
+    '5.', 'NaN' and '' are strings. In a column of numbers whole ones are integral (a frame with gaps turns integers into floats) and
+    infinities fractional. Times, lists and structs are strings.
 
     integral, fractional, boolean, string   how many values look so
-    missing                                 null or NaN
-    source                                  the per-value rules of Deequ's DataType analyzer
+    missing    null or NaN
+    whole      how many of the fractional ones are whole numbers all the same, '12.0'
+    example    of the texts that are strings the first in order, at most 512 bytes of it; None where there is none
+    source     the per-value rules of Deequ's DataType analyzer; infinities as `columns.reading` has them
     """
 
     integral: int = 0
@@ -34,6 +42,8 @@ class Types(State, kind="types"):
     boolean: int = 0
     string: int = 0
     missing: int = 0
+    whole: int = 0
+    example: str | None = None
 
     def update(self, batch: pa.Table) -> Self:
         """These counts and a batch's first column."""
@@ -42,14 +52,14 @@ class Types(State, kind="types"):
         make = type(self)
         kind = family(batch.schema.field(0).type)
         if kind == "text":
-            return self.merge(make(*_judge(categories(batch))))
+            return self.merge(_judge(categories(batch), make))
         seen = numbers(batch)
         present = seen.rows - seen.missing
         if kind == "fraction":
             whole = kernels.count_whole(seen.values)
             return self.merge(make(integral=whole, fractional=present - whole, missing=seen.missing))
-        field = {"integer": "integral", "boolean": "boolean"}.get(kind, "string")
-        return self.merge(make(**{field: present}, missing=seen.missing))
+        present_as: dict[str, Any] = {{"integer": "integral", "boolean": "boolean"}.get(kind, "string"): present}
+        return self.merge(make(**present_as, missing=seen.missing))
 
     def merge(self, other: Self) -> Self:
         """The counts of both sets of rows."""
@@ -60,6 +70,8 @@ class Types(State, kind="types"):
             boolean=self.boolean + other.boolean,
             string=self.string + other.string,
             missing=self.missing + other.missing,
+            whole=self.whole + other.whole,
+            example=min((one for one in (self.example, other.example) if one is not None), default=None),
         )
 
     @property
@@ -92,8 +104,18 @@ class Types(State, kind="types"):
         return fits.get(inferred, self.present) / self.present
 
 
-def _judge(seen: Categories) -> tuple[int, int, int, int, int]:
-    """Integral, fractional, boolean, string and missing of a text column; each distinct value is looked at once."""
+def _judge(seen: Categories, make: Callable[..., T]) -> T:
+    """The types of a text column; each distinct value is looked at once."""
     read = read_texts(seen.values)
-    integral, fractional, boolean = (int(seen.counts[mask].sum()) for mask in (read.integral, read.fraction, read.boolean))
-    return integral, fractional, boolean, int(seen.counts.sum()) - integral - fractional - boolean, seen.missing
+    whole = read.fraction & (read.values == np.floor(read.values)) & np.isfinite(read.values)
+    integral, fractional, boolean, wholes = (int(seen.counts[mask].sum()) for mask in (read.integral, read.fraction, read.boolean, whole))
+    strings = ~(read.integral | read.fraction | read.boolean)
+    return make(
+        integral=integral,
+        fractional=fractional,
+        boolean=boolean,
+        string=int(seen.counts[strings].sum()),
+        missing=seen.missing,
+        whole=wholes,
+        example=pc.min(shortened(seen.values.filter(pa.array(strings)))).as_py(),
+    )

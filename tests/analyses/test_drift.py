@@ -308,7 +308,9 @@ def test_a_side_without_numbers_is_undefined_and_says_which(side: str, column: p
     for name in ("ks", "mean_shift"):
         found = metric(report, name)
         assert (found.status, math.isnan(found.value)) == ("undefined", True)
-        assert found.detail == f"{'the window' if side == 'now' else 'the baseline'} has no numbers"
+        infinite = side == "now" and column[0].as_py() == math.inf
+        empty_side = f"{'the window' if side == 'now' else 'the baseline'} has no numbers"
+        assert found.detail == (f"none of its {N:,} values is a finite number" if infinite else empty_side)
     assert violated(report) == (["not_compared x"] if side == "now" else [])
     assert report.status == ("not compared" if side == "now" else "ok"), "what a baseline cannot measure is not watched"
 

@@ -131,8 +131,8 @@ def _read_feature(feature: Mapping[str, Any]) -> Iterator[State]:
     doc = feature.get("numerical_statistics") or feature.get("string_statistics") or {}
     common = doc.get("common", {})
     present, missing = int(common.get("num_present", 0)), int(common.get("num_missing", 0))
-    field = {"Integral": "integral", "Fractional": "fractional"}.get(label, "string")
-    yield Types(**{field: present}, missing=missing)
+    present_as: dict[str, Any] = {{"Integral": "integral", "Fractional": "fractional"}.get(label, "string"): present}
+    yield Types(**present_as, missing=missing)
     distribution = doc.get("distribution", {})
     if label in ("Integral", "Fractional"):
         yield _read_moments(doc, present, missing)
