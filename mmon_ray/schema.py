@@ -12,13 +12,16 @@ import pyarrow as pa
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["META", "PREDICTION", "ROLES", "TYPES", "Column", "Schema"]
+__all__ = ["META", "MISSING", "PREDICTION", "ROLES", "TYPES", "Column", "Schema", "names_of"]
 
 TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
 ROLES = ("feature", "prediction", "label", "meta", "ignored")
 
 META = "mmon."  # columns that mmon_ray itself adds to a record: mmon.event_id, mmon.event_time, ...
 PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<field>`
+
+# What pandas, R, SQL, Python and people write for a value that is missing; an empty text always is one.
+MISSING = ("NA", "N/A", "n/a", "NULL", "Null", "null", "NaN", "nan", "None", "none", "?", "-")
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,13 @@ class Column(Coded, kind="column"):
 
 @dataclass(frozen=True)
 class Schema(Coded, kind="schema"):
-    """The columns of the rows, in order."""
+    """The columns of the rows, in order.
+
+    missing   words that are read as a missing value in columns that are no text; "" always is one
+    """
 
     columns: tuple[Column, ...] = ()
+    missing: tuple[str, ...] = MISSING
 
     @classmethod
     def infer(
@@ -76,18 +83,20 @@ class Schema(Coded, kind="schema"):
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
         sent: Iterable[str] | None = None,
+        missing: tuple[str, ...] = MISSING,
     ) -> Schema:
         """The schema of a table, its types from Arrow's and its roles from the names given.
 
         label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their name
         sent     the columns that there were before the rows were prepared; all of them when None
+        missing  as in the field of that name
         errors   InputError when a named column does not exist or has two roles, or the table has a column twice
         """
         fields = table.schema if isinstance(table, pa.Table) else table
         twice = [name for name, count in Counter(fields.names).items() if count > 1]
         if twice:
             raise InputError(f"the column '{twice[0]}' occurs twice among {fields.names}; rename or drop one")
-        named = {"label": _names(label), "prediction": _names(prediction), "ignored": _names(ignored)}
+        named = {"label": names_of(label), "prediction": names_of(prediction), "ignored": names_of(ignored)}
         for role, names in named.items():
             absent = [name for name in names if name not in fields.names]
             if absent:
@@ -101,7 +110,8 @@ class Schema(Coded, kind="schema"):
             tuple(
                 Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name)), derived=field.name not in raw)
                 for field in fields
-            )
+            ),
+            missing,
         )
 
     def __iter__(self) -> Iterator[Column]:
@@ -168,7 +178,8 @@ _ARROW = (
 )
 
 
-def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+def names_of(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Column names, of which one may be given by itself."""
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 

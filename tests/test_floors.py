@@ -18,30 +18,19 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "tables", "scripts", "codec"),
+    ("errors", "arrays", "tables", "scripts", "codec", "encodings", "nesting"),
     (
-        "schema",
-        "window",
-        "report",
-        "past",
-        "policy",
-        "schedule",
-        "state",
-        "stretch",
-        "sink",
-        "program",
-        "columns/",
-        "nesting",
-        "tally",
-        "rows",
-        "text_files",
-        "traffic",
+        *("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program"),
+        *("columns/", "tally", "rows", "unify", "traffic"),
     ),
     ("analysis", "comparison", "preparation", "answers", "facet", "flip_sample", "slicing", "reference", "states/", "stats/", "measures"),
-    ("analyses/", "preparations/", "encoders", "monitor"),
+    ("analyses/", "preparations/", "encoders", "unwatched", "monitor"),
     ("calibration/",),
     # ------ above: I/O and Ray. below: pure ------
-    ("store", "stores/", "keys", "profiles", "source", "process", "folding"),
+    (
+        *("store", "stores/", "keys", "profiles"),
+        *("paths", "frames", "stream", "csv_files", "json_files", "source", "process", "folding"),
+    ),
     ("sinks/", "formats/"),
     (
         "capture/",
@@ -96,6 +85,11 @@ ORDER = (
         "keys",
         "store",
         "profiles",
+        "paths",
+        "frames",
+        "stream",
+        "csv_files",
+        "json_files",
         "source",
     ),
     *(
