@@ -22,6 +22,7 @@ PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<fi
 
 # What pandas, R, SQL, Python and people write for a value that is missing; an empty text always is one.
 MISSING = ("NA", "N/A", "n/a", "NULL", "Null", "null", "NaN", "nan", "None", "none", "?", "-")
+_EXACT_TYPES = ("integral", "fractional", "boolean", "time")  # no word is a value of these
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,15 @@ class Schema(Coded, kind="schema"):
             raise InputError(f"no column '{name}'; the columns are {', '.join(self._by_name)}")
         return self._by_name[name]
 
+    def spelled(self, name: str) -> str:
+        """A name as the baseline has it, blanks around it aside: CSV whose header has them is read as ` age` here and as `age` there."""
+        return name if name in self._by_name else self._by_bare_name.get(name.strip(), name)
+
+    def is_missing(self, name: str, text: str) -> bool:
+        """Whether a text stands for a missing value of a column: a word for it, or nothing, where the column is no text."""
+        known = self._by_name.get(name)
+        return known is not None and known.type in _EXACT_TYPES and (not (word := text.strip()) or word in self.missing)
+
     def watched(self) -> tuple[Column, ...]:
         """The columns that the analyses look at, in order."""
         return tuple(column for column in self.columns if column.watched)
@@ -147,6 +157,10 @@ class Schema(Coded, kind="schema"):
         """Every name, and what comes before each of its dots: `user.age` and `user`."""
         parts = (column.name.split(".") for column in self.columns)
         return frozenset(".".join(words[:length]) for words in parts for length in range(1, len(words) + 1))
+
+    @cached_property
+    def _by_bare_name(self) -> dict[str, str]:
+        return {column.name.strip(): column.name for column in self.columns}
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
