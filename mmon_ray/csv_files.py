@@ -29,8 +29,8 @@ _HEAD_ROWS = 20
 _CODE = r"^\s*0\d+\s*$"
 _CODES = re.compile(rb'[,;|\t"\n]\s*0\d')  # a quick look at all bytes: most files have none
 _SAID = re.compile(rb"sep=(.)\r?\n")  # the first line that Excel writes and reads
-_COMMA = re.compile(rb";-?\d+,\d+[;\r\n]")
-_POINT = re.compile(rb";-?\d+\.\d+[;\r\n]")
+_COMMA = re.compile(rb"[;\n]-?\d+,\d+[;\r\n]")
+_POINT = re.compile(rb"[;\n]-?\d+\.\d+[;\r\n]")
 _NUMBERS = {"integral", "fractional"}
 
 
