@@ -28,6 +28,7 @@ from mmon_ray.unify import conformed, unified
 __all__ = ["BATCH_ROWS", "Contents", "Source", "file_batches", "file_contents", "open_source"]
 
 _HEAD_ROWS = 1_000
+_NOTES = 10
 BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
 
 
@@ -213,7 +214,7 @@ def _from_paths(paths: list[str], missing: Collection[str]) -> Source:
     if form != "parquet":
         reader = read_csv_files if form == "csv" else read_json_files
         table, notes = reader([(file, partial(read_bytes, file)) for file in files], missing)
-        return _from_table(name, table, notes)
+        return _from_table(name, table, _few(notes))
 
     def batches() -> Iterator[pa.Table]:
         schema = source.schema
@@ -221,6 +222,12 @@ def _from_paths(paths: list[str], missing: Collection[str]) -> Source:
 
     source = Source(name, lambda: unified(map(_footer, files)), batches, tuple(files))
     return source
+
+
+def _few(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Some notes: the files of a folder are mostly alike."""
+    more = len(notes) - _NOTES
+    return notes if more <= 0 else (*notes[:_NOTES], f"and {more:,} more of the like")
 
 
 def _footer(file: str) -> pa.Schema:

@@ -157,7 +157,7 @@ CSVS: dict[str, tuple[list[str], dict[str, list[Any]]]] = {
     "only missing words in all": (["a,b\nNA,1\n", "a,b\n?,2\n"], {"a": ["NA", "?"], "b": [1, 2]}),
     "a code in a later file": (["zip\n10115\n", "zip\n01067\n"], {"zip": ["10115", "01067"]}),
     "a word in a later file: as it is written": (["v\n1.50\nNA\n", "v\nx\n"], {"v": ["1.50", "NA", "x"]}),
-    "booleans and numbers: as they are written": (["v\ntrue\n", "v\n2\n"], {"v": ["true", "2"]}),
+    "booleans and numbers: as they are written": (["v\nTrue\n", "v\n2.50\n"], {"v": ["True", "2.50"]}),
     "a column in one file": (["a\n1\n", "a,b\n2,x\n"], {"a": [1, 2], "b": [None, "x"]}),
     "each with its index": ([",a\n0,5\n1,6\n", ",a\n0,7\n1,8\n"], {"a": [5, 6, 7, 8]}),
 }
@@ -221,6 +221,13 @@ def test_csv_that_cannot_be_read_is_refused_in_words(body: bytes, words: str, tm
     with pytest.raises(InputError, match=words) as caught:
         open_source(tmp_path / "t.csv")
     assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_many_files_of_one_kind_are_said_in_few_words(tmp_path: Path) -> None:
+    for number in range(15):
+        (tmp_path / f"{number:02d}.csv").write_text("a;b\n1;x\n")
+    notes = open_source(tmp_path).notes
+    assert len(notes) == 11 and "00.csv' is separated by ';'" in notes[0] and notes[-1] == "and 5 more of the like"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
