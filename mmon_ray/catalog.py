@@ -31,7 +31,7 @@ from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
-from mmon_ray.schema import Schema
+from mmon_ray.schema import MISSING, Schema, Target
 from mmon_ray.store import Entry, Store
 from mmon_ray.tally import Tally
 from mmon_ray.traffic import Choice
@@ -65,6 +65,7 @@ _MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names
 KINDS = (analyses, preparations, sinks)
 
 _LOOKS_BACK = 48  # windows
+ABOUT = "about.json"  # how the rows were read, and what is not watched
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 
 
@@ -142,7 +143,9 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
     store.put(key("metrics.json"), dumps(baseline.metrics))
-    chosen = {"routes": baseline.routes, "methods": baseline.methods}
+    store.put(key(ABOUT), dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}))
+    chosen: dict[str, Any] = {"routes": baseline.routes, "methods": baseline.methods}
+    chosen |= {"target": baseline.schema.target} if baseline.schema.target != Target() else {}
     checks = {"source": baseline.source, **chosen, "columns": baseline.schema.columns, "constraints": baseline.constraints}
     store.put(key(CHECKS), dumps(checks))
     return key(CHECKS)
@@ -171,14 +174,21 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
     key = baseline_key(monitor, version, CHECKS)
     try:
         checks = loads(store.get(key))
-        schema, constraints, source = Schema(checks["columns"]), checks["constraints"], checks["source"]
+        columns, constraints, source = tuple(checks["columns"]), checks["constraints"], checks["source"]
+        target = checks.get("target", Target())
         choice = Choice.checked(checks.get("routes", ()), checks.get("methods", ()))
     except (StateError, InputError, KeyError, TypeError) as error:
         raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
     measured = baseline_key(monitor, version, "metrics.json")
     metrics = loads(store.get(measured)) if store.exists(measured) else ()
-    return Baseline(monitor, version, source, schema, profile, constraints, metrics=metrics, **choice._asdict())
+    kept = baseline_key(monitor, version, ABOUT)
+    about = loads(store.get(kept)) if store.exists(kept) else {}  # a baseline of an earlier version has none
+    schema = Schema(columns, target, about.get("missing", MISSING))
+    blind, notes = about.get("unwatched", ()), about.get("notes", ())
+    return Baseline(
+        monitor, version, source, schema, profile, constraints, metrics=metrics, unwatched=blind, notes=notes, **choice._asdict()
+    )
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:

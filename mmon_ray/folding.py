@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmon_ray.preparation import Preparation
+from mmon_ray.schema import MISSING
 from mmon_ray.source import file_batches, open_source
 from mmon_ray.state import Profile
 
@@ -22,16 +23,19 @@ __all__ = ["fold", "on_workers"]
 _TASKS_PER_CPU = 4
 
 
-def fold(rows: Any, zero: Profile, engine: str = "local", prepare: Sequence[Preparation] = ()) -> Profile:
+def fold(
+    rows: Any, zero: Profile, engine: str = "local", prepare: Sequence[Preparation] = (), missing: Collection[str] = MISSING
+) -> Profile:
     """The profile of some rows.
 
     rows      anything that `open_source` takes: a table, a frame, an iterable of tables, paths, a Ray dataset
     zero      the empty profile: what is to be computed
     engine    for Parquet files: `local` folds them on threads, `ray` on the workers of the cluster
     prepare   what is done to the rows before: `monitor.prepare`, for rows that were not prepared yet
+    missing   words for missing values: `monitor.missing`
     errors    InputError for rows that cannot be read
     """
-    source = open_source(rows).prepared(prepare)
+    source = open_source(rows, missing).prepared(prepare)
     if source.dataset is not None:
         return _fold_dataset(source.dataset, zero)
     if source.files:

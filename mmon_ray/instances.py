@@ -7,6 +7,7 @@ or many; its answer is split the same way. What is only half understood is told 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = ["answers_of", "arguments", "instances_of", "typed"]
 
 Payload = Mapping[str, Any]
 Rows = list[dict[str, Any]]
+
+_CODE = re.compile(r"\s*0\d+\s*")  # 007: no number is written so
 
 
 def instances_of(
@@ -47,7 +50,7 @@ def instances_of(
         rows = _opened_rows(arguments(value) if payload is not None and payload.get("encoding") == "args" else value, side)
     if content.shared:
         rows = [{**content.shared, **row} for row in rows]
-    made = [_settled(flatten(row), schema) for row in rows]
+    made = [_settled(_as_in_baseline(flatten(row), schema), schema) for row in rows]
     if content.kind in ("cells", "fields") or content.shared or (isinstance(value, str) and len(side.names) == 1):
         made = [{name: typed(cell, name, schema) for name, cell in row.items()} for row in made]
     if not made:
@@ -79,7 +82,7 @@ def answers_of(payload: Payload | None, count: int, schema: Schema = ANY) -> Row
     if answers is None or len(answers.rows) != count:
         return None
     shared = _named(answers.shared, schema) if answers.shared else {}
-    rows = [{**shared, **_named(item, schema)} for item in answers.rows]
+    rows = [_as_in_baseline({**shared, **_named(item, schema)}, schema) for item in answers.rows]
     if cells is None and not (isinstance(content.value, str) and PREDICTION in schema):
         return rows
     return [{name: typed(value, name, schema) for name, value in row.items()} for row in rows]
@@ -111,10 +114,10 @@ def typed(cell: Any, name: str, schema: Schema) -> Any:
         return cell
     if kind == "boolean" and cell.strip().lower() in ("true", "false"):
         return cell.strip().lower() == "true"
-    guess = _guess(cell)
-    if kind in ("integral", "fractional") and isinstance(guess, str) and cell.strip().lower() in ("nan", "inf", "-inf"):
-        return float(cell)
-    return guess
+    if kind not in ("integral", "fractional"):
+        return _guess(cell)
+    number = _number(cell)
+    return float(cell) if isinstance(number, str) and cell.strip().lower() in ("nan", "inf", "-inf") else number
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ def _by_position(values: Sequence[Any], schema: Schema) -> dict[str, Any]:
 def _from_cells(lines: list[list[str]], schema: Schema) -> Rows:
     if not lines:
         return []
-    header = [cell.strip() for cell in lines[0]]
+    header = [schema.spelled(cell.strip()) for cell in lines[0]]
     if _is_header(header, lines, schema):
         return [dict(zip(header, line, strict=True)) for line in lines[1:]]
     return [_by_position(line, schema) for line in lines]
@@ -163,7 +166,16 @@ def _is_header(cells: list[str], lines: list[list[str]], schema: Schema) -> bool
         return False
     if schema.columns:
         return sum(cell in schema for cell in cells) * 2 > len(cells)
-    return len(lines) > 1 and all(cell and isinstance(_guess(cell), str) for cell in cells)
+    return len(lines) > 1 and all(cell and isinstance(_number(cell), str) for cell in cells)
+
+
+def _as_in_baseline(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    """A row with the baseline's names, and nothing in place of its words for missing values."""
+    if not schema.columns:
+        return row
+    named = row if all(name in schema for name in row) else {schema.spelled(name): value for name, value in row.items()}
+    words = [name for name, value in named.items() if isinstance(value, str) and schema.is_missing(name, value)]
+    return {**named, **dict.fromkeys(words)} if words else named
 
 
 def _settled(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
@@ -210,9 +222,9 @@ def _answered_cells(content: Content, count: int) -> list[Any] | None:
         if not isinstance(value, str) or count == 1:
             return None
         cells = value.replace(",", "\n").split()
-        return cells if len(cells) == count and not any(isinstance(_guess(cell), str) for cell in cells) else None
+        return cells if len(cells) == count and not any(isinstance(_number(cell), str) for cell in cells) else None
     lines = [line[0] if len(line) == 1 else line for line in value]
-    if len(lines) == count + 1 and all(isinstance(_guess(cell), str) for cell in value[0]):
+    if len(lines) == count + 1 and all(isinstance(_number(cell), str) for cell in value[0]):
         return [dict(zip(value[0], line, strict=True)) for line in value[1:]]
     return value[0] if len(lines) == 1 and len(value[0]) == count else lines
 
@@ -233,7 +245,11 @@ def _named(item: Any, schema: Schema) -> dict[str, Any]:
 
 
 def _guess(cell: str) -> Any:
-    """A cell of CSV as the number it looks like; an empty one is missing; anything else is text."""
+    """A cell of CSV as the number it looks like; an empty one is missing; codes with leading zeros and anything else are text."""
+    return cell if _CODE.fullmatch(cell) else _number(cell)
+
+
+def _number(cell: str) -> Any:
     if not cell.strip():
         return None
     if not cell.isascii() or not any(letter.isdigit() for letter in cell) or "_" in cell:  # 'nan', '1_000': Python's idea of a number

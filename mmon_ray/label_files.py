@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 from pyarrow import json as arrow_json
 
+from mmon_ray.encodings import as_utf8
 from mmon_ray.errors import InputError
-from mmon_ray.nesting import TOO_DEEP, nested_too_deep, value_too_deep
+from mmon_ray.nesting import TOO_DEEP, nested_too_deep, read_json, value_too_deep
 from mmon_ray.rows import flatten, table_of, text_of
 
 __all__ = ["ID", "INSTANCE", "LABEL", "is_file", "refused", "table_in"]
@@ -25,7 +26,7 @@ __all__ = ["ID", "INSTANCE", "LABEL", "is_file", "refused", "table_in"]
 ID, INSTANCE, LABEL = "id", "instance", "label"
 _FORMS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _TRUTH = "groundTruthData"
-_SHOWN = 200  # bytes of a line that is too deep to be kept as it is
+_SHOWN_BYTES = 1_000  # of a line that is nested too deep
 _FEW = 5
 
 
@@ -45,9 +46,9 @@ def table_in(body: bytes, name: str, id_column: str = ID) -> tuple[pa.Table, lis
     form = _FORMS[PurePosixPath(name).suffix.lower()]
     try:
         if form == "json":
-            return _from_json(body, id_column)
+            return _from_json(as_utf8(body).utf8, id_column)
         if form == "csv":
-            return _from_csv(body, "\t" if name.lower().endswith(".tsv") else ",", id_column)
+            return _from_csv(as_utf8(body).utf8, "\t" if name.lower().endswith(".tsv") else ",", id_column)
         table = pq.read_table(pa.BufferReader(body))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"it cannot be read as {form}: {str(error).splitlines()[0]}") from None
@@ -95,26 +96,24 @@ def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _from_json(body: bytes, id_column: str) -> tuple[pa.Table, list[bytes]]:
     """JSON lines, or one array of objects."""
     if body[:64].lstrip()[:1] == b"[":
-        return _from_docs(orjson.loads(body), [], id_column)
-    table = _alike(body, id_column)
+        return _from_docs(orjson.loads(body), [], id_column)  # orjson stops at 1,024 levels
+    # Arrow reads many lines at once, as deep as they go together: a torn line counts on.
+    table = _alike(body, id_column) if not nested_too_deep(body) else None
     if table is not None:
         return table, []
     docs, bad = [], []
     for line in body.splitlines():
-        if nested_too_deep(line):
-            bad.append(refused(TOO_DEEP, line[:_SHOWN].decode("utf-8", "replace")))
-            continue
         try:
-            docs += [orjson.loads(line)] if line.strip() else []
-        except orjson.JSONDecodeError as error:
+            docs += [read_json(line)] if line.strip() else []
+        except InputError as error:
+            bad.append(refused(str(error), line[:_SHOWN_BYTES].decode("utf-8", "replace")))
+        except ValueError as error:
             bad.append(refused(f"not JSON: {error}", line.decode("utf-8", "replace")))
     return _from_docs(docs, bad, id_column)
 
 
 def _alike(body: bytes, id_column: str) -> pa.Table | None:
     """Lines that all have the same plain fields, read at once; None for any others."""
-    if nested_too_deep(body):
-        return None
     ids = pa.schema([(id_column, pa.string())])
     try:
         table = arrow_json.read_json(pa.BufferReader(body), parse_options=arrow_json.ParseOptions(explicit_schema=ids))
@@ -165,12 +164,12 @@ def _of_truth(doc: Mapping[str, Any], id_column: str) -> dict[str, Any]:
         truth, event = doc[_TRUTH], doc["eventMetadata"]["eventId"]
         data, encoding = truth["data"], str(truth.get("encoding") or "CSV").upper()
         if encoding == "JSON":
-            found = orjson.loads(data) if isinstance(data, str) else data
+            found = read_json(data) if isinstance(data, str) else data
             inner = next(iter(found.values())) if isinstance(found, Mapping) and len(found) == 1 else None
             return {id_column: event, LABEL: inner if isinstance(inner, list) else found}
         if encoding == "CSV":
             return {id_column: event, LABEL: [_guess(cell.strip()) for row in csv.reader(str(data).splitlines()) for cell in row]}
-    except (KeyError, TypeError, AttributeError, orjson.JSONDecodeError, csv.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise InputError(f"not a record of ground truth ({type(error).__name__}: {error})") from None
     raise InputError(f"ground truth has the encoding {encoding}; expected CSV or JSON")
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from mmon_ray.errors import InputError
 from mmon_ray.hooks import Reader, reader
 from mmon_ray.instances import answers_of, instances_of
+from mmon_ray.nesting import read_json
 from mmon_ray.record import Record
 from mmon_ray.rows import table_of
 from mmon_ray.schema import META, Schema
@@ -46,7 +47,7 @@ def parse(lines: bytes, schema: Schema | None = None, pre: str = "", choice: Cho
         if not line.strip():
             continue
         try:
-            made, counts = _rows_of(orjson.loads(line), known, read, choice)
+            made, counts = _rows_of(read_json(line), known, read, choice)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
             rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))

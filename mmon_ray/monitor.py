@@ -22,10 +22,11 @@ from mmon_ray.preparation import Preparation
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
-from mmon_ray.schema import Schema, Target
+from mmon_ray.schema import MISSING, Schema, Target, names_of
 from mmon_ray.sink import Sink
 from mmon_ray.state import Profile
 from mmon_ray.traffic import Choice
+from mmon_ray.unwatched import remarks, unwatched
 from mmon_ray.window import Window, now, utc
 
 __all__ = ["Baseline", "Monitor"]
@@ -46,6 +47,8 @@ class Baseline(Coded, kind="baseline"):
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
     metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
     routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
+    unwatched the columns whose values no analysis looks at, each with the reason
+    notes     what a person should know of how the rows were read, a sentence each
     """
 
     monitor: str
@@ -58,6 +61,8 @@ class Baseline(Coded, kind="baseline"):
     metrics: tuple[tuple[Analysis, tuple[Metric, ...]], ...] = ()
     routes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    unwatched: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Monitor(Coded, kind="monitor"):
     repeats      of several records of one inference id and hour, retries: `last`, that which was answered last is the prediction that is
                  held against the label; `all`, each of them is. Checks that need no labels look at all of them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
+    missing      words for a missing value, in files, frames and requests, where the other values of the column are no text
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
                  counted with their reasons
@@ -105,6 +111,7 @@ class Monitor(Coded, kind="monitor"):
     prepare: tuple[Preparation, ...] = ()
     most_spoiled: float = 0.1
     most_unseen: float = 0.05
+    missing: tuple[str, ...] = MISSING
     programs: tuple[Program, ...] = ()
     pre: str = ""
     post: str = ""
@@ -191,22 +198,35 @@ class Monitor(Coded, kind="monitor"):
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
-        raw = resolve("mmon_ray.source:open_source")(rows)
+        raw = resolve("mmon_ray.source:open_source")(rows, self.missing)
         opened = raw.prepared(self.prepare)
-        given = (prediction,) if isinstance(prediction, str) else tuple(prediction)
-        answered = tuple(dict.fromkeys(name for name in (*given, score) if name))
-        schema = Schema.infer(opened.schema, label=label, prediction=answered, ignored=ignored, sent=raw.schema.names)
-        schema = replace(schema, target=Target(problem, given[0] if len(given) == 1 else "", score, texts(positive)))
+        label, prediction, ignored = names_of(label), names_of(prediction), names_of(ignored)
+        index = tuple(name for name in raw.index if name not in {*label, *prediction, *ignored, score})
+        schema = Schema.infer(
+            opened.schema,
+            label=label,
+            prediction=tuple(dict.fromkeys(name for name in (*prediction, score) if name)),
+            ignored=(*ignored, *(name for name in index if name in opened.schema.names)),
+            sent=raw.schema.names,
+            missing=self.missing,
+        )
+        schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))
         zero = self.zero(schema)
         profile = resolve("mmon_ray.folding:fold")(opened, zero)
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
         more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
-        if more and not opened.once:
+        if more:
             again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more, zero.types))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
-        return self.learn(schema, profile, source=source or opened.name, created=created)
+        learned = self.learn(schema, profile, source=source or opened.name, created=created)
+        said = (f"`{name}` is the index of a pandas frame, and no feature" for name in index)
+        return replace(
+            learned,
+            unwatched=unwatched(learned.schema, self.zero(learned.schema).needs, opened.schema),
+            notes=(*opened.notes, *said, *learned.notes),
+        )
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
         """The baseline of rows that were folded already: what `fit` makes of them.
@@ -216,7 +236,18 @@ class Monitor(Coded, kind="monitor"):
         schema = self._learned(schema, profile)
         version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
         constraints, metrics = self._suggest(schema, profile)
-        return Baseline(self.name, version, source, schema, profile, constraints, metrics=metrics)
+        blind = unwatched(schema, profile.needs)
+        return Baseline(
+            self.name,
+            version,
+            source,
+            schema,
+            profile,
+            constraints,
+            metrics=metrics,
+            unwatched=blind,
+            notes=tuple(remarks(schema, profile)),
+        )
 
     def evaluate(
         self,

@@ -23,7 +23,7 @@ from mmon_ray.lines import EVERY, parse, plain
 from mmon_ray.manifests import are_whole, check_of, load_manifest, save_manifest
 from mmon_ray.preparation import Preparation, prepared
 from mmon_ray.rows import concat
-from mmon_ray.schema import Schema
+from mmon_ray.schema import MISSING, Schema
 from mmon_ray.scripts import Script, load_script, used
 from mmon_ray.store import Entry, Store
 from mmon_ray.tally import Tally
@@ -229,7 +229,8 @@ class _Part:
     @cached_property
     def reading(self) -> str:
         columns = [(column.name, column.type, column.role) for column in self.schema or ()]
-        return hashlib.sha256(orjson.dumps(columns) + self.steps).hexdigest()[:8]
+        words = self.schema.missing if self.schema is not None and self.schema.missing != MISSING else ()
+        return hashlib.sha256(orjson.dumps([*columns, *words]) + self.steps).hexdigest()[:8]
 
     @property
     def steps(self) -> bytes:

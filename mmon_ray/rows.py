@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -38,15 +38,38 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None = None) -> pa.Table:
+def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None = None, missing: Collection[str] = ()) -> pa.Table:
     """One table of flat rows that need not have the same columns; what a row lacks is null.
 
-    types   column -> one of schema.TYPES, which decides where the values leave a choice; these columns come first
+    types     column -> one of schema.TYPES, which decides where the values leave a choice; these columns come first
+    missing   as in `column_of`
     """
     expected = types or {}
     names = dict.fromkeys(name for row in rows for name in row)
     ordered = [name for name in expected if name in names] + [name for name in names if name not in expected]
-    return pa.table({name: column_of([row.get(name) for row in rows], expected.get(name, "")) for name in ordered})
+    return pa.table({name: column_of([row.get(name) for row in rows], expected.get(name, ""), missing) for name in ordered})
+
+
+def column_of(values: Sequence[Any], expected: str = "", missing: Collection[str] = ()) -> pa.Array:
+    """The values of one column; those that share no type become text.
+
+    expected   one of schema.TYPES, which decides where the values leave a choice
+    missing    words for a missing value, where all that is no such word shares another type than text
+    """
+    if {bool, float} <= set(map(type, values)):  # Arrow would take true for 1 where a float comes first
+        return pa.array([text_of(value) for value in values], pa.string())
+    try:
+        column = pa.array(values)
+    except _ERRORS:
+        filled = [None if isinstance(value, str) and value.strip() in missing else value for value in values]
+        if missing and not any(isinstance(value, str) for value in filled):
+            return column_of(filled, expected)
+        if all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values):
+            return pa.array([_float(value) for value in values], pa.float64())
+        return pa.array([text_of(value) for value in values], pa.string())
+    if expected == "fractional" and pa.types.is_integer(column.type):
+        return column.cast(pa.float64(), safe=False)
+    return column
 
 
 def flattened(table: pa.Table) -> pa.Table:
@@ -80,30 +103,12 @@ def text_of(value: Any) -> str | None:
         return json.dumps(value, default=str)
 
 
-def column_of(values: Sequence[Any], expected: str = "") -> pa.Array:
-    """The values of one column, of a type that holds them all: numbers of any size as floats, what shares no type as text.
-
-    expected   one of schema.TYPES, which decides where the values leave a choice
-    """
-    if {bool, float} <= set(map(type, values)):  # Arrow would take true for 1 where a float comes first
-        return pa.array([text_of(value) for value in values], pa.string())
-    try:
-        column = pa.array(values)
-    except _ERRORS:
-        if all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values):
-            return pa.array([_float(value) for value in values], pa.float64())
-        return pa.array([text_of(value) for value in values], pa.string())
-    if expected == "fractional" and pa.types.is_integer(column.type):
-        return column.cast(pa.float64(), safe=False)
-    return column
-
-
 def _joined(tables: Sequence[pa.Table], name: str) -> pa.Array:
     columns = [table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)]) for table in tables]
     try:
         return pa.concat_tables([pa.table({name: column}) for column in columns], promote_options="permissive").column(name)
     except _ERRORS:
-        return column_of([value for column in columns for value in column.to_pylist()], "")
+        return column_of([value for column in columns for value in column.to_pylist()])
 
 
 def _float(value: float | None) -> float | None:

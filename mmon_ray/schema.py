@@ -12,7 +12,7 @@ import pyarrow as pa
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["META", "PREDICTION", "PROBLEMS", "ROLES", "TYPES", "Column", "Schema", "Seen", "Target"]
+__all__ = ["META", "MISSING", "PREDICTION", "PROBLEMS", "ROLES", "TYPES", "Column", "Schema", "Seen", "Target", "names_of"]
 
 TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
 ROLES = ("feature", "prediction", "label", "meta", "ignored")
@@ -20,6 +20,10 @@ PROBLEMS = ("binary", "multiclass", "regression")
 
 META = "mmon."  # columns that mmon_ray itself adds to a record: mmon.event_id, mmon.event_time, ...
 PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<field>`
+
+# What pandas, R, SQL, Python and people write for a value that is missing; an empty text always is one.
+MISSING = ("NA", "N/A", "n/a", "NULL", "Null", "null", "NaN", "nan", "None", "none", "?", "-")
+_EXACT_TYPES = ("integral", "fractional", "boolean", "time")  # no word is a value of these
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,14 @@ class Column(Coded, kind="column"):
 
 @dataclass(frozen=True)
 class Schema(Coded, kind="schema"):
-    """The columns of the rows, in order, and what was said about label and predictions."""
+    """The columns of the rows, in order, and what was said about label and predictions.
+
+    missing   words that are read as a missing value in columns that are no text; "" always is one
+    """
 
     columns: tuple[Column, ...] = ()
     target: Target = field(default_factory=Target)
+    missing: tuple[str, ...] = MISSING
 
     @classmethod
     def infer(
@@ -116,18 +124,20 @@ class Schema(Coded, kind="schema"):
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
         sent: Iterable[str] | None = None,
+        missing: tuple[str, ...] = MISSING,
     ) -> Schema:
         """The schema of a table, its types from Arrow's and its roles from the names given.
 
         label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their name
         sent     the columns that there were before the rows were prepared; all of them when None
+        missing  as in the field of that name
         errors   InputError when a named column does not exist or has two roles, or the table has a column twice
         """
         fields = table.schema if isinstance(table, pa.Table) else table
         twice = [name for name, count in Counter(fields.names).items() if count > 1]
         if twice:
             raise InputError(f"the column '{twice[0]}' occurs twice among {fields.names}; rename or drop one")
-        named = {"label": _names(label), "prediction": _names(prediction), "ignored": _names(ignored)}
+        named = {"label": names_of(label), "prediction": names_of(prediction), "ignored": names_of(ignored)}
         for role, names in named.items():
             absent = [name for name in names if name not in fields.names]
             if absent:
@@ -141,7 +151,8 @@ class Schema(Coded, kind="schema"):
             tuple(
                 Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name)), derived=field.name not in raw)
                 for field in fields
-            )
+            ),
+            missing=missing,
         )
 
     def __iter__(self) -> Iterator[Column]:
@@ -158,6 +169,15 @@ class Schema(Coded, kind="schema"):
         if name not in self._by_name:
             raise InputError(f"no column '{name}'; the columns are {', '.join(self._by_name)}")
         return self._by_name[name]
+
+    def spelled(self, name: str) -> str:
+        """A name as the baseline has it, blanks around it aside: CSV whose header has them is read as ` age` here and as `age` there."""
+        return name if name in self._by_name else self._by_bare_name.get(name.strip(), name)
+
+    def is_missing(self, name: str, text: str) -> bool:
+        """Whether a text stands for a missing value of a column: a word for it, or nothing, where the column is no text."""
+        known = self._by_name.get(name)
+        return known is not None and known.type in _EXACT_TYPES and (not (word := text.strip()) or word in self.missing)
 
     def watched(self) -> tuple[Column, ...]:
         """The columns that the analyses look at, in order."""
@@ -177,6 +197,10 @@ class Schema(Coded, kind="schema"):
         """Every name, and what comes before each of its dots: `user.age` and `user`."""
         parts = (column.name.split(".") for column in self.columns)
         return frozenset(".".join(words[:length]) for words in parts for length in range(1, len(words) + 1))
+
+    @cached_property
+    def _by_bare_name(self) -> dict[str, str]:
+        return {column.name.strip(): column.name for column in self.columns}
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
@@ -208,7 +232,8 @@ _ARROW = (
 )
 
 
-def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+def names_of(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Column names, of which one may be given by itself."""
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
 

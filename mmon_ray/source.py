@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,19 +13,23 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmon_ray.errors import InputError, MonitorError
+from mmon_ray.csv_files import read_csv_files
+from mmon_ray.errors import InputError
+from mmon_ray.frames import frame_table, index_of, is_frame, without_index, without_levels
+from mmon_ray.json_files import read_json_files
+from mmon_ray.paths import expand, one_form, opened, read_bytes, said
 from mmon_ray.preparation import Preparation, prepared
-from mmon_ray.rows import column_of, concat, flatten, flattened, table_of
+from mmon_ray.rows import flatten, flattened, table_of
+from mmon_ray.schema import MISSING
 from mmon_ray.scripts import load_script, used
-from mmon_ray.text_files import read_csv, read_json
+from mmon_ray.stream import Stream
+from mmon_ray.unify import conformed, unified
 
 __all__ = ["BATCH_ROWS", "Contents", "Source", "file_batches", "file_contents", "open_source"]
 
 _HEAD_ROWS = 1_000
-_HEAD_TABLES = 16  # of a stream: so many are looked at for the types of columns that begin with nulls
-_INDEX = re.compile(r"__index_level_\d+__")
+_NOTES = 10
 BATCH_ROWS = 131_072  # a column of a batch is 1 MB: it stays in the second-level cache
-_FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 
 
 class Contents(NamedTuple):
@@ -46,20 +47,30 @@ class Contents(NamedTuple):
 class Source:
     """Rows that can be read as batches.
 
-    name      for people: a path, or what kind of object it was
-    schema    Arrow's schema of the batches
-    batches   reads them, at most BATCH_ROWS rows each
-    files     the Parquet files, when it is made of such
-    dataset   the Ray dataset, when it is one
-    once      True when its batches can be read one time only
+    name         for people: a path, or what kind of object it was
+    read_schema  finds Arrow's schema of all batches together: of every file, block or table, not of the first
+    batches      reads them, at most BATCH_ROWS rows each; a batch may lack columns that others have
+    files        the Parquet files, when it is made of such
+    dataset      the Ray dataset, when it is one
+    notes        what a person should know of how it was read, a sentence each
     """
 
     name: str
-    schema: pa.Schema
+    read_schema: Callable[[], pa.Schema]
     batches: Callable[[], Iterator[pa.Table]]
     files: tuple[str, ...] = ()
     dataset: Any = None
-    once: bool = False
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Arrow's schema of all batches; may take a look at all of the rows, so ask only where it is needed."""
+        return self.read_schema()
+
+    @cached_property
+    def index(self) -> tuple[str, ...]:
+        """What was the index of a pandas frame, and is no feature, whether or not it is still there."""
+        return index_of(self.schema)
 
     def prepared(self, steps: Sequence[Preparation]) -> Source:
         """The rows after some steps; the first few are prepared at once, to see what columns they have then.
@@ -73,38 +84,44 @@ class Source:
 
         def prepare(table: pa.Table) -> pa.Table:
             load_script(*scripts)
-            return prepared(_flattened(table), steps).table
+            return prepared(flattened(table), steps).table
 
-        first = prepared(_flattened(next(self.batches(), self.schema.empty_table()).slice(0, _HEAD_ROWS)), steps)
+        head = conformed(next(self.batches(), self.schema.empty_table()).slice(0, _HEAD_ROWS), self.schema)
+        for field in self.schema:  # what comes in a later batch only is prepared, too
+            if field.name not in head.column_names:
+                head = head.append_column(field, pa.nulls(head.num_rows, field.type))
+        first = prepared(head, steps)
         if first.table.num_rows and first.spoiled >= first.table.num_rows:
             raise InputError(
                 f"none of the first {first.table.num_rows:,} rows of {self.name} could be prepared: {'; '.join(first.reasons)}"
             )
         dataset = None if self.dataset is None else self.dataset.map_batches(prepare, batch_format="pyarrow")
-        return replace(self, schema=first.table.schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
+        schema = first.table.schema
+        return replace(self, read_schema=lambda: schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
 
 
-def open_source(rows: Any) -> Source:
+def open_source(rows: Any, missing: Collection[str] = MISSING) -> Source:
     """The rows of whatever a user may hand over.
 
     rows     an Arrow table, a pandas frame, a dict of columns, a list of dicts, an iterable of tables or frames, a Ray dataset,
              or a path (or list of paths, or glob) of .csv, .tsv, .jsonl, .json or .parquet, local or s3://;
              nested objects are flattened to dotted names
+    missing  words for a missing value in columns that otherwise hold numbers, times, or true and false
     errors   InputError says what was given and what is expected
     """
     if isinstance(rows, Source):
         return rows
     if isinstance(rows, (str, os.PathLike)):
-        return _from_paths([os.fspath(rows)])
+        return _from_paths([os.fspath(rows)], missing)
     if isinstance(rows, Sequence) and rows and all(isinstance(item, (str, os.PathLike)) for item in rows):
-        return _from_paths([os.fspath(item) for item in rows])
-    table = _as_table(rows)
+        return _from_paths([os.fspath(item) for item in rows], missing)
+    table = _as_table(rows, missing)
     if table is not None:
-        return Source(f"a table of {table.num_rows} rows", table.schema, lambda: _cut(table))
+        return _from_table(f"a table of {table.num_rows} rows", table)
     if type(rows).__module__.startswith("ray.data."):
         return _from_dataset(rows)
     if isinstance(rows, Iterable):
-        return _from_iterable(iter(rows))
+        return _from_iterable(iter(rows), missing)
     raise InputError(f"cannot read rows from a {type(rows).__name__}; give a frame, a table, a list of dicts, or the path of a file")
 
 
@@ -113,15 +130,15 @@ def file_batches(path: str) -> Iterator[pa.Table]:
 
     errors   InputError for a file that is not Parquet, or torn
     """
-    with _said(path):
-        source = _opened(path)
-        with pq.ParquetFile(source, pre_buffer=False) as opened:
-            text = [field.name for field in opened.schema_arrow if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-            footer = opened.metadata
+    with said(path):
+        source = opened(path)
+        with pq.ParquetFile(source, pre_buffer=False) as file:
+            text = [field.name for field in file.schema_arrow if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+            footer = file.metadata
         # Without pre_buffer: it would hold the whole compressed file.
         with pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-                yield _flattened(pa.Table.from_batches([batch]))
+                yield _plain(pa.Table.from_batches([batch]))
 
 
 def file_contents(path: str) -> Contents:
@@ -129,182 +146,98 @@ def file_contents(path: str) -> Contents:
 
     errors   InputError as there
     """
-    files = _expand(path)
+    files = expand(path)
     return Contents(
-        _one_form(files, [path]), lambda: ((f"{number:05d}-{Path(file).name}", _bytes(file)) for number, file in enumerate(files))
+        one_form(files, [path]), lambda: ((f"{number:05d}-{Path(file).name}", read_bytes(file)) for number, file in enumerate(files))
     )
 
 
-def _as_table(rows: Any) -> pa.Table | None:
+def _as_table(rows: Any, missing: Collection[str]) -> pa.Table | None:
     try:
         if isinstance(rows, pa.Table):
-            return _flattened(rows)
+            return flattened(rows)
         if isinstance(rows, pa.RecordBatch):
-            return _flattened(pa.Table.from_batches([rows]))
-        if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
-            return _flattened(_from_pandas(rows))
+            return flattened(pa.Table.from_batches([rows]))
+        if is_frame(rows):
+            return flattened(frame_table(rows, missing))
         if isinstance(rows, dict):
-            return _flattened(pa.table(rows))
+            return flattened(pa.table(rows))
+    except InputError:
+        raise
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"a {type(rows).__name__} is not a table ({error}); give columns of equal length, each of one type") from None
     if isinstance(rows, Sequence) and all(isinstance(item, dict) for item in rows):
-        return table_of([flatten(item) for item in rows])
+        return table_of([flatten(item) for item in rows], missing=missing)
     return None
 
 
-def _from_pandas(frame: Any) -> pa.Table:
-    import pandas as pd
-
-    columns = []
-    for place in range(frame.shape[1]):  # by place: two columns may have one name, which the schema refuses in words
-        column = frame.iloc[:, place]
-        try:
-            columns.append(pa.array(column, from_pandas=True))
-        except (ValueError, TypeError, NotImplementedError, OverflowError):  # mixed types, huge integers; null stays null
-            columns.append(column_of([None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column]))
-    return pa.table(columns, names=[str(name) for name in frame.columns])
+def _from_table(name: str, table: pa.Table, notes: tuple[str, ...] = ()) -> Source:
+    kept = without_index(table)
+    if kept.column_names != table.column_names:
+        notes += (f"its column `{table.column_names[0]}` counts the rows, as the index of a pandas frame does: left out",)
+    return Source(name, lambda: kept.schema, lambda: _cut(kept), notes=notes)
 
 
 def _from_dataset(dataset: Any) -> Source:
-    try:
-        head = _flattened(dataset.take_batch(_HEAD_ROWS, batch_format="pyarrow"))  # a dataset made of frames knows no Arrow types before
-    except ValueError:
-        raise InputError("the Ray dataset has no rows; give one with at least one block") from None
+    def schemas(block: pa.Table) -> dict[str, list[Any]]:
+        return {"schema": [_plain(block).schema.serialize().to_pybytes()], "rows": [block.num_rows]}
+
+    def read_schema() -> pa.Schema:
+        # Every block is looked at: Ray's own schema is the first one's, and a dataset made of frames knows no Arrow types before.
+        seen = dataset.map_batches(schemas, batch_format="pyarrow", batch_size=None, zero_copy_batch=True).take_all()
+        if not any(one["rows"] for one in seen):
+            raise InputError("the Ray dataset has no rows; give one with at least one block")
+        return unified([pa.ipc.read_schema(pa.py_buffer(one["schema"])) for one in seen if one["rows"]])
+
     read = partial(dataset.iter_batches, batch_format="pyarrow")
-    schema = head.schema if _typed(head) else _together([head.schema, *(_flattened(batch).schema for batch in read())])
-    return Source("a Ray dataset", schema, lambda: map(_flattened, read()), dataset=dataset)
+    return Source("a Ray dataset", read_schema, lambda: map(_plain, read()), dataset=dataset)
 
 
-def _typed(table: pa.Table) -> bool:
-    """Whether each column has a type; one of nulls has none yet."""
-    return not any(pa.types.is_null(field.type) for field in table.schema)
-
-
-def _from_iterable(items: Iterator[Any]) -> Source:
-    first = next(items, None)
-    if first is None:
-        raise InputError("the iterable has no batches; give at least one table, frame or dict")
-
+def _from_iterable(items: Iterator[Any], missing: Collection[str]) -> Source:
     def table(item: Any) -> pa.Table:
-        found = _as_table(item)
+        found = _as_table(item, missing)
         if found is None:
             raise InputError(f"an iterable of {type(item).__name__} is not rows; give tables or frames")
         return found
 
-    head = [table(first)]
-    while not _typed(head[-1]) and len(head) < _HEAD_TABLES and (item := next(items, None)) is not None:
-        head.append(table(item))
-    schema = _together([one.schema for one in head])
-    return Source("a stream of tables", schema, lambda: chain.from_iterable(map(_cut, chain(head, map(table, items)))), once=True)
+    first = next(items, None)
+    if first is None:
+        raise InputError("the iterable has no batches; give at least one table, frame or dict")
+    stream = Stream(map(table, chain([table(first)], items)))
+    return Source("a stream of tables", stream.schema, lambda: chain.from_iterable(map(_cut, stream.batches())))
 
 
-def _from_paths(paths: list[str]) -> Source:
-    files = list(chain.from_iterable(map(_expand, paths)))
+def _from_paths(paths: list[str], missing: Collection[str]) -> Source:
+    files = list(chain.from_iterable(map(expand, paths)))
     name = paths[0] if len(paths) == 1 else f"{len(paths)} files"
-    if _one_form(files, paths) == "parquet":
-        schema = _together([_parquet_schema(file) for file in files])
-        return Source(name, schema, lambda: chain.from_iterable(map(file_batches, files)), tuple(files))
-    table = concat([_read_text(file) for file in files])
-    return Source(name, table.schema, lambda: _cut(table))
+    form = one_form(files, paths)
+    if form != "parquet":
+        reader = read_csv_files if form == "csv" else read_json_files
+        table, notes = reader([(file, partial(read_bytes, file)) for file in files], missing)
+        return _from_table(name, table, _few(notes))
+
+    def batches() -> Iterator[pa.Table]:
+        schema = source.schema
+        return (conformed(batch, schema) for file in files for batch in file_batches(file))
+
+    source = Source(name, lambda: unified(map(_footer, files)), batches, tuple(files))
+    return source
 
 
-def _parquet_schema(file: str) -> pa.Schema:
-    with _said(file):
-        return _flattened(pq.read_schema(_opened(file)).empty_table()).schema
+def _few(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Some notes: the files of a folder are mostly alike."""
+    more = len(notes) - _NOTES
+    return notes if more <= 0 else (*notes[:_NOTES], f"and {more:,} more of the like")
 
 
-def _together(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The schema of all parts of a dataset: every column of any, of a type that holds all its values; text where they share none."""
-    names = dict.fromkeys(name for schema in schemas for name in schema.names)
-    return pa.schema([(name, _common({schema.field(name).type for schema in schemas if name in schema.names})) for name in names])
+def _footer(file: str) -> pa.Schema:
+    with said(file):
+        return _plain(pq.read_schema(opened(file, parts=True)).empty_table()).schema
 
 
-def _common(kinds: set[pa.DataType]) -> pa.DataType:
-    try:
-        merged = pa.unify_schemas([pa.schema([("", kind)]) for kind in kinds], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.string()
-    return merged.field(0).type
-
-
-def _expand(path: str) -> list[str]:
-    if path.startswith("s3://"):
-        return _expand_s3(path)
-    path = os.path.expanduser(path)
-    found = [path] if os.path.exists(path) else sorted(glob.glob(path))  # a name may hold brackets of its own
-    if len(found) == 1 and os.path.isdir(found[0]):
-        found = sorted(str(file) for file in Path(found[0]).rglob("*") if file.suffix in _FORMS and not file.name.startswith((".", "_")))
-    if not found:
-        raise InputError(f"no file at '{path}' (looked in {os.getcwd()}); give a .csv, .jsonl or .parquet file or a folder of them")
-    return found
-
-
-def _expand_s3(path: str) -> list[str]:
-    from mmon_ray.store import open_store
-
-    if _form_or_none(path):
-        return [path]
-    entries = open_store(path).list("")
-    found = [f"{path.rstrip('/')}/{entry.key}" for entry in entries if _form_or_none(entry.key)]
-    if not found:
-        raise InputError(f"no .csv, .jsonl or .parquet object under '{path}'")
-    return found
-
-
-def _form_or_none(path: str) -> str | None:
-    return _FORMS.get(Path(path).suffix.lower())
-
-
-def _form(path: str) -> str:
-    form = _form_or_none(path)
-    if form is None:
-        raise InputError(f"'{path}' does not end in {', '.join(sorted(_FORMS))}; rename it, or read it yourself and give the frame")
-    return form
-
-
-def _one_form(files: list[str], paths: list[str]) -> str:
-    forms = {_form(file) for file in files}
-    if len(forms) > 1:
-        raise InputError(f"expected files of one form, found {sorted(forms)} in {paths}; give them one by one")
-    return forms.pop()
-
-
-def _opened(path: str) -> Any:
-    if not path.startswith("s3://"):
-        return path
-    from mmon_ray.store import open_store
-
-    folder, _, key = path.rpartition("/")
-    return pa.BufferReader(open_store(folder).get(key))
-
-
-def _bytes(path: str) -> bytes:
-    source = _opened(path)
-    return source.read() if isinstance(source, pa.BufferReader) else Path(path).read_bytes()
-
-
-def _read_text(path: str) -> pa.Table:
-    with _said(path):
-        body = _bytes(path)
-        return flattened(read_csv(body, "\t" if path.lower().endswith(".tsv") else ",") if _form(path) == "csv" else read_json(body))
-
-
-@contextmanager
-def _said(path: str) -> Iterator[None]:
-    """Errors of reading a file as one sentence with its path."""
-    try:
-        yield
-    except MonitorError:
-        raise
-    except (ValueError, TypeError, KeyError, NotImplementedError, OSError) as error:
-        raise InputError(f"'{path}' cannot be read as {_form(path)}: {str(error).splitlines()[0]}") from None
-
-
-def _flattened(table: pa.Table) -> pa.Table:
-    """A table without structs, and without the columns in which pandas keeps a frame's index."""
-    table = flattened(table)
-    index = [name for name in table.column_names if _INDEX.fullmatch(name)]
-    return table.drop_columns(index) if index else table
+def _plain(table: pa.Table) -> pa.Table:
+    """A part of some rows without structs, and without the levels of an index."""
+    return without_levels(flattened(table))
 
 
 def _cut(table: pa.Table) -> Iterator[pa.Table]:

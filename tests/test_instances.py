@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ KNOWN = Schema(
         Column("y", "integral", "label"),
     )
 )
+BLANKS = Schema((Column(" age", "integral"), Column("n", "integral")))
 TEXTS = Schema((Column("comment", "string"),))
 
 
@@ -77,7 +79,7 @@ REQUESTS: dict[str, tuple[dict[str, Any] | None, Schema, list[dict[str, Any]]]] 
     "text": (http("a comment", "text/plain"), ANY, [{"text": "a comment"}]),
     "text, named by the baseline": (http("a comment", "text/plain"), TEXTS, [{"comment": "a comment"}]),
     "text as JSON": (js("a comment"), ANY, [{"text": "a comment"}]),
-    "query": (http("", "", b"age=40&code=02&tag=a&tag=b"), ANY, [{"age": 40, "code": 2, "tag": ["a", "b"]}]),
+    "query": (http("", "", b"age=40&code=02&tag=a&tag=b"), ANY, [{"age": 40, "code": "02", "tag": ["a", "b"]}]),
     "query, typed by the baseline": (http("", "", b"age=40&code=02&member=true"), KNOWN, [{"age": 40, "code": "02", "member": True}]),
     "nothing": (encode(Body(None)).payload, ANY, [{}]),
     "no payload": (None, ANY, [{}]),
@@ -100,14 +102,31 @@ REQUESTS: dict[str, tuple[dict[str, Any] | None, Schema, list[dict[str, Any]]]] 
     # CSV
     "CSV line": (http("5.1,3,red\n", "text/csv"), ANY, [{"_c0": 5.1, "_c1": 3, "_c2": "red"}]),
     "CSV line, named by the baseline": (http("40,02,TRUE", "text/csv"), KNOWN, [{"age": 40, "code": "02", "member": True}]),
-    "CSV lines": (http("40,02\n41,03\n", "text/csv; charset=utf-8"), ANY, [{"_c0": 40, "_c1": 2}, {"_c0": 41, "_c1": 3}]),
-    "CSV with a header": (http("age,code\n40,02\n41,03\n", "text/csv"), ANY, [{"age": 40, "code": 2}, {"age": 41, "code": 3}]),
+    "CSV lines": (http("40,02\n41,03\n", "text/csv; charset=utf-8"), ANY, [{"_c0": 40, "_c1": "02"}, {"_c0": 41, "_c1": "03"}]),
+    "CSV with a header": (http("age,code\n40,02\n41,03\n", "text/csv"), ANY, [{"age": 40, "code": "02"}, {"age": 41, "code": "03"}]),
     "CSV with a known header": (http("code, age\n02,40\n", "text/csv"), KNOWN, [{"code": "02", "age": 40}]),
     "CSV with a new column": (http("age,code,new\n40,02,x\n", "text/csv"), KNOWN, [{"age": 40, "code": "02", "new": "x"}]),
     "CSV with an empty cell": (http("40,,\n", "text/csv"), KNOWN, [{"age": 40, "code": None, "member": None}]),
     "CSV of text": (http("red,green\nblue,red\n", "text/csv"), KNOWN, [{"_c0": "red", "_c1": "green"}, {"_c0": "blue", "_c1": "red"}]),
     "CSV with quotes": (http('"a, b","say ""x"""\n', "text/csv"), ANY, [{"_c0": "a, b", "_c1": 'say "x"'}]),
     "CSV of what Python alone takes for numbers": (http("1_000,nan,Infinity,1e999,٣\n", "text/csv"), ANY, [PYTHONS]),
+    # words for missing values, codes, and blanks around names
+    "words for missing values": (
+        js({"age": "NA", "code": "NA", "member": "null", "new": "NA"}),
+        KNOWN,
+        [{"age": None, "code": "NA", "member": None, "new": "NA"}],
+    ),
+    "no text for a number": (
+        js([{"age": "", "code": ""}, {"age": " ", "code": "-"}]),
+        KNOWN,
+        [{"age": None, "code": ""}, {"age": None, "code": "-"}],
+    ),
+    "words for missing values in CSV": (http("age,code,member\n?,?,?\n", "text/csv"), KNOWN, [{"age": None, "code": "?", "member": None}]),
+    "words for missing values in a query": (http("", "", b"age=n/a&member=-"), KNOWN, [{"age": None, "member": None}]),
+    "own words for missing values": (js({"age": "NA", "code": "x"}), replace(KNOWN, missing=("x",)), [{"age": "NA", "code": "x"}]),
+    "a code among numbers": (http("age,code\n040,02\n", "text/csv"), KNOWN, [{"age": 40, "code": "02"}]),
+    "names with blanks": (js({" age": 40, "code ": "02"}), KNOWN, [{"age": 40, "code": "02"}]),
+    "names with blanks in the baseline": (http("age, n\n40,02\n", "text/csv"), BLANKS, [{" age": 40, "n": 2}]),
     # handles
     "call with an object": (call(ONE), ANY, [ONE]),
     "call with objects": (call([ONE, TWO]), ANY, [ONE, TWO]),

@@ -17,13 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.capture.payload import decode
+from mmon_ray.csv_files import read_csv_files
 from mmon_ray.errors import InputError
+from mmon_ray.json_files import read_json_files
 from mmon_ray.label_files import table_in
 from mmon_ray.lines import parse
 from mmon_ray.monitor import Monitor
 from mmon_ray.nesting import DEEPEST, nested_too_deep, value_too_deep
+from mmon_ray.schema import MISSING
 from mmon_ray.source import open_source
-from mmon_ray.text_files import MISSING, read_csv, read_json
+
+
+def read_csv(body: bytes) -> pa.Table:
+    return read_csv_files([("train.csv", lambda: body)], MISSING)[0]
+
 
 CSVS: dict[str, tuple[bytes, dict[str, list[Any]]]] = {
     "plain": (b"a,b\n1,x\n2,y\n", {"a": [1, 2], "b": ["x", "y"]}),
@@ -73,7 +80,7 @@ def test_a_header_that_cannot_be_is_refused_in_words(body: bytes, words: str, tm
         Monitor("m").fit(tmp_path / "train.csv")
 
 
-@pytest.mark.parametrize("word", [word for word in MISSING if word])
+@pytest.mark.parametrize("word", MISSING)
 def test_every_word_for_missing_is_one_among_numbers_and_text_among_text(word: str) -> None:
     table = read_csv(f"n,t\n1,a\n{word},{word}\n3,b\n".encode())
     assert open_source(table).schema.field("n").type in (pa.int64(), pa.float64())  # NaN makes them floats, as everywhere
@@ -185,8 +192,9 @@ def test_a_deep_label_is_one_rejected_row(depth: int, brackets: tuple[str, str])
 @pytest.mark.parametrize("depth", [DEEPEST + 1, 254, 1_000, 2_000, 20_000])
 def test_deep_json_is_refused_by_every_reader(depth: int, tmp_path: Path) -> None:
     deep = "[" * depth + "]" * depth
+    body = f'{{"a": 1}}\n{{"a": {deep}}}\n'.encode()
     with pytest.raises(ValueError, match="line 2: it is nested deeper than 100 levels"):
-        read_json(f'{{"a": 1}}\n{{"a": {deep}}}\n'.encode())
+        read_json_files([("train.jsonl", lambda: body)], MISSING)
     (tmp_path / "train.jsonl").write_text(f'{{"a": {deep}}}\n')
     with pytest.raises(InputError, match="cannot be read as json"):
         Monitor("m").fit(tmp_path / "train.jsonl")

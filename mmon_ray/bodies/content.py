@@ -12,8 +12,9 @@ from email.policy import HTTP
 from typing import Any, Literal, NamedTuple
 
 from mmon_ray.capture.characters import guessed_text
-from mmon_ray.capture.payload import decode, read_csv, read_json
+from mmon_ray.capture.payload import decode, read_csv
 from mmon_ray.errors import InputError
+from mmon_ray.nesting import read_json
 from mmon_ray.schema import Schema
 
 __all__ = ["ANY", "MOST_INFLATED_BYTES", "Content", "content_of", "json_within"]

@@ -25,17 +25,14 @@ import base64
 import binascii
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-import orjson
-
 from mmon_ray.errors import InputError
-from mmon_ray.nesting import TOO_DEEP, nested_too_deep
+from mmon_ray.nesting import read_json
 
-__all__ = ["decode", "parameters", "read_csv", "read_json", "read_query"]
+__all__ = ["decode", "parameters", "read_csv", "read_query"]
 
 _NPY = b"\x93NUMPY"
 _ARROW_FILE = b"ARROW1"
@@ -66,8 +63,8 @@ def parameters(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     text = payload.get("parameters")
     try:
-        found = orjson.loads(text) if text else {}
-    except (orjson.JSONDecodeError, TypeError):
+        found = read_json(text) if text else {}
+    except (ValueError, TypeError):
         found = None
     if not isinstance(found, dict):
         raise InputError(f"the parameters of a request are no JSON object: {str(text)[:80]!r}")
@@ -77,19 +74,6 @@ def parameters(payload: Mapping[str, Any]) -> dict[str, Any]:
 def read_query(text: str) -> dict[str, Any]:
     """The fields of a query or a form: name -> text, or a list of texts where a name is repeated."""
     return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
-
-
-def read_json(text: str) -> Any:
-    """The value of JSON text, also of what only Python takes for JSON.
-
-    errors   ValueError for text that is no JSON, or nested too deep
-    """
-    if nested_too_deep(text.encode("utf-8", "surrogatepass")):
-        raise ValueError(TOO_DEEP)
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)  # NaN and Infinity, which Python clients send
 
 
 def read_csv(text: str) -> list[list[str]]:

@@ -18,10 +18,10 @@ from urllib.parse import parse_qs, urlencode
 import orjson
 
 from mmon_ray.capture.encode import Payload, omit
-from mmon_ray.capture.payload import read_json
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.snapshot import Items, to_text
-from mmon_ray.errors import CaptureError
+from mmon_ray.errors import CaptureError, InputError
+from mmon_ray.nesting import read_json
 
 __all__ = ["Rules", "field_of"]
 
@@ -111,6 +111,8 @@ class Rules:
         if isinstance(node, str) and node.lstrip()[:1] in ("{", "["):
             try:
                 inner = read_json(node)
+            except InputError:
+                raise  # JSON, and too deep to be searched
             except ValueError:
                 return node
             return to_text(self._scrubbed(inner))

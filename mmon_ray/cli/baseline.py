@@ -32,6 +32,12 @@ __all__ = ["baseline"]
 @click.option("--problem", default="", metavar="WHAT", help="binary, multiclass or regression, where the labels leave it open.")
 @click.option("--positive", multiple=True, metavar="VALUE", help="Which label is the positive one. Repeatable.")
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="WORD",
+    help="One more word for a missing value in columns of numbers, beside NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
+)
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
 @click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
@@ -132,6 +138,8 @@ def baseline(
         "kept": list(kept),
         "answers": _answers(learned),
         "programs": {one.program: one.error or "ok" for one in outcomes},
+        "unwatched": dict(learned.unwatched),
+        "notes": list(learned.notes),
     }
     context.answer(doc, lambda: _show(context, learned, outcomes, doc))
 
@@ -143,6 +151,7 @@ def _monitor(
     deployment: str,
     route: tuple[str, ...],
     method: tuple[str, ...],
+    missing: tuple[str, ...],
     quality: bool,
     webhook: tuple[str, ...],
     pre: str,
@@ -162,6 +171,7 @@ def _monitor(
     from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
     from mmon_ray.reference import parse_reference
+    from mmon_ray.schema import MISSING
     from mmon_ray.sinks import Log, Webhook
 
     for function in (pre, post):
@@ -177,6 +187,7 @@ def _monitor(
         (Log(), *map(Webhook, webhook)),
         reference=parse_reference(reference_text),
         prepare=steps,
+        missing=tuple(dict.fromkeys((*MISSING, *missing))),
         programs=tuple(map(parse_program, program_texts)),
         pre=pre,
         post=post,
@@ -200,8 +211,12 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
 
 
 def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
-    watched = len(learned.schema.watched())
+    watched = len(learned.schema.watched()) - len(learned.unwatched)
     context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+    for column, reason in learned.unwatched:
+        context.console.print(f"`{column}`: {reason}", soft_wrap=True, style="yellow", markup=False, highlight=False)
+    for note in learned.notes:
+        context.console.print(note, soft_wrap=True, style="yellow", markup=False, highlight=False)
     for one in outcomes:
         words = f"made no baseline: {one.error}" if one.error else f"measured {len(one.metrics)} metrics"
         context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmon_ray.errors import InputError
+from mmon_ray.nesting import read_json
 
 __all__ = ["GREYS", "Picture", "of_bytes", "of_numbers", "of_text"]
 
@@ -98,9 +98,9 @@ def of_numbers(values: pa.Array, shape: tuple[int, ...], white: float) -> Pictur
 
 def _parsed(text: str) -> pa.Array:
     try:
-        values = orjson.loads(text)
+        values = read_json(text)
     except ValueError:
-        raise ValueError("a list that is no JSON") from None
+        raise ValueError("a list that is no JSON, or nested too deep") from None
     try:
         return pa.array(values)
     except (ValueError, TypeError, NotImplementedError, OverflowError):  # Arrow's, for what shares no type

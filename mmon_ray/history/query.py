@@ -13,6 +13,7 @@ from mmon_ray.history.answer import Kept, Row, answer, by_feature, chosen, colum
 from mmon_ray.history.states import extent, stretches
 from mmon_ray.measures import Measure, find_measures, measures
 from mmon_ray.monitor import Baseline, Monitor
+from mmon_ray.schema import Schema
 from mmon_ray.store import Store, open_store
 from mmon_ray.stretch import Stretch
 from mmon_ray.window import Window, now, parse_moment, utc
@@ -90,7 +91,7 @@ def query_columns(
     asked = find_measures(one for one in _names(metric) if one not in ALWAYS)
     windows = _interval(opened, name, start, end, moment).cut(by)
     baseline = latest_baseline(opened, name)
-    features = _names(feature) or _watched(name, baseline)
+    features = _features(feature, baseline) or _watched(name, baseline)
     other = _other_side(opened, name, against, baseline, asked, features, moment)
     rows: list[Row] = []
     for begin in range(0, len(features), _FEATURES):
@@ -108,6 +109,21 @@ def query_columns(
 def _names(given: str | Iterable[str]) -> list[str]:
     names = given.split(",") if isinstance(given, str) else list(given)
     return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _features(given: str | Iterable[str], baseline: Baseline | None) -> list[str]:
+    """The features that are meant: names of the baseline as they are, blanks and commas in them too; of several in one text the longest."""
+    schema = baseline.schema if baseline is not None else Schema()
+    if not isinstance(given, str):
+        return list(dict.fromkeys(name if name in schema else schema.spelled(name.strip()) for name in given if name.strip()))
+    features: list[str] = []
+    parts = given.split(",")
+    while parts:
+        length = next(n for n in range(len(parts), 0, -1) if n == 1 or schema.spelled(",".join(parts[:n])) in schema)
+        name = schema.spelled(",".join(parts[:length]))
+        features.append(name if name in schema else name.strip())
+        parts = parts[length:]
+    return list(dict.fromkeys(name for name in features if name))
 
 
 def _interval(store: Store, monitor: str, start: str | datetime | None, end: str | datetime | None, at: datetime) -> Window:

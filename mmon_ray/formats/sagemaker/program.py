@@ -10,6 +10,7 @@ import orjson
 
 from mmon_ray.errors import InputError
 from mmon_ray.formats.sagemaker.violations import VIOLATION_FILES
+from mmon_ray.nesting import TOO_DEEP, nested_too_deep
 from mmon_ray.program import Outcome
 from mmon_ray.report import Constraint, Metric, Violation
 from mmon_ray.window import Window, iso
@@ -94,6 +95,8 @@ def read_outcome(program: str, files: Mapping[str, bytes]) -> Outcome:
 
 
 def _document(name: str, body: bytes) -> Any:
+    if nested_too_deep(body):
+        raise InputError(f"it wrote a {name} that cannot be read: {TOO_DEEP}")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -141,9 +144,10 @@ def _metrics(name: str, body: bytes) -> Iterator[Metric]:
 
 
 def _lines(name: str, body: bytes) -> list[Any]:
-    lines = [line for line in body.splitlines() if line.strip()]
+    if nested_too_deep(body):
+        raise InputError(f"it wrote a {name} that cannot be read: {TOO_DEEP}")
     try:
-        return [orjson.loads(line) for line in lines]
+        return [orjson.loads(line) for line in body.splitlines() if line.strip()]
     except orjson.JSONDecodeError:
         doc = _document(name, body)  # one document over several lines
         return doc if isinstance(doc, list) else [doc]
