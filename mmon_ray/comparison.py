@@ -72,10 +72,10 @@ def blind_spots(
         spot = _blind(column, own, analyses[kind].coverage)
         if spot is not None:
             blind.append(spot._replace(explained=bool(column) and column in lacking))
-    for analysis, own in usual:
+    for analysis, learned in usual:
         now = [metric for metric in metrics if owner.get((metric.name, metric.column)) == analysis]
         if not any(judged(metric) and (metric.name, metric.column) in active for metric in now):
-            spot = _unlearned(analysis, own, now)
+            spot = _unlearned(analysis, learned, now)
             blind += [spot] if spot is not None else []
     # Coverage is watched without a bound of its own: whoever looks at labels waits for them.
     waits = next((metric.detail for metric in metrics if metric.status == INSUFFICIENT and metric.detail.startswith(WAITING)), "")
