@@ -12,7 +12,7 @@ import pyarrow as pa
 from mmon_ray.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["META", "PREDICTION", "PROBLEMS", "ROLES", "TYPES", "Column", "Schema", "Seen", "Target"]
+__all__ = ["META", "PREDICTION", "PROBLEMS", "ROLES", "TYPES", "Column", "Schema", "Seen", "Target", "is_prediction"]
 
 TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
 ROLES = ("feature", "prediction", "label", "meta", "ignored")
@@ -208,6 +208,11 @@ _ARROW = (
 )
 
 
+def is_prediction(name: str) -> bool:
+    """Return whether a captured column holds the model's answer, or a field of it."""
+    return name == PREDICTION or name.startswith(PREDICTION + ".")
+
+
 def _names(names: str | Iterable[str]) -> tuple[str, ...]:
     return ((names,) if names else ()) if isinstance(names, str) else tuple(names)
 
@@ -215,4 +220,4 @@ def _names(names: str | Iterable[str]) -> tuple[str, ...]:
 def _role(name: str) -> str:
     if name.startswith(META):
         return "meta"
-    return "prediction" if name == PREDICTION or name.startswith(PREDICTION + ".") else "feature"
+    return "prediction" if is_prediction(name) else "feature"
