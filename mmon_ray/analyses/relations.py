@@ -54,7 +54,7 @@ class Relations(Analysis, kind="relations"):
             yield from (Need(Counts(), (name,)) for name in categories)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
-        """The largest change of a correlation; nothing without a baseline or with one column."""
+        """The largest change of a correlation; nothing without a baseline, or where it has no two columns that could be related."""
         numbers, categories = _columns(schema)
         names = (*numbers, *categories)
         if base is None or len(names) < 2:
@@ -68,6 +68,8 @@ class Relations(Analysis, kind="relations"):
             yield Metric("relations", math.nan, status=status, detail=detail)
             return
         scores = scores_of(theirs.rows, len(numbers))
+        if len({score.column for score in scores}) < 2:
+            return  # ids, constants, free text: the baseline has nothing to relate, so that nothing is watched
         known = {name: base.get(Need(Counts(), (name,))) for name in categories}
         told = [_words(score, names[score.column], known.get(names[score.column])) for score in scores]
         found = relations(mine.rows, theirs.rows, scores, told, self.margin)

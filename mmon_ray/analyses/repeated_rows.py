@@ -14,7 +14,7 @@ from mmon_ray.analysis import Analysis
 from mmon_ray.report import Constraint, Metric, compare
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Presence, Repeats
+from mmon_ray.states import Repeats, Types
 from mmon_ray.stats import copies
 
 __all__ = ["RepeatedRows"]
@@ -42,9 +42,11 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
     level: float = 0.05
 
     def needs(self, schema: Schema) -> Iterator[Need]:
-        """The rows' counts, and which columns there are."""
-        if names := _columns(schema):
-            yield from (Need(Repeats(_LIMIT), names), Need(Presence()))
+        """The rows' counts, and whether each column has values."""
+        names = _columns(schema)
+        if names:
+            yield Need(Repeats(_LIMIT), names)
+        yield from (Need(Types(), (name,)) for name in names)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """The share of copies beyond the usual one; nothing without a baseline."""
@@ -52,14 +54,14 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
         if base is None or not names:
             return
         mine, theirs = (profile.get(Need(Repeats(_LIMIT), names)) for profile in (now, base))
-        presence = now.get(Need(Presence()))
-        assert isinstance(mine, Repeats) and isinstance(theirs, Repeats) and isinstance(presence, Presence)
-        gone = [name for name in names if name not in presence.columns]
+        assert isinstance(mine, Repeats) and isinstance(theirs, Repeats)
+        gone = [name for name in names if _present(base, name) and not _present(now, name)] if now.rows else []
         distance = copies(mine, theirs, "rows")
         few = min(now.rows, base.rows)
-        if (gone and now.rows) or distance.reason:
-            # Without a column, rows that differ in it are taken for copies.
-            reason = f"`{gone[0]}` is missing: rows cannot be told apart as in the baseline" if gone and now.rows else distance.reason
+        taken_for_copies = bool(gone) and distance.p_value(self.margin) < self.level
+        if distance.reason or taken_for_copies:
+            # Rows that differ without the column that is gone do differ; those that do not may have differed in it.
+            reason = distance.reason or f"`{gone[0]}` has no values: rows cannot be told apart as in the baseline"
             yield Metric("repeated_rows", math.nan, status="undefined", detail=reason)
         elif few < self.min_rows:
             detail = f"{few} rows; {self.min_rows} are needed to judge"
@@ -92,6 +94,11 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
             yield cls(), Schema.infer(table.select(names)), table.select(names)
         many = pa.table({"x": rng.normal(size=6000), "n": rng.integers(0, 9, 6000)})
         yield cls(), Schema.infer(many), many
+
+
+def _present(profile: Profile, name: str) -> int:
+    types = profile.get(Need(Types(), (name,)))
+    return types.present if isinstance(types, Types) else 0
 
 
 def _columns(schema: Schema) -> tuple[str, ...]:

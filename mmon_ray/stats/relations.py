@@ -97,7 +97,7 @@ def relations(
     need not find the pair first; it does not see what three columns have to do with each other where no two have.
 
     now, base   samples of rows, a row each
-    scores      of `scores_of`, from the baseline
+    scores      of `scores_of`, from the baseline; of two columns at least
     names       of the scores, for people
     margin      the pair is shown that is surest beyond it
     returns     in [0, 2]: 0 equal. Undefined when no pair can be compared
@@ -105,8 +105,6 @@ def relations(
     source      Hoeffding 1948 (the influence of a row on a rank statistic); Kallenberg and Ledwina, Data-driven rank tests for
                 independence, 1999 (polynomials of ranks); Bonferroni over all pairs
     """
-    if not scores:
-        return undefined("no column of the baseline has values that several rows share and others do not, nor numbers to be ranked")
     mine, theirs = (_side(side.tobytes(), side.shape[1], scores) for side in (now, base))
     columns = np.array([score.column for score in scores])
     gap = np.abs(mine.r - theirs.r)

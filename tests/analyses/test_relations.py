@@ -92,8 +92,17 @@ def test_a_column_that_is_gone_leaves_the_others_to_be_compared() -> None:
     ],
 )
 def test_what_cannot_be_compared_is_not_ok(now: pa.Table, status: str, detail: str) -> None:
-    (metric,) = judged(now).metrics
+    report = judged(now)
+    metric = report.metric("relations")
+    assert metric is not None
     assert (metric.status, metric.detail, math.isnan(metric.value)) == (status, detail, True)
+    assert report.status != "ok" and [one.constraint.name for one in report.violations] == ["not_compared"] * (status == "undefined")
+
+
+def test_a_baseline_without_relations_is_not_watched_for_them() -> None:
+    base = {"id": np.array([f"id {at}" for at in range(500)]), "constant": np.ones(500), "x": np.arange(500.0)}
+    report = judged(base, base=base)
+    assert (report.status, report.metrics, report.constraints) == ("ok", (), ())
 
 
 def test_more_than_a_hundred_columns_are_cut_to_the_prediction_and_the_first() -> None:

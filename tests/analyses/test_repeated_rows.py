@@ -69,18 +69,30 @@ def test_which_columns_tell_rows_apart() -> None:
         Column("x.length", "integral", derived=True),
     )
     answers = (Column("prediction", "fractional", "prediction"), Column("score", "fractional", "prediction"))
-    (need, _) = RepeatedRows().needs(Schema((*columns, *answers)))
+    need = next(iter(RepeatedRows().needs(Schema((*columns, *answers)))))
     assert need.columns == ("x",)
-    (need, _) = RepeatedRows().needs(Schema((*columns[1:], *answers)))
+    need = next(iter(RepeatedRows().needs(Schema((*columns[1:], *answers)))))
     assert need.columns == ("prediction", "score")
     assert list(RepeatedRows().needs(Schema(columns[1:3]))) == []
 
 
-def test_without_a_column_rows_cannot_be_told_apart_and_it_is_said() -> None:
-    report = judged(rows(1, 500).drop_columns(["x"]), rows(0, 5_000))
-    (metric,) = report.metrics
-    assert (metric.status, metric.detail) == ("undefined", "`x` is missing: rows cannot be told apart as in the baseline")
-    assert math.isnan(metric.value) and report.violations == ()
+@pytest.mark.parametrize("null", [False, True])
+def test_without_a_column_rows_cannot_be_told_apart_and_it_is_said(null: bool) -> None:
+    now = rows(1, 500)
+    now = now.set_column(0, "x", pa.nulls(500, pa.float64())) if null else now.drop_columns(["x"])
+    report = judged(now, rows(0, 5_000))
+    metric = report.metric("repeated_rows")
+    assert metric is not None
+    assert (metric.status, metric.detail) == ("undefined", "`x` has no values: rows cannot be told apart as in the baseline")
+    assert math.isnan(metric.value) and [one.constraint.name for one in report.violations] == ["not_compared"]
+
+
+def test_without_one_of_many_columns_rows_still_differ() -> None:
+    rng = np.random.default_rng(2)
+    base, now = (rows(seed, n).append_column("y", pa.array(rng.normal(size=n))) for seed, n in ((0, 5_000), (1, 500)))
+    assert judged(now.drop_columns(["x"]), base).status == "ok"
+    half = now.drop_columns(["x"]).slice(0, 250)
+    assert judged(pa.concat_tables([half, half]), base).violations[0].constraint.name == "not_compared"
 
 
 def test_few_rows_are_not_judged() -> None:

@@ -141,4 +141,4 @@ def test_where_nothing_can_be_compared_it_says_so() -> None:
     for now in (np.full((300, 2), np.nan), np.ones((300, 2)), np.column_stack([base[:300, 0], np.full(300, np.nan)])):
         found = compared(now, base)
         assert found.reason == "no two columns have enough values, on both sides, to be related"
-    assert compared(base, np.ones((500, 2))).reason.startswith("no column of the baseline has values that several rows share")
+    assert scores_of(np.ones((500, 2), np.float32), 2) == ()
