@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from mmon_ray.analyses import DataQuality, Drift, Traffic
+from mmon_ray.analyses import DataQuality, Drift, Relations, RepeatedRows, Traffic
 from mmon_ray.analysis import Analysis
 from mmon_ray.classes import texts
 from mmon_ray.codec import Coded, resolve
@@ -34,8 +34,8 @@ __all__ = ["Baseline", "Monitor"]
 _REPEATS = ("last", "all")
 
 # Drift asks the same question as the baseline-drift check of DataQuality, with a stated share of false alarms;
-# both at once would raise two alarms for one cause.
-DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift(), Traffic())
+# both at once would raise two alarms for one cause. Relations and RepeatedRows see what no column shows by itself.
+DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift(), Relations(), RepeatedRows(), Traffic())
 
 
 @dataclass(frozen=True)

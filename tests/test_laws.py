@@ -27,8 +27,10 @@ COLUMNS = {
     "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
     "presence": [("real",), ("word", "flag")],
     "requests": [("whole", "code", "real"), ("flag", "word", "wide"), ("never", "code", "real"), ("real",)],
+    "repeats": [*SINGLE, ("real", "word"), ("never", "code", "wide", "flag", "whole")],
     "residuals": [("real", "whole"), ("whole", "real"), ("word", "real"), ("real",)],
     "residuals_by": [("word", "real", "whole"), ("code", "whole", "real"), ("never", "real", "whole"), ("real",)],
+    "row_numbers": [("real",), ("word", "flag"), ("real", "wide", "whole", "never", "flag", "word", "code")],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
     "vectors": [("list",), ("packed",), ("word",), ("real",), ("list", "word")],
     "vector_sample": [("list",), ("packed", "word"), ("word",), ("list", "code", "whole", "word"), ("list", "never", "never", "code")],
@@ -135,6 +137,14 @@ def close_vector_sample(a, b) -> bool:
     return (a.k, a.width, a.total) == (b.k, b.width, b.total) and (kept[0] == kept[1] or len(kept[0]) == len(kept[1]) == a.k < a.total)
 
 
+def close_row_numbers(a, b) -> bool:
+    # Up to k rows all are there, in an order of their own; beyond, one random sample is as good as another.
+    if (a.k, a.numbers, a.total, a.rows.shape) != (b.k, b.numbers, b.total, b.rows.shape):
+        return False
+    one, two = (np.sort([row.tobytes() for row in state.rows]) for state in (a, b))
+    return a.total > a.k or np.array_equal(one, two)
+
+
 CLOSE = {
     "moments": close_moments,
     "quantiles": close_quantiles,
@@ -147,6 +157,7 @@ CLOSE = {
     "requests": close_requests,
     "residuals": close_residuals,
     "residuals_by": close_residuals_by,
+    "row_numbers": close_row_numbers,
     "vector_sample": close_vector_sample,
     "words": close_words,
 }

@@ -12,6 +12,8 @@ from mmon_ray.analyses.embedding import Embedding
 from mmon_ray.analyses.label_coverage import LabelCoverage
 from mmon_ray.analyses.model_quality import ModelQuality
 from mmon_ray.analyses.ranking import Ranking
+from mmon_ray.analyses.relations import Relations
+from mmon_ray.analyses.repeated_rows import RepeatedRows
 from mmon_ray.analyses.row_anomalies import RowAnomalies
 from mmon_ray.analyses.slice_bias import SliceBias
 from mmon_ray.analyses.slice_drift import SliceDrift
@@ -30,6 +32,8 @@ __all__ = [
     "LabelCoverage",
     "ModelQuality",
     "Ranking",
+    "Relations",
+    "RepeatedRows",
     "RowAnomalies",
     "SliceBias",
     "SliceDrift",

@@ -65,6 +65,7 @@ class _Numbers(NamedTuple):
 NUMERIC: Mapping[str, Callable[[_Numbers, _Numbers], Distance]] = {
     "ks": lambda now, base: stats.ks(now.quantiles, base.quantiles),
     "mean_shift": lambda now, base: stats.mean_shift(now.moments, base.moments),
+    "spread": lambda now, base: stats.spread_ratio(now.quantiles, base.quantiles),
     "wasserstein": lambda now, base: stats.wasserstein(now.quantiles, base.quantiles, base.moments),
     "psi": lambda now, base: stats.psi(now.quantiles, base.quantiles),
     "jensen_shannon": lambda now, base: stats.jensen_shannon(now.quantiles, base.quantiles),
@@ -90,18 +91,20 @@ _TITLES |= {"cramers_v": "Cramér's V"}
 class Drift(Analysis, kind="drift"):
     """Distances from the baseline, each judged by a test with a margin: differences within the margin never alarm.
 
-    By default numbers get `ks` (largest difference of the cumulative distributions) and `mean_shift` (difference of the means in
-    standard deviations of the baseline); categories get `linf` (largest difference of a frequency). Three numbers are about the whole
+    By default numbers get `ks` (largest difference of the cumulative distributions), `mean_shift` (difference of the means in standard
+    deviations of the baseline) and `spread` (how many times as wide the middle of the values is, which `ks` sees only from 1.5 times on);
+    categories get `linf` (largest difference of a frequency). Three numbers are about the whole
     window; nothing is held against them unless a constraint is added: `population_drift` (mean population stability index of the
     features, less what chance adds), `drifted_features` (the share of features that alarm by the margins below) and `prediction_drift`
     (the largest population stability index of a prediction, less what chance adds).
 
-    numeric       the distances of numbers, any of ks, mean_shift, wasserstein, psi, jensen_shannon, hellinger, total_variation,
-                  cramers_v, chi_squared; each is described in mmon_ray.stats
+    numeric       the distances of numbers, any of ks, mean_shift, spread, wasserstein, psi, jensen_shannon, hellinger,
+                  total_variation, cramers_v, chi_squared; each is described in mmon_ray.stats
     categorical   those of categories, any of linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared
     ks, mean_shift, wasserstein, linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared   the margins; about
                   alike but for psi and chi_squared: a normal that moves by 0.25 standard deviations has ks 0.1, jensen_shannon 0.1,
                   total_variation 0.1, hellinger 0.09, cramers_v 0.12, psi 0.06
+    spread        the margin of the ratio, a factor: 1.2 allows from 1 / 1.2 to 1.2 times the baseline's
     level         the share of alarms that may be false, over all columns of a window
     min_rows      with fewer values the distances are computed but not judged
     source        Model Monitor paper, section 4.2
@@ -109,7 +112,7 @@ class Drift(Analysis, kind="drift"):
 
     coverage: ClassVar[frozenset[str]] = frozenset(AGGREGATES)
 
-    numeric: tuple[str, ...] = ("ks", "mean_shift")
+    numeric: tuple[str, ...] = ("ks", "mean_shift", "spread")
     categorical: tuple[str, ...] = ("linf",)
     ks: float = 0.1
     mean_shift: float = 0.2
@@ -121,6 +124,7 @@ class Drift(Analysis, kind="drift"):
     total_variation: float = 0.1
     cramers_v: float = 0.1
     chi_squared: float = 0.0
+    spread: float = 1.2
     level: float = 0.05
     min_rows: int = 200
 
@@ -129,6 +133,10 @@ class Drift(Analysis, kind="drift"):
             for name in getattr(self, field):
                 if name not in known:
                     raise InputError(f"{field} has '{name}'; expected some of {', '.join(known)}")
+        if not self.spread >= 1:
+            raise InputError(
+                f"spread is {self.spread}; expected a factor of 1 or more: 1.2 allows from 1 / 1.2 to 1.2 times the baseline's"
+            )
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Quantiles and moments of numbers, counts of categories."""
@@ -165,7 +173,7 @@ class Drift(Analysis, kind="drift"):
             # A small baseline is a reason not to judge today, not a reason never to judge.
             if metric.status != "undefined" and metric.name not in AGGREGATES:
                 margin = float(getattr(self, metric.name))
-                lower = -margin if metric.name == "mean_shift" else -math.inf
+                lower = -margin if metric.name == "mean_shift" else 1 / margin if metric.name == "spread" else -math.inf
                 yield Constraint(metric.name, metric.column, lower, margin, level=self.level)
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
@@ -173,6 +181,8 @@ class Drift(Analysis, kind="drift"):
         subject, allowed = f"`{metric.column}`", f"{constraint.upper:.3g}"
         if metric.name in ("mean_shift", "wasserstein"):
             return f"{subject} has moved: {metric.detail}; {allowed} standard deviations are allowed"
+        if metric.name == "spread":
+            return f"{subject} is spread differently: {metric.detail}; {constraint.lower:.3g} to {allowed} times are allowed"
         if metric.name in ("ks", "linf", "total_variation"):
             return f"{subject} is distributed differently: {metric.detail}; a difference of {100 * constraint.upper:.3g} % is allowed"
         if metric.name in _TITLES:

@@ -16,6 +16,7 @@ from mmon_ray.states.repeats import Repeats
 from mmon_ray.states.requests import Requests
 from mmon_ray.states.residuals import Residuals
 from mmon_ray.states.residuals_by import ResidualsBy
+from mmon_ray.states.row_numbers import RowNumbers
 from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
@@ -39,6 +40,7 @@ __all__ = [
     "Requests",
     "Residuals",
     "ResidualsBy",
+    "RowNumbers",
     "Sample",
     "Scores",
     "Tails",

@@ -1,4 +1,4 @@
-"""How often values come again."""
+"""How often values, or whole rows, come again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.codec import array
-from mmon_ray.columns.hashing import hash_values
+from mmon_ray.columns.buffers import one
+from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import categories
 from mmon_ray.state import State
 
@@ -19,6 +20,7 @@ __all__ = ["Repeats"]
 
 _BITS = 53  # of a hash that are kept: every reader of JSON has them all
 _ALL = 2**_BITS
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Repeats(State, kind="repeats"):
     Exact for all values up to `limit` different ones; beyond, shares are estimated from the counted ones. Two such states have counted the
     same values as far as both reach, so that they can be compared. Values are told apart by 53 bits of a hash of their text: of a million
     different values, two are taken for one with a probability of 6e-5. Missing values do not count. States merge without loss.
+
+    Over several columns a value is a whole row, in the order of the columns, whatever of it is missing; about 5 ns a value.
 
     limit    how many different values are counted
     hashes   of the counted values, ascending
@@ -46,7 +50,10 @@ class Repeats(State, kind="repeats"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.int64))
 
     def update(self, batch: pa.Table) -> Self:
-        """This state and a batch's first column."""
+        """This state and a batch's only column, or its rows when it has more."""
+        if batch.num_columns > 1:
+            hashes, counts = _counted(_row_hashes(batch), self.limit)
+            return self._joined(hashes, counts, self.total + batch.num_rows)
         seen = categories(batch)
         return self.including(seen.values, seen.counts)
 
@@ -98,10 +105,18 @@ class Repeats(State, kind="repeats"):
         seen = -np.expm1(self.counts * math.log1p(-kept)) if kept < 1 else np.ones(len(self.counts))
         return max(0.0, 1.0 - float(seen.sum()) / (kept * rows))
 
+    def within(self, reach: int) -> Self:
+        """Of the counted values those up to a hash; `total` stays that of all.
+
+        reach   the smaller of two states' reaches, so that both have counted the same values
+        """
+        near = self.hashes <= reach
+        return replace(self, hashes=self.hashes[near], counts=self.counts[near])
+
     def known(self, other: Self) -> float:
         """The share of values that the other state has, too, in [0, 1]; NaN when none can be compared."""
-        within = self.hashes <= other.reach
-        return replace(self, hashes=self.hashes[within], counts=self.counts[within])._share(other.has(self.hashes[within]))
+        near = self.within(other.reach)
+        return near._share(other.has(near.hashes))
 
     def has(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """For each hash whether a value of it is counted."""
@@ -116,3 +131,21 @@ def shortened_hashes(values: pa.Array) -> npt.NDArray[np.int64]:
     """The hash of each text of a string array, as `Repeats` has it."""
     found: npt.NDArray[np.int64] = (hash_values(values) >> np.uint64(64 - _BITS)).astype(np.int64)
     return found
+
+
+def _row_hashes(batch: pa.Table) -> npt.NDArray[np.int64]:
+    """One hash for each row."""
+    mixed = np.zeros(batch.num_rows, np.uint64)
+    for column in batch.columns:
+        mixed *= _ODD
+        mixed += hash_values(one(column))
+    found: npt.NDArray[np.int64] = (hash_floats(mixed.view(np.float64)) >> np.uint64(64 - _BITS)).astype(np.int64)
+    return found
+
+
+def _counted(hashes: npt.NDArray[np.int64], limit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The smallest different hashes, and how often each is there."""
+    ordered = np.sort(hashes)  # by vector instructions: many times faster than np.unique
+    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: limit + 1] if len(ordered) else np.zeros(0, np.int64)
+    counts = np.diff(begins, append=len(ordered)) if len(begins) <= limit else np.diff(begins)
+    return ordered[begins[:limit]], counts[:limit]

@@ -10,12 +10,14 @@ from mmon_ray.stats import service
 from mmon_ray.stats.association import association
 from mmon_ray.stats.bars import category_bars, number_bars
 from mmon_ray.stats.bootstrap import interval, resample
+from mmon_ray.stats.copies import MoreCopies, copies
 from mmon_ray.stats.distance import Distance
 from mmon_ray.stats.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
 from mmon_ray.stats.ks import KolmogorovSmirnov, ks
 from mmon_ray.stats.means import MeanShift, mean_shift
 from mmon_ray.stats.shares import Excess, Frequencies, Share, linf
 from mmon_ray.stats.transport import Triangle, total_variation, wasserstein
+from mmon_ray.stats.widths import SpreadRatio, spread_ratio
 
 __all__ = [
     "Distance",
@@ -24,11 +26,14 @@ __all__ = [
     "Frequencies",
     "KolmogorovSmirnov",
     "MeanShift",
+    "MoreCopies",
     "Share",
+    "SpreadRatio",
     "Triangle",
     "association",
     "category_bars",
     "chi_squared",
+    "copies",
     "cramers_v",
     "hellinger",
     "interval",
@@ -40,6 +45,7 @@ __all__ = [
     "psi",
     "resample",
     "service",
+    "spread_ratio",
     "total_variation",
     "wasserstein",
 ]
