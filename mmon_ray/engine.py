@@ -60,7 +60,7 @@ def run(
     engine           `local`, `ray`, or `auto`: Ray Data when an hour has more than `ray_from_bytes` of capture
     progress         is told each step, in words
     at               the present moment, now when None: days that are over are rolled up
-    errors           InputError for a window that is not made of whole hours, or not over, an unknown engine, or no such deployment;
+    errors           InputError for a window that is not made of whole hours, an unknown engine, or no such deployment;
                      whatever goes wrong is also in the run record
     """
     if engine not in ENGINES:
@@ -68,9 +68,6 @@ def run(
     if not window.whole:
         raise InputError(f"the window {window} is not made of whole hours; records are kept by the hour")
     moment = at or now()
-    if window.end > moment:
-        (over,) = Window.hour(moment).before(1)
-        raise InputError(f"the window {window} is not over yet; the newest hour that is over is {over}")
     record = Run(monitor.name, window, "failed", started=now(), ended=now())
     try:
         baseline = latest_baseline(store, monitor.name)
@@ -91,7 +88,8 @@ def run(
         judge = judged_by(store, monitor, baseline, window, moment) if baseline else None
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
-        notes = [*record.tally.notes(), *(note for one in joins for note in one.notes())]
+        unfinished = ["the window is not over yet: what comes later is missing"] if window.end > moment else []
+        notes = [*unfinished, *record.tally.notes(), *(note for one in joins for note in one.notes())]
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))

@@ -44,6 +44,8 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
         raise InputError(
             f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. {Window.hour(now())}"
         )
+    if window.end > now():
+        raise InputError(f"the window {window} is not over yet; the newest hour that is over is {last}")
     with context.console.status(f"{name} {window}") as status, _printed_once():
         report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
     context.answer(report_doc(report), lambda: print_report(report, context.console))
