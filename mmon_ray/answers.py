@@ -6,19 +6,30 @@ from what the baseline's rows hold in them, `Column.seen`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from mmon_ray.classes import completed, number, ordered, read, texts, truth
 from mmon_ray.errors import InputError
-from mmon_ray.report import INSUFFICIENT, UNDEFINED, WAITING
-from mmon_ray.schema import META, PREDICTION, PROBLEMS, Column, Schema, Seen
+from mmon_ray.report import INSUFFICIENT, UNDEFINED, WAITING, listed
+from mmon_ray.schema import META, PREDICTION, PROBLEMS, Column, Schema, Seen, is_prediction
 from mmon_ray.scoring import score_of
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Moments
 
-__all__ = ["PROBLEMS", "READ_ONCE", "REFUSED_LABEL", "Answers", "answers", "check_words", "seen_needs", "seen_of", "unlabelled"]
+__all__ = [
+    "PROBLEMS",
+    "READ_ONCE",
+    "REFUSED_LABEL",
+    "Answers",
+    "answers",
+    "captured_as",
+    "check_words",
+    "seen_needs",
+    "seen_of",
+    "unlabelled",
+]
 
 READ_ONCE = "what labels and predictions hold was learned after the rows were read, and they could not be read again; give rows that can"
 REFUSED_LABEL = META + "label_refused"  # why a record's label is of no use; null where it has one, or none has come
@@ -143,7 +154,7 @@ def check_words(schema: Schema, found: Answers) -> None:
     if not found.prediction and not found.score:
         raise InputError(
             f"no prediction names a class of `{found.label}` ({_few(found.classes)}), and none is its score; there are "
-            f"{_few(given, '`')}; name one with --prediction or --score"
+            f"{listed(given)}; name one with --prediction or --score"
         )
     if found.problem == "binary" and known is not None and len(known.values) > 1 and not any(map(found.hit, known.values)):
         raise InputError(f"no label of `{found.label}` ({_few(known.values)}) is {_few(found.positive)}; name one of them with --positive")
@@ -154,6 +165,12 @@ def check_words(schema: Schema, found: Answers) -> None:
             f"the predictions `{found.prediction}` ({values}) hold none of the labels of `{found.label}` ({_few(found.classes)}); name "
             "another column with --prediction, the positive value of either with --positive, or say --problem regression"
         )
+
+
+def captured_as(names: Iterable[str]) -> str:
+    """Say what the predictions are called among the columns of some captured rows."""
+    own = sorted(filter(is_prediction, names))
+    return f"the predictions that came are called {listed(own)}" if own else "no prediction came"
 
 
 def unlabelled(profile: Profile) -> tuple[str, str]:
@@ -233,6 +250,6 @@ def _usual(classes: Sequence[str], seen: bool) -> tuple[str, ...]:
     return (classes[-1] if codes else next((one for one in classes if truth(one)), classes[-1]),)
 
 
-def _few(values: Sequence[str], quote: str = "") -> str:
+def _few(values: Sequence[str]) -> str:
     rest = f" and {len(values) - _TOLD:,} more" if len(values) > _TOLD else ""
-    return ", ".join(f"{quote}{one}{quote}" for one in values[:_TOLD]) + rest
+    return ", ".join(values[:_TOLD]) + rest

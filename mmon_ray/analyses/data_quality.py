@@ -15,9 +15,10 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
+from mmon_ray.answers import captured_as
 from mmon_ray.errors import InputError
 from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare, listed
-from mmon_ray.schema import META, PREDICTION, Column, Schema
+from mmon_ray.schema import META, Column, Schema, is_prediction
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
 from mmon_ray.stats import Distance, Excess, Share, service
@@ -217,13 +218,10 @@ def _seen(now: Profile) -> set[str]:
 def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
     seen = _seen(now)
     missing = [column.name for column in schema.watched() if column.name not in seen]
-    extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not _answer(name)]
-    yield Metric("missing_columns", float(len(missing)), detail=listed(missing))
+    extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not is_prediction(name)]
+    unanswered = any(schema[name].role == "prediction" for name in missing)
+    yield Metric("missing_columns", float(len(missing)), detail=listed(missing) + (f"; {captured_as(seen)}" if unanswered else ""))
     yield Metric("extra_columns", float(len(extra)), detail=listed(extra))
-
-
-def _answer(name: str) -> bool:
-    return name == PREDICTION or name.startswith(PREDICTION + ".")
 
 
 def _expected(column: Column, schema: Schema, profile: Profile) -> tuple[int, str]:

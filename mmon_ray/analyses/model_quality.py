@@ -13,11 +13,11 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analysis import Analysis
-from mmon_ray.answers import PROBLEMS, READ_ONCE, Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.answers import PROBLEMS, READ_ONCE, Answers, answers, captured_as, check_words, seen_needs, seen_of, unlabelled
 from mmon_ray.confusion import Pooling, above_need, confusion, confusion_matrix, pairs_need, pairs_of
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import PREDICTION, Schema
+from mmon_ray.report import Constraint, Metric, compare, listed, readable
+from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Presence, Residuals, Scores
 from mmon_ray.stats.bootstrap import resample
@@ -141,7 +141,7 @@ class ModelQuality(Analysis, kind="model_quality"):
                 )
             labelled = _labelled(found, base)
             if labelled and _judged(found, base) == 0:
-                there = ", ".join(f"`{column.name}`" for column in schema if column.role == "prediction")
+                there = listed(column.name for column in schema if column.role == "prediction")
                 raise InputError(
                     f"none of {labelled:,} rows with a label `{found.label}` has a prediction that can be judged ({found.words}); the "
                     f"predictions are {there}; name one with --prediction or --score"
@@ -356,8 +356,7 @@ def _called(found: Answers, profile: Profile) -> str:
     names = [*presence.columns] if isinstance(presence, Presence) else []
     if (found.prediction or found.score) in names:
         return ""
-    own = ", ".join(f"`{name}`" for name in names if name == PREDICTION or name.startswith(PREDICTION + ".")) or "none"
-    return f"; no column is `{found.prediction or found.score}`, the predictions that came are called {own}"
+    return f"; no column is `{found.prediction or found.score}`, {captured_as(names)}"
 
 
 def _service(table: Floats, ask: Callable[..., Floats], form: Callable[[Floats], Any]) -> float:

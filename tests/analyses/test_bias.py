@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,20 @@ def test_the_papers_figure_3_at_small_scale() -> None:
     assert min(right(3_000, 40)) >= 0.95
     none, medium, high = right(200, 100)
     assert none > 0.95 and medium < 0.5 and high > 0.8
+
+
+@pytest.mark.parametrize("form", [list, lambda ages: [str(one) for one in ages], lambda ages: [f"{one}.0" for one in ages]])
+def test_a_facet_above_a_number_reads_the_numbers_of_text(form: Callable[[list[int]], list[Any]]) -> None:
+    rng = np.random.default_rng(4)
+    ages = rng.integers(18, 80, 1_000)
+    said = (rng.random(1_000) < np.where(ages > 45, 0.3, 0.6)).astype(int)
+    table = pa.table({"age": form(ages.tolist()), "y": said, "prediction": said})
+    found = values(judge(table, Bias((Facet("age", above=45),)), table), "age>45")
+    assert found["DPPL"] == pytest.approx(said[ages <= 45].mean() - said[ages > 45].mean())
+    assert found["CI"] == pytest.approx(((ages <= 45).sum() - (ages > 45).sum()) / 1_000)
+
+
+def test_a_facet_above_a_number_of_a_column_without_numbers_is_refused() -> None:
+    table = rows(1_000, 2)
+    with pytest.raises(InputError, match=r"the facet `sex` above 45 has no numbers: the column is string, .* Facet\('sex', 'some value'\)"):
+        judge(table, Bias((Facet("sex", above=45),)), table)

@@ -163,6 +163,11 @@ def test_a_column_that_is_missing() -> None:
     for name in ("completeness", "type_match", "baseline_drift"):
         metric = report.metric(name, "age")
         assert metric is not None and (metric.status, metric.detail) == ("undefined", "the column is missing")
+    monitor = Monitor("m", analyses=(DataQuality(),))
+    baseline = monitor.fit(pa.table({"age": [1, 2] * 100, "y_hat": [0.5, 1.5] * 100}), prediction="y_hat")
+    answered = pa.table({"age": [1, 2] * 100, "prediction.value": [0.5, 1.5] * 100})
+    (missing,) = monitor.evaluate(fold(answered, monitor.zero(baseline.schema)), baseline).violations
+    assert missing.message == "1 column missing from the data: `y_hat`; the predictions that came are called `prediction.value`"
     assert said(judge(rows(age=None, work=None))) == ["2 columns missing from the data: `age`, `work`"]
 
 
