@@ -64,6 +64,7 @@ class ModelQuality(Analysis, kind="model_quality"):
     label, prediction, score   their columns
     positive     the label that is the positive one, or several of them. These five are left to the baseline's choice when empty, which
                  holds for every analysis: `fit(problem=...)`, `mmon baseline --problem`; and that, if it is empty, to `answers.answers`
+    max_classes  whole numbers with more values than this are quantities, unless `problem` says otherwise
     threshold    a score above it is a positive prediction, where there is no other; one that is equal to it is not
     rule         `test`: a metric is a violation when it is beyond the baseline's by more than the margin, surely; `service`: when it is
                  beyond the baseline's by more than its own standard deviation (five samples of 80 %)
