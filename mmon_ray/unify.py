@@ -10,7 +10,7 @@ from mmon_ray.columns.buffers import family, one, text
 
 __all__ = ["conformed", "unified"]
 
-_NUMBERS = ("boolean", "integer", "fraction")
+_NUMBERS = {"integer", "fraction"}
 _UNITS = ("s", "ms", "us", "ns")
 _ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
@@ -19,7 +19,7 @@ def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
     """The schema of rows that come in parts with these schemas: every column once, in the order in which they come, of one type.
 
     The type holds the values of all parts: null gives way to any other, integers to fractions, a coarser unit of time to a finer one. What
-    shares no type is text. The metadata are the first schema's.
+    shares no type, as true and 1 do not, is text. The metadata are the first schema's.
     """
     parts = list(schemas)
     types: dict[str, list[pa.DataType]] = {}
@@ -48,11 +48,10 @@ def _common(types: Sequence[pa.DataType]) -> pa.DataType:
     if len(plain) < 2:
         return plain[0] if plain else pa.null()
     families = set(map(family, plain))
-    if families.issubset(_NUMBERS):
-        numbers = [pa.int8() if pa.types.is_boolean(kind) else kind for kind in plain]
-        if pa.uint64() in numbers and any(pa.types.is_signed_integer(kind) for kind in numbers):
+    if families <= _NUMBERS:
+        if pa.uint64() in plain and any(pa.types.is_signed_integer(kind) for kind in plain):
             return pa.float64()  # Arrow takes int64, which holds half of the unsigned ones
-        return _promoted(numbers, pa.float64())
+        return _promoted(plain, pa.float64())
     if all(pa.types.is_timestamp(kind) or pa.types.is_date(kind) for kind in plain):
         return _moment(plain)
     return pa.string() if "text" in families else _promoted(plain, pa.string())
@@ -94,6 +93,4 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
         return pa.chunked_array([text(one(column))], plain)
     array = one(column)
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.int8())
     return pa.chunked_array([array.cast(plain, safe=False)])
