@@ -75,17 +75,22 @@ def blind_spots(
     for analysis, learned in usual:
         now = [metric for metric in metrics if owner.get((metric.name, metric.column)) == analysis]
         if not any(judged(metric) and (metric.name, metric.column) in active for metric in now):
-            spot = _unlearned(analysis, learned, now)
+            asked = analysis.labelled or any((metric.name, metric.column) in active for metric in learned)
+            spot = _unlearned(analysis, learned, now, asked)
             blind += [spot] if spot is not None else []
     # Coverage is watched without a bound of its own: whoever looks at labels waits for them.
     waits = next((metric.detail for metric in metrics if metric.status == INSUFFICIENT and metric.detail.startswith(WAITING)), "")
     return [*blind, Blind("", waits, 0.0, False, True, False)] if waits else blind
 
 
-def _unlearned(analysis: Analysis, own: Sequence[Metric], now: Sequence[Metric]) -> Blind | None:
-    """Return the analysis as a whole when nothing that it compares could be judged of the baseline, such as quality without labels."""
+def _unlearned(analysis: Analysis, own: Sequence[Metric], now: Sequence[Metric], asked: bool) -> Blind | None:
+    """Return the analysis as a whole when nothing that it compares could be judged of the baseline, such as quality without labels.
+
+    asked   somebody expects it to compare, for it looks at labels or has bounds; else columns that have no distance, such as ids, are
+            said when the baseline is made, and are not watched
+    """
     comparing = [metric for metric in own if metric.name not in analysis.coverage]
-    if not comparing or any(map(judged, comparing)):
+    if not comparing or any(map(judged, comparing)) or not (asked or any(metric.status == INSUFFICIENT for metric in comparing)):
         return None
     now = [metric for metric in now if metric.name not in analysis.coverage]
     few = any(metric.status == INSUFFICIENT for metric in now)
