@@ -50,7 +50,7 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     folder = Path(doc["store"])
     runs = [json.loads(path.read_text()) for path in sorted((folder / "runs" / "income").glob("*.json"))]
     # The labels of the first two hours have come; the third has none yet, and that is no alarm.
-    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [(s, 600, "ray") for s in ("ok", "alarm", "insufficient")]
+    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [(s, 600, "ray") for s in ("ok", "alarm", "waiting")]
     window = runs[1]["window"]["start"]
     again = mmon("--store", str(folder), "report", "income", "--window", window["$time"][:13])
     assert again.returncode == 1
