@@ -191,6 +191,7 @@ PROBLEMS = {
     ),
     "gaps and a score": ({"y": GAPS, "prediction": SCORE}, "binary, positive 1; score `prediction`"),
     "only negatives": ({"y": np.zeros(N, int), "prediction": SAID.astype(bool)}, "binary, positive 1; prediction `prediction`"),
+    "logits": ({"y": Y, "prediction": RNG.normal(size=N)}, "binary, positive 1; score `prediction`"),
     "codes 1 and 2": ({"y": Y + 1, "prediction": SCORE}, "binary, positive 2; score `prediction`"),
     "whole classes": ({"y": CODES, "prediction": CODES}, "multiclass; prediction `prediction`"),
     "classes with gaps": ({"y": np.where(Y == 1, np.nan, CODES), "prediction": CODES}, "multiclass; prediction `prediction`"),

@@ -205,7 +205,7 @@ def test_without_any_labels_a_window_waits(store: Store) -> None:
 def test_a_label_that_can_be_read_counts_beside_one_that_cannot(store: Store) -> None:
     capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}} for number in range(N)])
     labels = [{"id": f"i{number}", "label": int(Y[number])} for number in range(N)]
-    report = judged(store, [*labels, *({"id": f"i{number}", "label": "?"} for number in range(200))])
+    report = judged(store, [*labels, *({"id": f"i{number}", "label": "unsure"} for number in range(200))])
     assert value(report, "accuracy") == pytest.approx(sk.accuracy_score(Y, SAID))
     assert value(report, "rejected_labels", "") == 200
 

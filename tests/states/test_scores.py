@@ -111,7 +111,9 @@ def test_what_is_kept_does_not_depend_on_the_order_of_rows(rows: list[tuple[str,
     assert whole.total == len(rows)
     assert unpack(*pack(whole)) == load(dump(whole)) == whole
     kept, _ = whole.split(lambda label: label == "a")
-    assert len(kept) <= max(1, most) and (np.diff(kept) > 0).all() and ((kept >= 0) & (kept <= 1)).all()
+    assert len(kept) <= max(1, most) and ((kept >= 0) & (kept <= 1)).all()
+    assert (np.diff(kept) >= 0).all()  # places a hundred octaves wide may have one middle: 1 - 1e-77 is 1
+    assert not whole.whole or kept.tolist() == sorted({float(one) for one in score})
 
 
 def old(bins: int, y: np.ndarray, score: np.ndarray) -> dict:
