@@ -42,6 +42,8 @@ from mmon_ray.keys import capture_key, report_key, run_key, state_key
 from mmon_ray.monitor import Monitor
 from mmon_ray.reference import Rolling
 from mmon_ray.sinks import Webhook
+from mmon_ray.state import Need
+from mmon_ray.states import Counts
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 
@@ -448,3 +450,16 @@ def test_the_newest_baseline_counts(store: Store, monitor: Monitor) -> None:
     later = monitor.fit(people(900, 9), created=datetime(2099, 1, 1, tzinfo=timezone.utc))
     save_baseline(store, later)
     assert latest_baseline(store, "credit").version == "20990101T000000Z"
+
+
+def test_a_baseline_of_another_type_has_the_states_of_an_hour_made_anew(store: Store) -> None:
+    """Its needs are the same; what '1' and '0' say is not."""
+    monitor, need = Monitor("credit"), Need(Counts(), ("member",))
+    save_monitor(store, monitor)
+    put(store, pd.DataFrame({"member": ["1", "0", "1"]}))
+    for day, members, seen in ((1, ["1", "0"], {("1",): 2, ("0",): 1}), (2, [True, False], {("true",): 2, ("false",): 1})):
+        rows = pa.table({"member": members * 150})
+        save_baseline(store, monitor.fit(rows, created=datetime(2026, 11, day, tzinfo=timezone.utc)))
+        run(monitor, WINDOW, store)
+        counts = load_hour(store, "credit", HOUR)[0].get(need)
+        assert isinstance(counts, Counts) and dict(counts.table) == seen
