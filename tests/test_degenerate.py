@@ -84,7 +84,7 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"each", "from_sketch", "has", "including", "known", "merge", "merge_many", "update", "upgrade", "within"}
+NOT_ASKED = {"each", "from_sketch", "has", "including", "known", "merge", "merge_many", "split", "update", "upgrade", "within"}
 
 
 def nulls(now: pa.Table, base: pa.Table | None) -> dict[str, float]:
