@@ -127,12 +127,18 @@ def _strange(words: Words, known: Words) -> list[tuple[str, int]]:
 
 def _unique(name: str, texts: Repeats, usual: Repeats, counts: Counts) -> Metric:
     """The share of a window's texts that are no copies of an earlier one."""
-    n, m = min(texts.total, usual.total), usual.total
-    if not n:
+    size = min(texts.total, usual.total)
+    if not size:
         where = "baseline" if texts.total else "window"
         return Metric(UNIQUE, math.nan, name, status="undefined", detail=f"no texts in the {where}")
-    copies, before = texts.repeated(n), usual.repeated(m)
-    detail = f"{100 * copies:.3g} % of {n:,} texts came before, {100 * before:.3g} % in the baseline"
+    # Where not all texts are counted, a frequent one is among the counted of one side only: both are taken over the same texts.
+    reach = min(texts.reach, usual.reach)
+    mine, theirs = texts.within(reach), usual.within(reach)
+    n, m = round(int(mine.counts.sum()) * size / texts.total), int(theirs.counts.sum())
+    if not n or not m:
+        return Metric(UNIQUE, math.nan, name, status="undefined", detail="none of the texts is among those that are counted")
+    copies, before = mine.repeated(size), theirs.repeated(usual.total)
+    detail = f"{100 * copies:.3g} % of {size:,} texts came before, {100 * before:.3g} % in the baseline"
     for (text,), often, _ in counts.top(1) if copies else ():
         line = " ".join(text.split())
         short = line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."

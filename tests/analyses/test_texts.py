@@ -57,6 +57,18 @@ def test_shares_are_those_of_a_small_table():
     assert metric(report, "unique_texts").value == 1.0, "texts are told apart by their capitals, too"
 
 
+def test_one_frequent_text_among_more_than_are_counted_is_as_usual() -> None:
+    def texts(seed: int, n: int, frequent: str) -> list[str | None]:
+        rng = np.random.default_rng(seed)
+        return [frequent if own else f"text {seed} {at}" for at, own in enumerate(rng.random(n) < 0.3)]
+
+    # Whether a text is counted depends on its hash: some of these are among the baseline's counted ones, others are not.
+    for number in range(6):
+        base = fit(texts(0, 12_000, f"hello {number}"))
+        report = judged(base, texts(1, 1_000, f"hello {number}"))
+        assert [one.message for one in report.violations if one.constraint.name == "unique_texts"] == []
+
+
 def test_a_window_is_compared_at_the_size_of_the_baseline_at_most():
     base = fit([f"{i}" for i in range(100)])
     report = judged(base, [f"{i}" for i in range(500)] * 2)
