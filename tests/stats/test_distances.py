@@ -18,11 +18,12 @@ from mmon_ray.analyses.row_anomalies import UnusualRows
 from mmon_ray.codec import dumps, kinds, loads
 from mmon_ray.report import Test
 from mmon_ray.states import Counts, Moments, Quantiles
-from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, Share, Triangle
+from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, MoreCopies, Share, SpreadRatio, Triangle
 from mmon_ray.stats.disjoint import Disjoint
 from mmon_ray.stats.drop import Drop
 from mmon_ray.stats.embedding import Discrepancy
 from mmon_ray.stats.forecast import Surprise
+from mmon_ray.stats.shares import Excess
 from mmon_ray.stats.tails import chi_squared_tail, hypergeometric_tail, normal_tail, student_tail
 from mmon_ray.stats.worst import Worst
 
@@ -201,7 +202,8 @@ def test_a_test_survives_json(test: Test, margin: float) -> None:
 def test_every_kind_of_test_is_among_these() -> None:
     own = {kind for kind, cls in kinds(Test).items() if cls.__module__.startswith("mmon_ray.")}
     elsewhere = {Discrepancy, Disjoint, Drop, Surprise, UnusualRows, Worst}  # whose laws are with the analyses and forecasts that make them
-    assert own == {cls.kind for cls in (KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, Share, *elsewhere)}
+    of_shares, of_distances = {Share, Excess, MoreCopies}, {KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, SpreadRatio}
+    assert own == {cls.kind for cls in of_shares | of_distances | elsewhere}
 
 
 @given(probabilities, st.integers(1, 10**6), st.integers(1, 10**6), probabilities, probabilities)
@@ -225,3 +227,23 @@ def test_the_tails_are_scipys() -> None:
     assert chi_squared_tail(3.0, 0) == chi_squared_tail(0.0, 4) == 1.0
     for k, n, marked, total in [(0, 5, 3, 20), (3, 5, 3, 20), (4, 5, 3, 20), (2, 5, 18, 20), (4, 5, 18, 20), (900, 10_000, 8_000, 10**5)]:
         assert hypergeometric_tail(k, n, marked, total) == pytest.approx(scipy.stats.hypergeom.sf(k - 1, total, marked, n), rel=1e-8)
+
+
+@given(probabilities, probabilities, st.integers(1, 10**6), st.integers(1, 10**6), probabilities, probabilities)
+def test_an_upper_bound_on_a_share_is_never_more_surprising(share: float, usual: float, n: int, m: int, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    for test in (MoreCopies(share, usual, n, m), Excess(Share(1 - share, n, m))):
+        assert 0 <= test.p_value(-math.inf, low) <= 1
+        assert test.p_value(-math.inf, high) >= test.p_value(-math.inf, low) - 1e-12
+        assert loads(dumps(test)) == test
+
+
+@given(st.floats(0, 100), st.lists(st.tuples(st.floats(0, 1), st.floats(1, 9)), min_size=7, max_size=7), st.floats(1, 20), st.floats(1, 20))
+def test_a_wider_range_of_spreads_is_never_more_surprising(
+    ratio: float, steps: list[tuple[float, float]], one: float, other: float
+) -> None:
+    lows, highs = (np.cumprod([step[side] for step in steps]) for side in (0, 1))
+    test = SpreadRatio(ratio, tuple((ratio * float(low), ratio * float(high)) for low, high in zip(lows, highs, strict=True)))
+    narrow, wide = sorted((one, other))
+    assert 0 <= test.p_value(1 / narrow, narrow) <= test.p_value(1 / wide, wide) + 1e-12 <= 1 + 1e-12
+    assert loads(dumps(test)) == test
