@@ -426,7 +426,8 @@ def test_every_analysis_has_a_defined_result_for_every_type(form, data):
         assert dumps(loads(dumps(baseline))) == dumps(baseline)
         for now in (table, table.slice(0, 1), table.slice(0, 0), NUMBERS, WORDS, pa.table({"x": pa.nulls(300)}), pa.table({"z": [1]})):
             report = judged(monitor, baseline, now)
-            assert now is not base or report.violations == ()
+            # A baseline of which an analysis can make nothing is not compared, its own rows neither; nothing else is wrong with them.
+            assert now is not base or [one for one in report.violations if one.constraint.name != "not_compared"] == []
 
 
 def test_categories_seen_once_are_no_drift():

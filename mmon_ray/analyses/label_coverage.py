@@ -39,6 +39,7 @@ class LabelCoverage(Analysis, kind="label_coverage"):
     """
 
     labelled: ClassVar[bool] = True
+    coverage: ClassVar[frozenset[str]] = frozenset({"label_coverage", "label_delay_p50", "label_delay_p95"})
 
     least: float = 0.0
     delay_s: float = 604_800.0
