@@ -23,8 +23,9 @@ from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import MISSING, Schema, Target, names_of
+from mmon_ray.semantics import clues, recognised, second_look
 from mmon_ray.sink import Sink
-from mmon_ray.state import Profile
+from mmon_ray.state import Need, Profile
 from mmon_ray.traffic import Choice
 from mmon_ray.unwatched import remarks, unwatched
 from mmon_ray.window import Window, now, utc
@@ -167,9 +168,9 @@ class Monitor(Coded, kind="monitor"):
         own = Choice() if baseline is None else Choice(baseline.routes, baseline.methods)
         return Choice(self.routes, self.methods) if own.automatic else own
 
-    def zero(self, schema: Schema) -> Profile:
-        """The empty profile of everything that the analyses need."""
-        needs = [need for analysis in self.analyses for need in analysis.needs(schema)]
+    def zero(self, schema: Schema, more: Iterable[Need] = ()) -> Profile:
+        """The empty profile of everything that the analyses need, and of what is asked for besides."""
+        needs = [*(need for analysis in self.analyses for need in analysis.needs(schema)), *more]
         return Profile.zero(needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"})
 
     def fit(
@@ -179,6 +180,7 @@ class Monitor(Coded, kind="monitor"):
         label: str | Iterable[str] = (),
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
+        watch: str | Iterable[str] = (),
         problem: str = "",
         score: str = "",
         positive: object = (),
@@ -190,6 +192,7 @@ class Monitor(Coded, kind="monitor"):
         rows      a pandas frame, an Arrow table, a list of dicts, an iterable of tables, or the path of a CSV, JSON lines or
                   Parquet file or folder, local or on S3
         label, prediction, ignored   columns by their role; labels are not expected while serving
+        watch     ids, dates and clocks that are to be watched for drift all the same; see `Column.semantics`
         problem, score, positive   what the data leave in doubt: `binary`, `multiclass` or `regression`; the column of the positive label's
                   probability; which label is positive, or several. They hold for every analysis that does not say otherwise, and so does
                   `prediction` when it is one column. `answers.answers` says what follows from the data
@@ -211,16 +214,18 @@ class Monitor(Coded, kind="monitor"):
             missing=self.missing,
         )
         schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))
-        zero = self.zero(schema)
-        profile = resolve("mmon_ray.folding:fold")(opened, zero)
+        fold = resolve("mmon_ray.folding:fold")
+        profile = fold(opened, self.zero(schema, clues(schema)))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
-        more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
+        marked = recognised(schema, profile, watch, sure=False)
+        asked = self.zero(self._learned(marked, profile), second_look(marked))
+        more = [need for need in asked.needs if profile.get(need) is None]
         if more:
-            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more, zero.types))
+            again = fold(opened, replace(asked, needs=tuple(more), states=()))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
-        learned = self.learn(schema, profile, source=source or opened.name, created=created)
+        learned = self.learn(recognised(schema, profile, watch), profile, source=source or opened.name, created=created)
         said = (f"`{name}` is the index of a pandas frame, and no feature" for name in index)
         return replace(
             learned,
