@@ -17,7 +17,7 @@ from mmon_ray.columns.times import EPOCHS, read_times
 from mmon_ray.identity import clock_of, repeats_of, times_need
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Counts, Distinct, Moments, Repeats, Types
+from mmon_ray.states import Counts, Distinct, Lengths, Moments, Repeats, Types
 
 __all__ = ["clues", "recognised", "second_look", "sentence"]
 
@@ -27,6 +27,7 @@ _TEXTS = 1000  # texts that all differ: 50,000 words would have repeated ten tim
 _BY_CHANCE = 10.0  # repeats that chance would give, of which none was seen
 _ESTIMATE = 0.07  # error of Distinct that is allowed for: four standard errors
 _TWICE = 0.001  # share of an id's rows that may have come before: a retry does not make it a feature
+_LONG, _SPACED = 64, 0.01  # characters of an id, and share of ids with a space
 _READ = 0.99  # share of a column's texts that say a time
 _WIDE = 2**53  # no float holds every whole number beyond
 _NAME = re.compile(r"(?:^|[ ._-])(?:id|uuid|guid)$")
@@ -50,6 +51,7 @@ def second_look(schema: Schema) -> Iterator[Need]:
         yield Need(Repeats(), (column.name,))
         if column.type == "string":
             yield times_need(replace(column, semantics="time"))
+            yield Need(Lengths(), (column.name,))
 
 
 def recognised(schema: Schema, profile: Profile, watch: str | Iterable[str] = (), *, sure: bool = True) -> Schema:
@@ -83,9 +85,9 @@ def _semantics(column: Column, profile: Profile, sure: bool) -> str:
     if column.type == "time":
         return "time"
     if column.type == "string":
-        return "time" if _says_times(column, profile, sure) else "id" if _is_id(column, profile) else ""
+        return "time" if _says_times(column, profile, sure) else "id" if _is_id(column, profile, sure) else ""
     if column.numeric:
-        whole = "id" if column.type == "integral" and _is_id(column, profile) else ""
+        whole = "id" if column.type == "integral" and _is_id(column, profile, sure) else ""
         return whole if whole and _named(column) else _epoch(column, profile) or whole  # ids of 64 bits look like nanoseconds
     return ""
 
@@ -114,7 +116,7 @@ def _epoch(column: Column, profile: Profile) -> str:
     return fits[0] if fits and distinct.estimate > 1.5 else ""
 
 
-def _is_id(column: Column, profile: Profile) -> bool:
+def _is_id(column: Column, profile: Profile, sure: bool) -> bool:
     """Whether the values are different in every row, and that is no chance."""
     types, distinct = profile.get(Need(Types(), (column.name,))), profile.get(Need(Distinct(), (column.name,)))
     if not isinstance(types, Types) or not isinstance(distinct, Distinct) or types.present < _NUMBERS:
@@ -127,12 +129,21 @@ def _is_id(column: Column, profile: Profile) -> bool:
     if _named(column):
         return types.fractional == 0
     if column.type == "string":
-        return types.present >= _TEXTS or _uuids(column, profile)
+        return (types.present >= _TEXTS or _uuids(column, profile)) and (_codes(column, profile) or not sure)
     moments = profile.get(Need(Moments(), (column.name,)))
     if not isinstance(moments, Moments) or types.fractional or types.integral < types.present or moments.infinite:
         return False
     by_chance = moments.n**2 / (2.0 * (moments.max - moments.min + 1.0))
     return by_chance >= _BY_CHANCE or moments.min > _WIDE
+
+
+def _codes(column: Column, profile: Profile) -> bool:
+    """Whether texts are short and of one word, as ids are; what people write is different in every row, too."""
+    lengths, counts = profile.get(Need(Lengths(), (column.name,))), profile.get(Need(Counts(), (column.name,)))
+    if isinstance(lengths, Lengths):
+        spaced = sum(count for (shape,), count in lengths.shapes.table.items() if " " in shape)
+        return lengths.mean <= _LONG and spaced <= _SPACED * lengths.shapes.total
+    return isinstance(counts, Counts) and bool(counts.table) and not any(" " in value for (value,) in counts.table)
 
 
 def _named(column: Column) -> bool:

@@ -58,6 +58,7 @@ CASES = {
     "a census weight that seldom repeats": (RNG.integers(12_000, 1_500_000, 20_000), ""),
     "few numbers": (np.arange(60), ""),
     "names, few of them": ([f"name {number}" for number in range(300)], ""),
+    "what people write": ([f"my order {number} did not come" for number in range(5000)], ""),
     "words": (RNG.choice(["red", "green"], 500), ""),
     "text that only looks like a date": (["2026-13-45", "2026-02-30"] * 100, ""),
 }
