@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.preparation import Preparation
+from mmon_ray.preparations.rename import Rename
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
@@ -81,6 +82,7 @@ class Monitor(Coded, kind="monitor"):
                  held against the label; `all`, each of them is. Checks that need no labels look at all of them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
     missing      words for a missing value, in files, frames and requests, where the other values of the column are no text
+    rename       the names of requests -> those of the training data: {"weather.temp": "temp"}; done to captured rows before all steps
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
                  counted with their reasons
@@ -122,6 +124,7 @@ class Monitor(Coded, kind="monitor"):
     routes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     repeats: str = "last"
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -139,6 +142,8 @@ class Monitor(Coded, kind="monitor"):
         for name, names in Choice.checked(self.routes, self.methods)._asdict().items():
             object.__setattr__(self, name, names)
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
+        object.__setattr__(self, "rename", dict(self.rename))
+        Rename(tuple(self.rename.items()))  # what cannot be is told now
         names = [program.name for program in self.programs]
         if len(set(names)) < len(names):
             raise InputError(f"monitor '{self.name}' has the programs {', '.join(names)}; give each a name of its own")
@@ -152,6 +157,11 @@ class Monitor(Coded, kind="monitor"):
     def labelled(self) -> bool:
         """Whether any of its analyses looks at labels."""
         return any(analysis.labelled for analysis in self.analyses)
+
+    @property
+    def steps(self) -> tuple[Preparation, ...]:
+        """All that is done to rows before anything is computed of them: their names first."""
+        return ((Rename(tuple(self.rename.items())),) if self.rename else ()) + self.prepare
 
     @property
     def recalls(self) -> int:
@@ -202,7 +212,7 @@ class Monitor(Coded, kind="monitor"):
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
         raw = resolve("mmon_ray.source:open_source")(rows, self.missing)
-        opened = raw.prepared(self.prepare)
+        opened = raw.prepared(self.steps)
         label, prediction, ignored = names_of(label), names_of(prediction), names_of(ignored)
         index = tuple(name for name in raw.index if name not in {*label, *prediction, *ignored, score})
         schema = Schema.infer(

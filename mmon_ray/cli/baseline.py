@@ -38,6 +38,9 @@ __all__ = ["baseline"]
     metavar="WORD",
     help="One more word for a missing value in columns of numbers, beside NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
 )
+@click.option(
+    "--rename", multiple=True, metavar="OLD=NEW", help="A name in requests, and what DATA calls it: weather.temp=temp. Repeatable."
+)
 @click.option("--watch", multiple=True, metavar="COLUMN", help="An id, date or clock to watch for drift all the same. Repeatable.")
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
@@ -166,6 +169,7 @@ def _monitor(
     post: str,
     post_timeout: float,
     post_variable: tuple[str, ...],
+    rename: tuple[str, ...],
     program_texts: tuple[str, ...],
     reference_text: str,
 ) -> Monitor:
@@ -197,6 +201,7 @@ def _monitor(
         post=post,
         post_timeout_s=post_timeout,
         post_variables=post_variable,
+        rename=_renamed(rename),
         routes=route,
         methods=method,
     )
@@ -212,6 +217,16 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
         one.label: {"said": one.words, **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")}}
         for one in found
     }
+
+
+def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
+    names = [(old.strip(), new.strip()) for old, _, new in (pair.rpartition("=") for pair in pairs)]
+    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old or not new]
+    if wrong:
+        raise InputError(f"--rename '{wrong[0]}' is no pair of names; write OLD=NEW, such as weather.temp=temp")
+    if len(dict(names)) < len(names):
+        raise InputError("--rename names a column twice; write each name once")
+    return dict(names)
 
 
 def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
