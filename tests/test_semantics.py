@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from mmon_ray.calibration.population import Likeness
 from mmon_ray.cli import main
 from mmon_ray.codec import dump, load
 from mmon_ray.errors import InputError
@@ -180,3 +181,11 @@ def test_the_command_says_what_is_not_watched_and_keeps_what_is_asked_for(tmp_pa
     assert "`sent` is a clock (milliseconds since 1970): not watched for drift (`--watch sent` to keep it)" in result.output
     kept = CliRunner().invoke(main, ["--json", *command, "--watch", "row", "--watch", "sent"])
     assert orjson.loads(kept.output)["not_watched"] == {"key": "id", "said": "time", "day": "time"}
+
+
+def test_rows_made_like_a_baseline_have_its_ids_and_clocks(learned: Baseline) -> None:
+    drawn = Likeness(learned.schema, learned.profile).draw(1000, np.random.default_rng(1))
+    assert set(drawn.column_names) == {"row", "key", "sent", "said", "day", "feature"}
+    report = judged(learned, drawn)
+    assert said(report) == set()
+    assert len(set(drawn["key"].to_pylist())) == 1000
