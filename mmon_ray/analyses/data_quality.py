@@ -103,7 +103,8 @@ class DataQuality(Analysis, kind="data_quality"):
             assert isinstance(before, Types)
             (rows, of), (usual, _), known = _expected(column, schema, now), _expected(column, schema, base or now), before.present
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
-            yield _share("type_match", _matching(types, column, now), types.present, known, column, *_unlike(types, column))
+            fit = _matching(types, column, now)
+            yield _share("type_match", fit, types.present, known, column, *_unlike(types, column, fit))
             if column.semantics:
                 yield from identity_metrics(column, now, base or now)
                 yield from _described(column, now)
@@ -284,7 +285,7 @@ def _matching(types: Types, column: Column, now: Profile) -> int:
     return matching.get(column.type, types.present)
 
 
-def _unlike(types: Types, column: Column) -> tuple[str, str]:
+def _unlike(types: Types, column: Column, fit: int) -> tuple[str, str]:
     """Words before and after the share of values that are not of a column's type, with an example of them where there is one."""
     others = (
         (types.example is not None, f", such as {_quoted(types.example)}"),
@@ -293,7 +294,7 @@ def _unlike(types: Types, column: Column) -> tuple[str, str]:
         (types.integral and column.type == "boolean", ", such as other numbers than 0 and 1"),
     )
     example = next((words for there, words in others if there), "")
-    return f"not {column.type} in", "of its values" + example * (_matching(types, column) < types.present)
+    return f"not {column.type} in", "of its values" + example * (fit < types.present)
 
 
 def _quoted(text: str | None) -> str:
