@@ -234,8 +234,8 @@ def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], do
 
     watched = len(learned.schema.watched()) - len(learned.unwatched)
     context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
-    for column in learned.schema.identifying():
-        context.console.print(sentence(column), soft_wrap=True, markup=False, highlight=False)
+    for named in learned.schema.identifying():
+        context.console.print(sentence(named), soft_wrap=True, markup=False, highlight=False)
     for column, reason in learned.unwatched:
         context.console.print(f"`{column}`: {reason}", soft_wrap=True, style="yellow", markup=False, highlight=False)
     for note in learned.notes:
