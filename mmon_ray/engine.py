@@ -132,10 +132,10 @@ class _Hour:
         """
         schema = self.baseline.schema if self.baseline else Schema()
         captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
-        loads = any(step.loads for step in self.monitor.prepare)
+        loads = any(step.loads for step in self.monitor.steps)
         spread = partial(on_workers, stay=loads) if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
-        prepare = self.monitor.prepare
+        prepare = self.monitor.steps
         place = (self.store, self.monitor.endpoint, self.deployment, self.hour)
         hour = records.compile_hour(
             *place,

@@ -31,7 +31,7 @@ def fold(
     rows      anything that `open_source` takes: a table, a frame, an iterable of tables, paths, a Ray dataset
     zero      the empty profile: what is to be computed
     engine    for Parquet files: `local` folds them on threads, `ray` on the workers of the cluster
-    prepare   what is done to the rows before: `monitor.prepare`, for rows that were not prepared yet
+    prepare   what is done to the rows before: `monitor.steps`, for rows that were not prepared yet
     missing   words for missing values: `monitor.missing`
     errors    InputError for rows that cannot be read
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,12 +19,14 @@ from mmon_ray.errors import InputError
 from mmon_ray.past import ROWS, Past
 from mmon_ray.policy import Policy
 from mmon_ray.preparation import Preparation
+from mmon_ray.preparations.rename import Rename
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
 from mmon_ray.schema import MISSING, Schema, Target, names_of
+from mmon_ray.semantics import clues, recognised, second_look
 from mmon_ray.sink import Sink
-from mmon_ray.state import Profile
+from mmon_ray.state import Need, Profile
 from mmon_ray.traffic import Choice
 from mmon_ray.unwatched import remarks, unwatched
 from mmon_ray.window import Window, now, utc
@@ -80,6 +82,7 @@ class Monitor(Coded, kind="monitor"):
                  held against the label; `all`, each of them is. Checks that need no labels look at all of them
     prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
     missing      words for a missing value, in files, frames and requests, where the other values of the column are no text
+    rename       the names of requests -> those of the training data: {"weather.temp": "temp"}; done to captured rows before all steps
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
     most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
                  counted with their reasons
@@ -121,6 +124,7 @@ class Monitor(Coded, kind="monitor"):
     routes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     repeats: str = "last"
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -138,6 +142,8 @@ class Monitor(Coded, kind="monitor"):
         for name, names in Choice.checked(self.routes, self.methods)._asdict().items():
             object.__setattr__(self, name, names)
         object.__setattr__(self, "endpoint", self.endpoint or self.name)
+        object.__setattr__(self, "rename", dict(self.rename))
+        Rename(tuple(self.rename.items()))  # what cannot be is told now
         names = [program.name for program in self.programs]
         if len(set(names)) < len(names):
             raise InputError(f"monitor '{self.name}' has the programs {', '.join(names)}; give each a name of its own")
@@ -151,6 +157,11 @@ class Monitor(Coded, kind="monitor"):
     def labelled(self) -> bool:
         """Whether any of its analyses looks at labels."""
         return any(analysis.labelled for analysis in self.analyses)
+
+    @property
+    def steps(self) -> tuple[Preparation, ...]:
+        """All that is done to rows before anything is computed of them: their names first."""
+        return ((Rename(tuple(self.rename.items())),) if self.rename else ()) + self.prepare
 
     @property
     def recalls(self) -> int:
@@ -167,9 +178,9 @@ class Monitor(Coded, kind="monitor"):
         own = Choice() if baseline is None else Choice(baseline.routes, baseline.methods)
         return Choice(self.routes, self.methods) if own.automatic else own
 
-    def zero(self, schema: Schema) -> Profile:
-        """The empty profile of everything that the analyses need."""
-        needs = [need for analysis in self.analyses for need in analysis.needs(schema)]
+    def zero(self, schema: Schema, more: Iterable[Need] = ()) -> Profile:
+        """The empty profile of everything that the analyses need, and of what is asked for besides."""
+        needs = [*(need for analysis in self.analyses for need in analysis.needs(schema)), *more]
         return Profile.zero(needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"})
 
     def fit(
@@ -179,6 +190,7 @@ class Monitor(Coded, kind="monitor"):
         label: str | Iterable[str] = (),
         prediction: str | Iterable[str] = (),
         ignored: str | Iterable[str] = (),
+        watch: str | Iterable[str] = (),
         problem: str = "",
         score: str = "",
         positive: object = (),
@@ -190,6 +202,7 @@ class Monitor(Coded, kind="monitor"):
         rows      a pandas frame, an Arrow table, a list of dicts, an iterable of tables, or the path of a CSV, JSON lines or
                   Parquet file or folder, local or on S3
         label, prediction, ignored   columns by their role; labels are not expected while serving
+        watch     ids, dates and clocks that are to be watched for drift all the same; see `Column.semantics`
         problem, score, positive   what the data leave in doubt: `binary`, `multiclass` or `regression`; the column of the positive label's
                   probability; which label is positive, or several. They hold for every analysis that does not say otherwise, and so does
                   `prediction` when it is one column. `answers.answers` says what follows from the data
@@ -199,7 +212,7 @@ class Monitor(Coded, kind="monitor"):
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
         raw = resolve("mmon_ray.source:open_source")(rows, self.missing)
-        opened = raw.prepared(self.prepare)
+        opened = raw.prepared(self.steps)
         label, prediction, ignored = names_of(label), names_of(prediction), names_of(ignored)
         index = tuple(name for name in raw.index if name not in {*label, *prediction, *ignored, score})
         schema = Schema.infer(
@@ -211,16 +224,18 @@ class Monitor(Coded, kind="monitor"):
             missing=self.missing,
         )
         schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))
-        zero = self.zero(schema)
-        profile = resolve("mmon_ray.folding:fold")(opened, zero)
+        fold = resolve("mmon_ray.folding:fold")
+        profile = fold(opened, self.zero(schema, clues(schema)))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
         # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
-        more = [need for need in self.zero(self._learned(schema, profile)).needs if profile.get(need) is None]
+        marked = recognised(schema, profile, watch, sure=False)
+        asked = self.zero(self._learned(marked, profile), second_look(marked))
+        more = [need for need in asked.needs if profile.get(need) is None]
         if more:
-            again = resolve("mmon_ray.folding:fold")(opened, Profile.zero(more, zero.types))
+            again = fold(opened, replace(asked, needs=tuple(more), states=()))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
-        learned = self.learn(schema, profile, source=source or opened.name, created=created)
+        learned = self.learn(recognised(schema, profile, watch), profile, source=source or opened.name, created=created)
         said = (f"`{name}` is the index of a pandas frame, and no feature" for name in index)
         return replace(
             learned,

@@ -163,7 +163,7 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         choice = monitor.choice(None)
         hours = (
             records.compile_hour(
-                store, monitor.endpoint, deployment, hour, prepare=monitor.prepare, pre=monitor.pre, verify=True, choice=choice
+                store, monitor.endpoint, deployment, hour, prepare=monitor.steps, pre=monitor.pre, verify=True, choice=choice
             )
             for hour in window.hours()
         )

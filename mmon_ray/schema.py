@@ -18,6 +18,7 @@ __all__ = [
     "PREDICTION",
     "PROBLEMS",
     "ROLES",
+    "SEMANTICS",
     "TYPES",
     "Column",
     "Schema",
@@ -30,6 +31,7 @@ __all__ = [
 TYPES = ("integral", "fractional", "string", "boolean", "time", "nested", "unknown")
 ROLES = ("feature", "prediction", "label", "meta", "ignored")
 PROBLEMS = ("binary", "multiclass", "regression")
+SEMANTICS = ("", "id", "time", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 
 META = "mmon."  # columns that mmon_ray itself adds to a record: mmon.event_id, mmon.event_time, ...
 PREDICTION = "prediction"  # the model's answer: this column, or `prediction.<field>`
@@ -83,6 +85,9 @@ class Column(Coded, kind="column"):
     role     one of ROLES: what the monitor does with it; only features and predictions are watched
     domain   the values a categorical column may take; () allows all
     edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
+    semantics   one of SEMANTICS: "" is a feature like all others, an `id` is different in every row, `time` a date or time, `epoch_*` a
+             number that counts from 1970. Where new values are the rule, a distance from the baseline says nothing: such a column is
+             checked (missing, type, duplicates, range, future, age) and not watched for drift
     derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where that is missing
     seen     of a label or a prediction: what the baseline's rows hold; None until that is learned
     """
@@ -94,12 +99,15 @@ class Column(Coded, kind="column"):
     edges: tuple[float, ...] = ()
     derived: bool = False
     seen: Seen | None = None
+    semantics: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise InputError(f"column '{self.name}' has type '{self.type}'; expected one of {', '.join(TYPES)}")
         if self.role not in ROLES:
             raise InputError(f"column '{self.name}' has role '{self.role}'; expected one of {', '.join(ROLES)}")
+        if self.semantics not in SEMANTICS:
+            raise InputError(f"column '{self.name}' has semantics '{self.semantics}'; expected one of {', '.join(SEMANTICS[1:])}, or none")
 
     @property
     def numeric(self) -> bool:
@@ -113,8 +121,13 @@ class Column(Coded, kind="column"):
 
     @property
     def watched(self) -> bool:
-        """True when the analyses look at it: a feature or a prediction."""
-        return self.role in ("feature", "prediction")
+        """True when the analyses compare its values: a feature or a prediction, and neither an id nor a clock."""
+        return self.role in ("feature", "prediction") and not self.semantics
+
+    @property
+    def clock(self) -> bool:
+        """True for dates and times, whatever they are written as."""
+        return self.semantics not in ("", "id")
 
 
 @dataclass(frozen=True)
@@ -195,6 +208,10 @@ class Schema(Coded, kind="schema"):
     def watched(self) -> tuple[Column, ...]:
         """The columns that the analyses look at, in order."""
         return tuple(column for column in self.columns if column.watched)
+
+    def identifying(self) -> tuple[Column, ...]:
+        """The features that are ids or clocks, in order: requests have them, and their values are not compared."""
+        return tuple(column for column in self.columns if column.role == "feature" and column.semantics)
 
     def replace(self, columns: Mapping[str, Column]) -> Schema:
         """This schema with some columns exchanged, by name."""

@@ -25,7 +25,11 @@ def sliced(schema: Schema, names: Sequence[str], most: int) -> tuple[Column, ...
     """
     if names:
         return tuple(column for column in (schema[name] for name in names) if not column.numeric or column.edges)
-    fit = (column for column in schema if column.role == "feature" and (column.categorical or (column.numeric and column.edges)))
+    fit = (
+        column
+        for column in schema
+        if column.role == "feature" and column.watched and (column.categorical or (column.numeric and column.edges))
+    )
     return tuple(fit)[:most]
 
 
@@ -65,7 +69,7 @@ def slice_name(column: Column, text: str | None) -> str:
 
 
 def _without_edges(schema: Schema, names: Sequence[str]) -> list[Column]:
-    asked = [schema[name] for name in names] if names else [column for column in schema if column.role == "feature"]
+    asked = [schema[name] for name in names] if names else [column for column in schema if column.role == "feature" and column.watched]
     return [column for column in asked if column.numeric and not column.edges]
 
 

@@ -17,6 +17,7 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import captured_as
 from mmon_ray.errors import InputError
+from mmon_ray.identity import IDENTITY, clock_of, explain_identity, identity_metrics, identity_needs, range_constraint, suggest_identity
 from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare, listed
 from mmon_ray.schema import META, Column, Schema, is_prediction
 from mmon_ray.state import Need, Profile
@@ -65,6 +66,10 @@ class DataQuality(Analysis, kind="data_quality"):
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Presence of all columns, types and distinct values of each, moments or counts by type."""
         yield Need(Presence())
+        for column in schema.identifying():
+            yield Need(Types(), (column.name,))
+            yield Need(Distinct(), (column.name,))
+            yield from identity_needs(column)
         for column in schema.watched():
             yield Need(Types(), (column.name,))
             if column.type != "nested":  # nobody asks how many vectors differ, and they are long
@@ -87,7 +92,7 @@ class DataQuality(Analysis, kind="data_quality"):
         """Column by column: completeness, type match, domain match, distance from the baseline, descriptive numbers."""
         yield from _columns(schema, now)
         seen = _seen(now)
-        for column in schema.watched():
+        for column in (*schema.identifying(), *schema.watched()):
             if column.name not in seen:
                 absent = Metric("", math.nan, column.name, status="undefined", detail=MISSING_COLUMN, unseen=1.0)
                 yield from (replace(absent, name=name) for name in self._judged(column))
@@ -98,7 +103,12 @@ class DataQuality(Analysis, kind="data_quality"):
             assert isinstance(before, Types)
             (rows, of), (usual, _), known = _expected(column, schema, now), _expected(column, schema, base or now), before.present
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
-            yield _share("type_match", _matching(types, column), types.present, known, column, *_unlike(types, column))
+            fit = _matching(types, column, now)
+            yield _share("type_match", fit, types.present, known, column, *_unlike(types, column, fit))
+            if column.semantics:
+                yield from identity_metrics(column, now, base or now)
+                yield from _described(column, now)
+                continue
             if column.domain:
                 yield self._domain_match(column, now, base or now)
             if column.numeric:
@@ -110,8 +120,15 @@ class DataQuality(Analysis, kind="data_quality"):
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """Completeness as in the baseline; types, domains, columns and distance as the settings say."""
         bounds = {"type_match": self.type_match, "domain_match": self.domain_match}
+        earliest: dict[str, Metric] = {}
         for metric in metrics:
-            if metric.name in ("missing_columns", "extra_columns"):
+            if metric.name in IDENTITY:
+                yield from suggest_identity(metric)
+                if metric.name == "earliest" and metric.status == "ok":
+                    earliest[metric.column] = metric
+                elif metric.name == "latest" and metric.column in earliest:
+                    yield range_constraint(earliest[metric.column], metric)
+            elif metric.name in ("missing_columns", "extra_columns"):
                 yield Constraint(metric.name, upper=0.0)
             elif metric.status != "ok":
                 continue
@@ -132,6 +149,8 @@ class DataQuality(Analysis, kind="data_quality"):
         allowed = f"the baseline allows {100 * (1 - constraint.lower):.3g} %"
         if metric.name in ("completeness", "type_match"):
             return f"{subject} is {metric.detail}; {allowed}"
+        if metric.name in IDENTITY:
+            return explain_identity(metric, constraint)
         if metric.name == "infinite":
             return f"`{metric.column}` is {metric.detail}; the baseline allows {100 * constraint.upper:.3g} %"
         if metric.name == "domain_match":
@@ -201,6 +220,8 @@ class DataQuality(Analysis, kind="data_quality"):
         return "chi_squared_p" if column.categorical and self.categorical_drift == "chi_squared" else "baseline_drift"
 
     def _judged(self, column: Column) -> tuple[str, ...]:
+        if column.semantics:
+            return ("completeness", "type_match", *(IDENTITY[1:] if column.clock else IDENTITY[:1]))
         conditional = (("domain_match",) if column.domain else ()) + (("infinite",) if column.numeric else ())
         return ("completeness", "type_match", self._drift_name(column), *conditional)
 
@@ -217,7 +238,7 @@ def _seen(now: Profile) -> set[str]:
 
 def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
     seen = _seen(now)
-    missing = [column.name for column in schema.watched() if column.name not in seen]
+    missing = [column.name for column in (*schema.identifying(), *schema.watched()) if column.name not in seen]
     extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not is_prediction(name)]
     unanswered = any(schema[name].role == "prediction" for name in missing)
     yield Metric("missing_columns", float(len(missing)), detail=listed(missing) + (f"; {captured_as(seen)}" if unanswered else ""))
@@ -252,7 +273,10 @@ def _infinite(column: Column, now: Profile, base: Profile) -> Metric:
     return replace(finite, value=moments.infinite / numbers, test=Excess(finite.test)) if isinstance(finite.test, Share) else finite
 
 
-def _matching(types: Types, column: Column) -> int:
+def _matching(types: Types, column: Column, now: Profile) -> int:
+    times = clock_of(column, now)
+    if times is not None and column.type in ("string", "time"):
+        return times.n
     matching = {
         "integral": types.integral + types.whole,
         "fractional": types.integral + types.fractional,  # an integer is a number
@@ -261,7 +285,7 @@ def _matching(types: Types, column: Column) -> int:
     return matching.get(column.type, types.present)
 
 
-def _unlike(types: Types, column: Column) -> tuple[str, str]:
+def _unlike(types: Types, column: Column, fit: int) -> tuple[str, str]:
     """Words before and after the share of values that are not of a column's type, with an example of them where there is one."""
     others = (
         (types.example is not None, f", such as {_quoted(types.example)}"),
@@ -270,7 +294,7 @@ def _unlike(types: Types, column: Column) -> tuple[str, str]:
         (types.integral and column.type == "boolean", ", such as other numbers than 0 and 1"),
     )
     example = next((words for there, words in others if there), "")
-    return f"not {column.type} in", "of its values" + example * (_matching(types, column) < types.present)
+    return f"not {column.type} in", "of its values" + example * (fit < types.present)
 
 
 def _quoted(text: str | None) -> str:

@@ -10,7 +10,9 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from mmon_ray.columns.times import EPOCHS
 from mmon_ray.errors import InputError
+from mmon_ray.identity import clock_of
 from mmon_ray.rows import concat
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile, State
@@ -80,7 +82,11 @@ class Likeness(Population):
 
     def draw(self, rows: int, rng: np.random.Generator, columns: Sequence[str] = ()) -> pa.Table:
         """Some rows; a column of which no state is known is left out."""
-        asked = [self.schema[name] for name in columns] if columns else self.schema.watched()
+        asked = (
+            [self.schema[name] for name in columns]
+            if columns
+            else [one for one in self.schema if one.watched or one in self.schema.identifying()]
+        )
         made = {column.name: array for column in asked if (array := self._column(column, rows, rng)) is not None}
         if not made:
             raise InputError("the baseline has no states of columns to make rows from; give the rows themselves")
@@ -91,6 +97,8 @@ class Likeness(Population):
         missing = None if types is None else rng.random(rows) < types.missing / max(1, types.present + types.missing)
         if types is not None and not types.present:
             return pa.nulls(rows)
+        if column.semantics:
+            return self._named(column, rows, rng, missing)
         quantiles, counts = self._state(Quantiles(), column), self._state(Counts(), column)
         if column.numeric and quantiles is not None and quantiles.n:
             values, ranks = quantiles.items
@@ -104,6 +112,21 @@ class Likeness(Population):
         if types is None and self._state(Moments(), column) is None:
             return None
         return pa.array(np.full(rows, "value"), mask=missing)
+
+    def _named(self, column: Column, rows: int, rng: np.random.Generator, missing: np.ndarray | None) -> pa.Array | None:
+        """Ids that all differ, or moments of the baseline's range."""
+        if not column.clock:
+            ids = rng.integers(0, 2**53, rows)
+            return pa.array(ids if column.numeric else [f"id-{number}" for number in ids], mask=missing)
+        times = clock_of(column, self.profile)
+        if times is None or not times.n:
+            return None
+        moments = rng.uniform(times.earliest, times.latest, rows)
+        if column.semantics in EPOCHS:
+            ticks = moments * EPOCHS[column.semantics]
+            return pa.array(ticks.astype(np.int64) if column.type == "integral" else ticks, mask=missing)
+        stamps = pa.array(moments.astype(np.int64), pa.timestamp("s"), mask=missing)
+        return stamps.cast(pa.string()) if column.type == "string" else stamps
 
     def _texts(self, column: Column, counts: Counts, rows: int, rng: np.random.Generator) -> pa.Array:
         """Values as often as they were counted; what the capped counts have let go is spread over values of the same number."""

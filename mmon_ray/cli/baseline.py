@@ -38,6 +38,10 @@ __all__ = ["baseline"]
     metavar="WORD",
     help="One more word for a missing value in columns of numbers, beside NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
 )
+@click.option(
+    "--rename", multiple=True, metavar="OLD=NEW", help="A name in requests, and what DATA calls it: weather.temp=temp. Repeatable."
+)
+@click.option("--watch", multiple=True, metavar="COLUMN", help="An id, date or clock to watch for drift all the same. Repeatable.")
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
 @click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
@@ -86,6 +90,7 @@ def baseline(
     problem: str,
     positive: tuple[str, ...],
     ignored: tuple[str, ...],
+    watch: tuple[str, ...],
     program_baseline: bool,
     **asked: Any,
 ) -> None:
@@ -116,6 +121,7 @@ def baseline(
             label=label,
             prediction=prediction,
             ignored=ignored,
+            watch=watch,
             problem=problem,
             score=score,
             positive=positive,
@@ -137,6 +143,7 @@ def baseline(
         "edit": f"{store.uri}/{save_baseline(store, learned)}",
         "kept": list(kept),
         "answers": _answers(learned),
+        "not_watched": {column.name: column.semantics for column in learned.schema.identifying()},
         "programs": {one.program: one.error or "ok" for one in outcomes},
         "unwatched": dict(learned.unwatched),
         "notes": list(learned.notes),
@@ -162,6 +169,7 @@ def _monitor(
     post: str,
     post_timeout: float,
     post_variable: tuple[str, ...],
+    rename: tuple[str, ...],
     program_texts: tuple[str, ...],
     reference_text: str,
 ) -> Monitor:
@@ -193,6 +201,7 @@ def _monitor(
         post=post,
         post_timeout_s=post_timeout,
         post_variables=post_variable,
+        rename=_renamed(rename),
         routes=route,
         methods=method,
     )
@@ -210,9 +219,23 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
     }
 
 
+def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
+    names = [(old.strip(), new.strip()) for old, _, new in (pair.rpartition("=") for pair in pairs)]
+    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old or not new]
+    if wrong:
+        raise InputError(f"--rename '{wrong[0]}' is no pair of names; write OLD=NEW, such as weather.temp=temp")
+    if len(dict(names)) < len(names):
+        raise InputError("--rename names a column twice; write each name once")
+    return dict(names)
+
+
 def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
+    from mmon_ray.semantics import sentence
+
     watched = len(learned.schema.watched()) - len(learned.unwatched)
     context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+    for named in learned.schema.identifying():
+        context.console.print(sentence(named), soft_wrap=True, markup=False, highlight=False)
     for column, reason in learned.unwatched:
         context.console.print(f"`{column}`: {reason}", soft_wrap=True, style="yellow", markup=False, highlight=False)
     for note in learned.notes:

@@ -92,7 +92,7 @@ def _population(data: str, monitor: Monitor) -> Population:
     from mmon_ray.calibration import Rows
     from mmon_ray.source import open_source
 
-    source = open_source(data, monitor.missing).prepared(monitor.prepare)
+    source = open_source(data, monitor.missing).prepared(monitor.steps)
     return Rows.of(source.batches(), source.name, np.random.default_rng(0))
 
 

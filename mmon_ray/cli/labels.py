@@ -66,7 +66,7 @@ def status(context: Context, name: str, window_text: str | None) -> None:
     window = context.window(window_text) if window_text else newest.earlier(23) if newest else None
     for hour in window.hours() if window else ():
         records = compile_hour(
-            store, monitor.endpoint, deployment, hour, baseline.schema, monitor.prepare, pre=monitor.pre, choice=monitor.choice(baseline)
+            store, monitor.endpoint, deployment, hour, baseline.schema, monitor.steps, pre=monitor.pre, choice=monitor.choice(baseline)
         )
         joined = join_hour(
             store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours, keep_all=monitor.repeats == "all"

@@ -20,6 +20,7 @@ from mmon_ray.states.row_numbers import RowNumbers
 from mmon_ray.states.sample import Sample
 from mmon_ray.states.scores import Scores
 from mmon_ray.states.tails import Tails
+from mmon_ray.states.times import Times
 from mmon_ray.states.types import Types
 from mmon_ray.states.vector_sample import VectorSample
 from mmon_ray.states.vectors import Vectors
@@ -44,6 +45,7 @@ __all__ = [
     "Sample",
     "Scores",
     "Tails",
+    "Times",
     "Types",
     "VectorSample",
     "Vectors",
