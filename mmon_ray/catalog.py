@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ import orjson
 
 from mmon_ray import analyses, preparations, sinks
 from mmon_ray.codec import Coded, dumps, loads
-from mmon_ray.errors import InputError, MissingKey, StateError
+from mmon_ray.errors import InputError, MissingKey, MonitorError, StateError
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import (
     CAPTURE,
@@ -40,6 +40,7 @@ from mmon_ray.window import Window
 
 __all__ = [
     "Run",
+    "cut_off_baselines",
     "latest_baseline",
     "load_baseline",
     "load_monitor",
@@ -119,10 +120,20 @@ def load_monitor(store: Store, name: str) -> Monitor:
         known = ", ".join(monitors(store)) or "none yet"
         raise InputError(f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it") from None
     # A user's own classes register when their modules are imported, and that must be before they are read.
-    Monitor(name, imports=tuple(orjson.loads(body).get("imports", ())))
-    monitor = _read(body, Monitor, monitor_key(name))
+    Monitor(name, imports=_imports(body))
+    monitor = _read(store, monitor_key(name), Monitor)
     fetch(store, monitor)
     return monitor
+
+
+def _imports(body: bytes) -> tuple[str, ...]:
+    """The modules that a definition names; () when that cannot be read, which is told when the whole is."""
+    try:
+        doc = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ()
+    named = doc.get("imports") if isinstance(doc, dict) else None
+    return tuple(named) if isinstance(named, list) and all(isinstance(one, str) for one in named) else ()
 
 
 def monitors(store: Store) -> list[str]:
@@ -131,7 +142,10 @@ def monitors(store: Store) -> list[str]:
 
 
 def save_baseline(store: Store, baseline: Baseline) -> str:
-    """Write a baseline; returns the key of the file that people may edit."""
+    """Write a baseline; returns the key of the file that people may edit.
+
+    That file is written last, and a version is one when it is there: whoever reads meanwhile has the one before.
+    """
 
     def key(name: str) -> str:
         return baseline_key(baseline.monitor, baseline.version, name)
@@ -161,9 +175,22 @@ def _quality_constraints(store: Store, baseline: Baseline) -> dict[str, Any] | N
 
 
 def latest_baseline(store: Store, monitor: str) -> Baseline | None:
-    """The newest baseline of a monitor, with the edits people made, or None."""
-    versions = store.list_folders(baseline_prefix(monitor))
-    return load_baseline(store, monitor, versions[-1]) if versions else None
+    """The newest whole baseline of a monitor, with the edits people made, or None."""
+    version = next(_whole_versions(store, monitor), "")
+    return load_baseline(store, monitor, version) if version else None
+
+
+def _whole_versions(store: Store, monitor: str) -> Iterator[str]:
+    """The versions of a monitor's baselines that were written to their end, the newest first."""
+    for version in reversed(store.list_folders(baseline_prefix(monitor))):
+        if store.exists(baseline_key(monitor, version, CHECKS)):
+            yield version
+
+
+def cut_off_baselines(store: Store, monitor: str) -> list[str]:
+    """The versions that are being written, or were cut off while they were: nothing is judged by them."""
+    whole = set(_whole_versions(store, monitor))
+    return [version for version in store.list_folders(baseline_prefix(monitor)) if version not in whole]
 
 
 def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
@@ -219,7 +246,7 @@ def load_report(store: Store, monitor: str, window: Window) -> Report:
     """
     key = report_key(monitor, window, "report.json")
     try:
-        return _read(store.get(key), Report, key)
+        return _read(store, key, Report)
     except MissingKey:
         raise InputError(f"no report of '{monitor}' for {window} in {store.uri}; `mmon run {monitor} --window {window}` makes it") from None
 
@@ -232,27 +259,15 @@ def newest_window(store: Store, monitor: str) -> Window:
     runs = sorted(entry.key for entry in store.list(run_prefix(monitor)))
     if not runs:
         raise InputError(f"'{monitor}' has never run on {store.uri}; `mmon run {monitor}` does it")
-    return _read(store.get(runs[-1]), Run, runs[-1]).window
+    return _read(store, runs[-1], Run).window
 
 
 def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
-    """What there is: monitors with their newest run, and captured endpoints with their deployments."""
-    found: dict[str, list[dict[str, str | int]]] = {"monitors": [], "endpoints": []}
-    for name in monitors(store):
-        runs = store.list(run_prefix(name))
-        last = _read(store.get(runs[-1].key), Run, runs[-1].key) if runs else None
-        found["monitors"].append(
-            {
-                "monitor": name,
-                "endpoint": load_monitor(store, name).endpoint,
-                "baseline": next(reversed(store.list_folders(baseline_prefix(name))), "none"),
-                "runs": len(runs),
-                "newest": str(last.window) if last else "never",
-                "status": last.status if last else "",
-                "rows": last.rows if last else 0,
-                "newest with rows": _newest_with_rows(store, runs),
-            }
-        )
+    """What there is: monitors with their newest run, and captured endpoints with their deployments.
+
+    `damage` says of a monitor what of it cannot be read, or was cut off; the others are not the worse for it.
+    """
+    found: dict[str, list[dict[str, str | int]]] = {"monitors": [_line(store, name) for name in monitors(store)], "endpoints": []}
     for endpoint in store.list_folders(CAPTURE):
         for deployment in store.list_folders(endpoint_prefix(endpoint)):
             found["endpoints"].append(
@@ -264,10 +279,39 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
 def _newest_with_rows(store: Store, runs: Sequence[Entry]) -> str:
     """The newest of the last windows that had any rows; "" for none of them."""
     for entry in reversed(runs[-_LOOKS_BACK:]):
-        run = _read(store.get(entry.key), Run, entry.key)
+        run = _read(store, entry.key, Run)
         if run.rows:
             return str(run.window)
     return ""
+
+
+def _line(store: Store, name: str) -> dict[str, str | int]:
+    """A monitor's line of the overview."""
+    line: dict[str, str | int] = {
+        "monitor": name,
+        "endpoint": "",
+        "baseline": "none",
+        "runs": 0,
+        "newest": "never",
+        "status": "",
+        "rows": 0,
+        "newest with rows": "",
+    }
+    damage: list[str] = []
+    try:
+        line["endpoint"] = load_monitor(store, name).endpoint
+        line["baseline"] = next(_whole_versions(store, name), "none")
+        damage += [f"the baseline {one} was cut off, and is not used" for one in cut_off_baselines(store, name)]
+        runs = store.list(run_prefix(name))
+        line["runs"] = len(runs)
+        if runs:
+            last = _read(store, runs[-1].key, Run)
+            line |= {"newest": str(last.window), "status": last.status, "rows": last.rows}
+            line["newest with rows"] = _newest_with_rows(store, runs)
+    except MonitorError as error:  # one that cannot be read must not hide the others
+        line["status"] = "damaged"
+        damage.append(str(error))
+    return line | {"damage": "; ".join(damage)}
 
 
 def save_run(store: Store, run: Run) -> None:
@@ -279,7 +323,7 @@ def load_run(store: Store, monitor: str, window: Window) -> Run | None:
     """What happened when a monitor last ran over a window; None when it has not."""
     key = run_key(monitor, window)
     try:
-        return _read(store.get(key), Run, key)
+        return _read(store, key, Run)
     except MissingKey:
         return None
 
@@ -287,7 +331,7 @@ def load_run(store: Store, monitor: str, window: Window) -> Run | None:
 def load_runs(store: Store, monitor: str, last: int) -> list[Run]:
     """The records of the last windows that ran, the newest first."""
     keys = sorted((entry.key for entry in store.list(run_prefix(monitor))), reverse=True)[:last]
-    return [_read(store.get(key), Run, key) for key in keys]
+    return [_read(store, key, Run) for key in keys]
 
 
 def save_schedule(store: Store, schedule: Schedule) -> None:
@@ -299,7 +343,7 @@ def load_schedule(store: Store, monitor: str) -> Schedule | None:
     """A monitor's schedule; None when it has none."""
     key = schedule_key(monitor)
     try:
-        return _read(store.get(key), Schedule, key)
+        return _read(store, key, Schedule)
     except MissingKey:
         return None
 
@@ -309,10 +353,13 @@ def schedules(store: Store) -> list[str]:
     return [entry.key[len(SCHEDULES) : -len(".json")] for entry in store.list(SCHEDULES) if entry.key.endswith(".json")]
 
 
-def _read(body: bytes, form: type[T], key: str) -> T:
-    value = loads(body)
+def _read(store: Store, key: str, form: type[T]) -> T:
+    try:
+        value = loads(store.get(key))
+    except (StateError, InputError) as error:
+        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make it again") from None
     if not isinstance(value, form):
-        raise StateError(f"{key} holds no {form.kind}; it was not written by mmon_ray")
+        raise StateError(f"{store.uri}/{key} holds no {form.kind}; undo the last edit, or make it again")
     return value
 
 
