@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
 
 from mmon_ray import analyses, preparations, sinks
-from mmon_ray.codec import Coded, dumps, loads
+from mmon_ray.checks import Checks, read_checks, write_checks
+from mmon_ray.codec import Coded, brief, dumps, loads
 from mmon_ray.errors import InputError, MissingKey, MonitorError, StateError
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import (
@@ -31,7 +33,7 @@ from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
-from mmon_ray.schema import MISSING, Schema, Target
+from mmon_ray.schema import MISSING, Schema
 from mmon_ray.store import Entry, Store
 from mmon_ray.tally import Tally
 from mmon_ray.traffic import Choice
@@ -67,6 +69,7 @@ KINDS = (analyses, preparations, sinks)
 
 _LOOKS_BACK = 48  # windows
 ABOUT = "about.json"  # how the rows were read, and what is not watched
+SUGGESTED = "suggested.json"  # what it held before anybody edited it
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 
 
@@ -79,6 +82,8 @@ class Run(Coded, kind="run"):
     tally    what became of the captured lines
     engine   `local` or `ray`
     digest   of the records, and labels, that it was made from: another one when late data have come since
+    judgement   digest of what it was judged by: the baseline's version, columns and constraints, and the monitor without its sinks;
+                "" for runs that did not keep that, which `mmon backfill` judges again
     error    why it failed
     sinks    sink -> why it could not be told
     """
@@ -94,6 +99,7 @@ class Run(Coded, kind="run"):
     engine: str = "local"
     baseline: str = ""
     digest: str = ""
+    judgement: str = ""
     error: str = ""
     sinks: Mapping[str, str] = field(default_factory=dict)
 
@@ -156,12 +162,11 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     quality = _quality_constraints(store, baseline)
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
-    store.put(key("metrics.json"), dumps(baseline.metrics))
+    store.put(key("metrics.json"), _json(brief(baseline.metrics)))
     store.put(key(ABOUT), dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}))
-    chosen: dict[str, Any] = {"routes": baseline.routes, "methods": baseline.methods}
-    chosen |= {"target": baseline.schema.target} if baseline.schema.target != Target() else {}
-    checks = {"source": baseline.source, **chosen, "columns": baseline.schema.columns, "constraints": baseline.constraints}
-    store.put(key(CHECKS), dumps(checks))
+    if baseline.suggested is not None:
+        store.put(key(SUGGESTED), write_checks(baseline.suggested))
+    store.put(key(CHECKS), write_checks(baseline.checks))
     return key(CHECKS)
 
 
@@ -198,24 +203,34 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
 
     errors   StateError says where an edited file is not what it should be
     """
-    key = baseline_key(monitor, version, CHECKS)
-    try:
-        checks = loads(store.get(key))
-        columns, constraints, source = tuple(checks["columns"]), checks["constraints"], checks["source"]
-        target = checks.get("target", Target())
-        choice = Choice.checked(checks.get("routes", ()), checks.get("methods", ()))
-    except (StateError, InputError, KeyError, TypeError) as error:
-        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
+    checks = _checks(store, baseline_key(monitor, version, CHECKS))
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
-    measured = baseline_key(monitor, version, "metrics.json")
+    measured, kept, before = (baseline_key(monitor, version, name) for name in ("metrics.json", ABOUT, SUGGESTED))
     metrics = loads(store.get(measured)) if store.exists(measured) else ()
-    kept = baseline_key(monitor, version, ABOUT)
     about = loads(store.get(kept)) if store.exists(kept) else {}  # a baseline of an earlier version has none
-    schema = Schema(columns, target, about.get("missing", MISSING))
-    blind, notes = about.get("unwatched", ()), about.get("notes", ())
+    suggested = _checks(store, before) if store.exists(before) else None
     return Baseline(
-        monitor, version, source, schema, profile, constraints, metrics=metrics, unwatched=blind, notes=notes, **choice._asdict()
+        monitor,
+        version,
+        checks.source,
+        Schema(checks.columns, checks.target, about.get("missing", MISSING)),
+        profile,
+        checks.constraints,
+        metrics=metrics,
+        routes=checks.routes,
+        methods=checks.methods,
+        unwatched=about.get("unwatched", ()),
+        notes=about.get("notes", ()),
+        suggested=suggested,
     )
+
+
+def _checks(store: Store, key: str) -> Checks:
+    try:
+        checks = read_checks(store.get(key))
+        return replace(checks, **Choice.checked(checks.routes, checks.methods)._asdict())
+    except (StateError, InputError) as error:
+        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
@@ -224,7 +239,7 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has changed it) is kept beside
     it as `report-001.json`, `report-002.json` and so on, once.
     """
-    key, body = report_key(report.monitor, window, "report.json"), dumps(report)
+    key, body = report_key(report.monitor, window, "report.json"), _json(brief(report))
     there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
     for name in there:
         if name.endswith(_MADE) and name not in files:
@@ -232,6 +247,8 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     for name, content in files.items():
         store.put(report_key(report.monitor, window, name), content)
     earlier = store.get(key) if "report.json" in there else body
+    with suppress(MonitorError):  # one of an older layout, or that was edited, says the same when it holds the same
+        earlier = body if _json(brief(loads(earlier))) == body else earlier
     if earlier != body:
         kept = [name for name in there if name.startswith("report-")]
         if not any(store.get(report_key(report.monitor, window, name)) == earlier for name in kept):
@@ -364,4 +381,4 @@ def _read(store: Store, key: str, form: type[T]) -> T:
 
 
 def _json(doc: object) -> bytes:
-    return orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(doc, option=orjson.OPT_APPEND_NEWLINE)

@@ -36,7 +36,7 @@ from mmon_ray.places import line_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
+__all__ = ["Coded", "array", "brief", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
 
 JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
 
@@ -169,13 +169,42 @@ def dumps(value: Any) -> bytes:
         raise StateError(f"a {type(value).__name__} cannot be written as JSON: {error}") from None
 
 
-def loads(text: bytes | str) -> Any:
+def brief(value: Any) -> JSON:
+    """`dump` without the fields that have their default: `load` reads the same value from it."""
+    return _brief(dump(value))
+
+
+def _brief(doc: JSON) -> JSON:
+    if isinstance(doc, list):
+        return [_brief(item) for item in doc]
+    if not isinstance(doc, dict):
+        return doc
+    cls = _registry.get(str(doc.get("kind")))
+    usual = _defaults(cls) if cls else {}  # type: ignore[arg-type]
+    return {name: _brief(item) for name, item in doc.items() if name not in usual or orjson.dumps(item) != usual[name]}
+
+
+@lru_cache(maxsize=512)
+def _defaults(cls: type[Coded]) -> dict[str, bytes]:
+    """The JSON of the defaults of a kind's fields, without those that are arrays."""
+    usual = {}
+    for spec in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if "array" not in spec.metadata and spec.default_factory is not dataclasses.MISSING:
+            usual[spec.name] = orjson.dumps(dump(spec.default_factory()))
+        elif "array" not in spec.metadata and spec.default is not dataclasses.MISSING:
+            usual[spec.name] = orjson.dumps(dump(spec.default))
+    return usual
+
+
+def loads(text: bytes | str, kind: str = "") -> Any:
     """`load` from JSON text.
 
+    kind     of an object that says none itself
     errors   StateError when the text is not JSON; it names the line of what cannot be read
     """
     try:
-        return load(orjson.loads(text))
+        doc = orjson.loads(text)
+        return load({"kind": kind, **doc} if kind and isinstance(doc, dict) else doc)
     except orjson.JSONDecodeError as error:
         raise StateError(f"not JSON ({error}); expected a document written by mmon_ray") from None
     except RecursionError:

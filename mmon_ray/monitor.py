@@ -13,6 +13,7 @@ from typing import Any
 
 from mmon_ray.analyses import DataQuality, Drift, Relations, RepeatedRows, Traffic
 from mmon_ray.analysis import Analysis
+from mmon_ray.checks import Checks
 from mmon_ray.classes import texts
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.comparison import blind_spots, not_compared, waiting
@@ -51,6 +52,7 @@ class Baseline(Coded, kind="baseline"):
     routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
     unwatched the columns whose values no analysis looks at, each with the reason
     notes     what a person should know of how the rows were read, a sentence each
+    suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did not keep that
     """
 
     monitor: str
@@ -65,6 +67,12 @@ class Baseline(Coded, kind="baseline"):
     methods: tuple[str, ...] = ()
     unwatched: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    suggested: Checks | None = None
+
+    @property
+    def checks(self) -> Checks:
+        """What people edit of it."""
+        return Checks(self.schema.columns, self.constraints, self.source, self.routes, self.methods, self.schema.target)
 
 
 @dataclass(frozen=True)
@@ -239,7 +247,7 @@ class Monitor(Coded, kind="monitor"):
         version = _version(created)
         constraints, metrics = self._suggest(schema, profile)
         blind = unwatched(schema, profile.needs)
-        return Baseline(
+        learned = Baseline(
             self.name,
             version,
             source,
@@ -250,6 +258,7 @@ class Monitor(Coded, kind="monitor"):
             unwatched=blind,
             notes=tuple(remarks(schema, profile)),
         )
+        return replace(learned, suggested=learned.checks)
 
     def evaluate(
         self,

@@ -20,7 +20,7 @@ PACKAGE = Path(mmon_ray.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "tables", "scripts", "fits", "places", "codec", "encodings", "nesting"),
     (
-        *("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program"),
+        *("schema", "window", "report", "checks", "past", "policy", "schedule", "state", "stretch", "sink", "program"),
         *("columns/", "tally", "rows", "classes", "unify", "traffic"),
     ),
     (
@@ -81,6 +81,7 @@ ORDER = (
         "window",
         "schema",
         "report",
+        "checks",
         "past",
         "policy",
         "schedule",
