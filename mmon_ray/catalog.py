@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
 
 from mmon_ray import analyses, preparations, sinks
-from mmon_ray.codec import Coded, dumps, loads
-from mmon_ray.errors import InputError, MissingKey, StateError
+from mmon_ray.checks import Checks, read_checks, write_checks
+from mmon_ray.codec import Coded, brief, dumps, loads
+from mmon_ray.errors import InputError, MissingKey, MonitorError, StateError
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import (
     CAPTURE,
@@ -31,7 +33,7 @@ from mmon_ray.profiles import read_profile, write_profile
 from mmon_ray.records import newest_hour
 from mmon_ray.report import Report
 from mmon_ray.schedule import Schedule
-from mmon_ray.schema import MISSING, Schema, Target
+from mmon_ray.schema import MISSING, Schema
 from mmon_ray.store import Entry, Store
 from mmon_ray.tally import Tally
 from mmon_ray.traffic import Choice
@@ -40,6 +42,7 @@ from mmon_ray.window import Window
 
 __all__ = [
     "Run",
+    "cut_off_baselines",
     "latest_baseline",
     "load_baseline",
     "load_monitor",
@@ -66,6 +69,7 @@ KINDS = (analyses, preparations, sinks)
 
 _LOOKS_BACK = 48  # windows
 ABOUT = "about.json"  # how the rows were read, and what is not watched
+SUGGESTED = "suggested.json"  # what it held before anybody edited it
 CHECKS = "checks.json"  # the part of a baseline that people edit: what each column means, and the constraints
 
 
@@ -78,6 +82,8 @@ class Run(Coded, kind="run"):
     tally    what became of the captured lines
     engine   `local` or `ray`
     digest   of the records, and labels, that it was made from: another one when late data have come since
+    judgement   digest of what it was judged by: the baseline's version, columns and constraints, and the monitor without its sinks;
+                "" for runs that did not keep that, which `mmon backfill` judges again
     error    why it failed
     sinks    sink -> why it could not be told
     """
@@ -93,6 +99,7 @@ class Run(Coded, kind="run"):
     engine: str = "local"
     baseline: str = ""
     digest: str = ""
+    judgement: str = ""
     error: str = ""
     sinks: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,10 +126,20 @@ def load_monitor(store: Store, name: str) -> Monitor:
         known = ", ".join(monitors(store)) or "none yet"
         raise InputError(f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it") from None
     # A user's own classes register when their modules are imported, and that must be before they are read.
-    Monitor(name, imports=tuple(orjson.loads(body).get("imports", ())))
-    monitor = _read(body, Monitor, monitor_key(name))
+    Monitor(name, imports=_imports(body))
+    monitor = _read(store, monitor_key(name), Monitor)
     fetch(store, monitor)
     return monitor
+
+
+def _imports(body: bytes) -> tuple[str, ...]:
+    """The modules that a definition names; () when that cannot be read, which is told when the whole is."""
+    try:
+        doc = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ()
+    named = doc.get("imports") if isinstance(doc, dict) else None
+    return tuple(named) if isinstance(named, list) and all(isinstance(one, str) for one in named) else ()
 
 
 def monitors(store: Store) -> list[str]:
@@ -131,7 +148,10 @@ def monitors(store: Store) -> list[str]:
 
 
 def save_baseline(store: Store, baseline: Baseline) -> str:
-    """Write a baseline; returns the key of the file that people may edit."""
+    """Write a baseline; returns the key of the file that people may edit.
+
+    That file is written last, and a version is one when it is there: whoever reads meanwhile has the one before.
+    """
 
     def key(name: str) -> str:
         return baseline_key(baseline.monitor, baseline.version, name)
@@ -142,12 +162,11 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     quality = _quality_constraints(store, baseline)
     if quality is not None:
         store.put(key("model_quality_constraints.json"), _json(quality))
-    store.put(key("metrics.json"), dumps(baseline.metrics))
+    store.put(key("metrics.json"), _json(brief(baseline.metrics)))
     store.put(key(ABOUT), dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}))
-    chosen: dict[str, Any] = {"routes": baseline.routes, "methods": baseline.methods}
-    chosen |= {"target": baseline.schema.target} if baseline.schema.target != Target() else {}
-    checks = {"source": baseline.source, **chosen, "columns": baseline.schema.columns, "constraints": baseline.constraints}
-    store.put(key(CHECKS), dumps(checks))
+    if baseline.suggested is not None:
+        store.put(key(SUGGESTED), write_checks(baseline.suggested))
+    store.put(key(CHECKS), write_checks(baseline.checks))
     return key(CHECKS)
 
 
@@ -161,9 +180,22 @@ def _quality_constraints(store: Store, baseline: Baseline) -> dict[str, Any] | N
 
 
 def latest_baseline(store: Store, monitor: str) -> Baseline | None:
-    """The newest baseline of a monitor, with the edits people made, or None."""
-    versions = store.list_folders(baseline_prefix(monitor))
-    return load_baseline(store, monitor, versions[-1]) if versions else None
+    """The newest whole baseline of a monitor, with the edits people made, or None."""
+    version = next(_whole_versions(store, monitor), "")
+    return load_baseline(store, monitor, version) if version else None
+
+
+def _whole_versions(store: Store, monitor: str) -> Iterator[str]:
+    """The versions of a monitor's baselines that were written to their end, the newest first."""
+    for version in reversed(store.list_folders(baseline_prefix(monitor))):
+        if store.exists(baseline_key(monitor, version, CHECKS)):
+            yield version
+
+
+def cut_off_baselines(store: Store, monitor: str) -> list[str]:
+    """The versions that are being written, or were cut off while they were: nothing is judged by them."""
+    whole = set(_whole_versions(store, monitor))
+    return [version for version in store.list_folders(baseline_prefix(monitor)) if version not in whole]
 
 
 def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
@@ -171,24 +203,34 @@ def load_baseline(store: Store, monitor: str, version: str) -> Baseline:
 
     errors   StateError says where an edited file is not what it should be
     """
-    key = baseline_key(monitor, version, CHECKS)
-    try:
-        checks = loads(store.get(key))
-        columns, constraints, source = tuple(checks["columns"]), checks["constraints"], checks["source"]
-        target = checks.get("target", Target())
-        choice = Choice.checked(checks.get("routes", ()), checks.get("methods", ()))
-    except (StateError, InputError, KeyError, TypeError) as error:
-        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
+    checks = _checks(store, baseline_key(monitor, version, CHECKS))
     profile, _ = read_profile(store.get(baseline_key(monitor, version, "profile.parquet")))
-    measured = baseline_key(monitor, version, "metrics.json")
+    measured, kept, before = (baseline_key(monitor, version, name) for name in ("metrics.json", ABOUT, SUGGESTED))
     metrics = loads(store.get(measured)) if store.exists(measured) else ()
-    kept = baseline_key(monitor, version, ABOUT)
     about = loads(store.get(kept)) if store.exists(kept) else {}  # a baseline of an earlier version has none
-    schema = Schema(columns, target, about.get("missing", MISSING))
-    blind, notes = about.get("unwatched", ()), about.get("notes", ())
+    suggested = _checks(store, before) if store.exists(before) else None
     return Baseline(
-        monitor, version, source, schema, profile, constraints, metrics=metrics, unwatched=blind, notes=notes, **choice._asdict()
+        monitor,
+        version,
+        checks.source,
+        Schema(checks.columns, checks.target, about.get("missing", MISSING)),
+        profile,
+        checks.constraints,
+        metrics=metrics,
+        routes=checks.routes,
+        methods=checks.methods,
+        unwatched=about.get("unwatched", ()),
+        notes=about.get("notes", ()),
+        suggested=suggested,
     )
+
+
+def _checks(store: Store, key: str) -> Checks:
+    try:
+        checks = read_checks(store.get(key))
+        return replace(checks, **Choice.checked(checks.routes, checks.methods)._asdict())
+    except (StateError, InputError) as error:
+        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
 
 
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
@@ -197,7 +239,7 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has changed it) is kept beside
     it as `report-001.json`, `report-002.json` and so on, once.
     """
-    key, body = report_key(report.monitor, window, "report.json"), dumps(report)
+    key, body = report_key(report.monitor, window, "report.json"), _json(brief(report))
     there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
     for name in there:
         if name.endswith(_MADE) and name not in files:
@@ -205,6 +247,8 @@ def save_report(store: Store, report: Report, window: Window, files: dict[str, b
     for name, content in files.items():
         store.put(report_key(report.monitor, window, name), content)
     earlier = store.get(key) if "report.json" in there else body
+    with suppress(MonitorError):  # one of an older layout, or that was edited, says the same when it holds the same
+        earlier = body if _json(brief(loads(earlier))) == body else earlier
     if earlier != body:
         kept = [name for name in there if name.startswith("report-")]
         if not any(store.get(report_key(report.monitor, window, name)) == earlier for name in kept):
@@ -219,7 +263,7 @@ def load_report(store: Store, monitor: str, window: Window) -> Report:
     """
     key = report_key(monitor, window, "report.json")
     try:
-        return _read(store.get(key), Report, key)
+        return _read(store, key, Report)
     except MissingKey:
         raise InputError(f"no report of '{monitor}' for {window} in {store.uri}; `mmon run {monitor} --window {window}` makes it") from None
 
@@ -232,27 +276,15 @@ def newest_window(store: Store, monitor: str) -> Window:
     runs = sorted(entry.key for entry in store.list(run_prefix(monitor)))
     if not runs:
         raise InputError(f"'{monitor}' has never run on {store.uri}; `mmon run {monitor}` does it")
-    return _read(store.get(runs[-1]), Run, runs[-1]).window
+    return _read(store, runs[-1], Run).window
 
 
 def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
-    """What there is: monitors with their newest run, and captured endpoints with their deployments."""
-    found: dict[str, list[dict[str, str | int]]] = {"monitors": [], "endpoints": []}
-    for name in monitors(store):
-        runs = store.list(run_prefix(name))
-        last = _read(store.get(runs[-1].key), Run, runs[-1].key) if runs else None
-        found["monitors"].append(
-            {
-                "monitor": name,
-                "endpoint": load_monitor(store, name).endpoint,
-                "baseline": next(reversed(store.list_folders(baseline_prefix(name))), "none"),
-                "runs": len(runs),
-                "newest": str(last.window) if last else "never",
-                "status": last.status if last else "",
-                "rows": last.rows if last else 0,
-                "newest with rows": _newest_with_rows(store, runs),
-            }
-        )
+    """What there is: monitors with their newest run, and captured endpoints with their deployments.
+
+    `damage` says of a monitor what of it cannot be read, or was cut off; the others are not the worse for it.
+    """
+    found: dict[str, list[dict[str, str | int]]] = {"monitors": [_line(store, name) for name in monitors(store)], "endpoints": []}
     for endpoint in store.list_folders(CAPTURE):
         for deployment in store.list_folders(endpoint_prefix(endpoint)):
             found["endpoints"].append(
@@ -264,10 +296,39 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
 def _newest_with_rows(store: Store, runs: Sequence[Entry]) -> str:
     """The newest of the last windows that had any rows; "" for none of them."""
     for entry in reversed(runs[-_LOOKS_BACK:]):
-        run = _read(store.get(entry.key), Run, entry.key)
+        run = _read(store, entry.key, Run)
         if run.rows:
             return str(run.window)
     return ""
+
+
+def _line(store: Store, name: str) -> dict[str, str | int]:
+    """A monitor's line of the overview."""
+    line: dict[str, str | int] = {
+        "monitor": name,
+        "endpoint": "",
+        "baseline": "none",
+        "runs": 0,
+        "newest": "never",
+        "status": "",
+        "rows": 0,
+        "newest with rows": "",
+    }
+    damage: list[str] = []
+    try:
+        line["endpoint"] = load_monitor(store, name).endpoint
+        line["baseline"] = next(_whole_versions(store, name), "none")
+        damage += [f"the baseline {one} was cut off, and is not used" for one in cut_off_baselines(store, name)]
+        runs = store.list(run_prefix(name))
+        line["runs"] = len(runs)
+        if runs:
+            last = _read(store, runs[-1].key, Run)
+            line |= {"newest": str(last.window), "status": last.status, "rows": last.rows}
+            line["newest with rows"] = _newest_with_rows(store, runs)
+    except MonitorError as error:  # one that cannot be read must not hide the others
+        line["status"] = "damaged"
+        damage.append(str(error))
+    return line | {"damage": "; ".join(damage)}
 
 
 def save_run(store: Store, run: Run) -> None:
@@ -279,7 +340,7 @@ def load_run(store: Store, monitor: str, window: Window) -> Run | None:
     """What happened when a monitor last ran over a window; None when it has not."""
     key = run_key(monitor, window)
     try:
-        return _read(store.get(key), Run, key)
+        return _read(store, key, Run)
     except MissingKey:
         return None
 
@@ -287,7 +348,7 @@ def load_run(store: Store, monitor: str, window: Window) -> Run | None:
 def load_runs(store: Store, monitor: str, last: int) -> list[Run]:
     """The records of the last windows that ran, the newest first."""
     keys = sorted((entry.key for entry in store.list(run_prefix(monitor))), reverse=True)[:last]
-    return [_read(store.get(key), Run, key) for key in keys]
+    return [_read(store, key, Run) for key in keys]
 
 
 def save_schedule(store: Store, schedule: Schedule) -> None:
@@ -299,7 +360,7 @@ def load_schedule(store: Store, monitor: str) -> Schedule | None:
     """A monitor's schedule; None when it has none."""
     key = schedule_key(monitor)
     try:
-        return _read(store.get(key), Schedule, key)
+        return _read(store, key, Schedule)
     except MissingKey:
         return None
 
@@ -309,12 +370,15 @@ def schedules(store: Store) -> list[str]:
     return [entry.key[len(SCHEDULES) : -len(".json")] for entry in store.list(SCHEDULES) if entry.key.endswith(".json")]
 
 
-def _read(body: bytes, form: type[T], key: str) -> T:
-    value = loads(body)
+def _read(store: Store, key: str, form: type[T]) -> T:
+    try:
+        value = loads(store.get(key))
+    except (StateError, InputError) as error:
+        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make it again") from None
     if not isinstance(value, form):
-        raise StateError(f"{key} holds no {form.kind}; it was not written by mmon_ray")
+        raise StateError(f"{store.uri}/{key} holds no {form.kind}; undo the last edit, or make it again")
     return value
 
 
 def _json(doc: object) -> bytes:
-    return orjson.dumps(doc, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(doc, option=orjson.OPT_APPEND_NEWLINE)

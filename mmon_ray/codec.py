@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import difflib
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +30,13 @@ import orjson
 from mmon_ray import arrays, scripts
 from mmon_ray.arrays import array
 from mmon_ray.errors import InputError, StateError
+from mmon_ray.fits import hints, misfit
+from mmon_ray.places import line_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Coded", "array", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
+__all__ = ["Coded", "array", "brief", "dump", "dumps", "kinds", "load", "loads", "pack", "resolve", "unpack"]
 
 JSON = Any  # None, bool, int, float, str, list, dict: what json.loads returns
 
@@ -132,7 +135,7 @@ def _dump(value: Any, taken: list[bytes] | None) -> JSON:
 
 def _load(doc: JSON, given: Sequence[Any]) -> Any:
     if isinstance(doc, list):
-        return tuple(_load(item, given) for item in doc)
+        return tuple(_load_at(place, item, given) for place, item in enumerate(doc))
     if not isinstance(doc, dict):
         return doc
     if "kind" in doc:
@@ -144,7 +147,15 @@ def _load(doc: JSON, given: Sequence[Any]) -> Any:
                 return {_load(key, given): _load(item, given) for key, item in body} if tag == "$map" else _TAGS[tag](body)
             except (TypeError, ValueError, AttributeError) as error:
                 raise StateError(f"cannot read {str(doc)[:80]}: {error}; {tag} is a tag of mmon_ray") from None
-    return {key: _load(item, given) for key, item in doc.items()}
+    return {key: _load_at(key, item, given) for key, item in doc.items()}
+
+
+def _load_at(step: str | int, item: JSON, given: Sequence[Any]) -> Any:
+    try:
+        return _load(item, given)
+    except StateError as error:
+        error.path = (step, *error.path)
+        raise
 
 
 def dumps(value: Any) -> bytes:
@@ -158,15 +169,51 @@ def dumps(value: Any) -> bytes:
         raise StateError(f"a {type(value).__name__} cannot be written as JSON: {error}") from None
 
 
-def loads(text: bytes | str) -> Any:
+def brief(value: Any) -> JSON:
+    """`dump` without the fields that have their default: `load` reads the same value from it."""
+    return _brief(dump(value))
+
+
+def _brief(doc: JSON) -> JSON:
+    if isinstance(doc, list):
+        return [_brief(item) for item in doc]
+    if not isinstance(doc, dict):
+        return doc
+    cls = _registry.get(str(doc.get("kind")))
+    usual = _defaults(cls) if cls else {}  # type: ignore[arg-type]
+    return {name: _brief(item) for name, item in doc.items() if name not in usual or orjson.dumps(item) != usual[name]}
+
+
+@lru_cache(maxsize=512)
+def _defaults(cls: type[Coded]) -> dict[str, bytes]:
+    """The JSON of the defaults of a kind's fields, without those that are arrays."""
+    usual = {}
+    for spec in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if "array" not in spec.metadata and spec.default_factory is not dataclasses.MISSING:
+            usual[spec.name] = orjson.dumps(dump(spec.default_factory()))
+        elif "array" not in spec.metadata and spec.default is not dataclasses.MISSING:
+            usual[spec.name] = orjson.dumps(dump(spec.default))
+    return usual
+
+
+def loads(text: bytes | str, kind: str = "") -> Any:
     """`load` from JSON text.
 
-    errors   StateError when the text is not JSON
+    kind     of an object that says none itself
+    errors   StateError when the text is not JSON; it names the line of what cannot be read
     """
     try:
-        return load(orjson.loads(text))
+        doc = orjson.loads(text)
+        return load({"kind": kind, **doc} if kind and isinstance(doc, dict) else doc)
     except orjson.JSONDecodeError as error:
         raise StateError(f"not JSON ({error}); expected a document written by mmon_ray") from None
+    except RecursionError:
+        raise StateError("lists and objects within one another, deeper than can be read; expected a document written by mmon_ray") from None
+    except StateError as error:
+        if not error.path:
+            raise
+        line = line_of(text if isinstance(text, str) else text.decode(), error.path)
+        raise StateError(f"line {line}: {error}") from None
 
 
 def kinds(base: type) -> dict[str, type]:
@@ -228,19 +275,39 @@ def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     try:
         fields = _todays_fields(cls, doc)
         specs = _specs(cls)  # type: ignore[arg-type]
-        unknown = [name for name in fields if name not in specs]
-        if unknown:
-            raise StateError(f"kind '{cls.kind}' has no field {unknown}; its fields are {list(specs)}")
-        return cls(
-            **{
-                name: arrays.read(item, specs[name].metadata["array"], given) if "array" in specs[name].metadata else _load(item, given)
-                for name, item in fields.items()
-            }
-        )
+        _check_names(cls, fields, specs)
+        return cls(**{name: _load_field(cls, specs[name], item, given) for name, item in fields.items()})
     except StateError:
         raise
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise StateError(f"kind '{cls.kind}' cannot be read from {names}: {error}") from None
+
+
+def _check_names(cls: type[Coded], fields: Mapping[str, JSON], specs: Mapping[str, dataclasses.Field[Any]]) -> None:
+    for name in fields:
+        if name not in specs:
+            near = difflib.get_close_matches(name, specs, 1)
+            meant = f"; did you mean '{near[0]}'?" if near else ""
+            error = StateError(f"kind '{cls.kind}' has no field ['{name}']; its fields are {list(specs)}{meant}")
+            error.path = (name,)
+            raise error
+    lacking = [name for name, spec in specs.items() if name not in fields and spec.default is spec.default_factory is dataclasses.MISSING]
+    if lacking:
+        raise StateError(f"a {cls.kind} needs the field '{lacking[0]}', and this one has {list(fields)}")
+
+
+def _load_field(cls: type[Coded], spec: dataclasses.Field[Any], item: JSON, given: Sequence[Any]) -> Any:
+    """The value of a field, of the type that it declares."""
+    if "array" in spec.metadata:
+        return arrays.read(item, spec.metadata["array"], given)
+    value = _load_at(spec.name, item, given)
+    why = misfit(value, hints(cls).get(spec.name, Any))  # type: ignore[arg-type]
+    if why is None:
+        return value
+    within = "".join(f"[{step!r}]" for step in why.path)
+    error = StateError(f"'{spec.name}'{within} of a {cls.kind} is {why.found}; expected {why.expected}")
+    error.path = (spec.name, *why.path)
+    raise error
 
 
 def _todays_fields(cls: type[Coded], doc: dict[str, JSON]) -> dict[str, JSON]:

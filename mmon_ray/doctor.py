@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmon_ray.catalog import overview
 from mmon_ray.store import open_store
 
 __all__ = ["Finding", "examine"]
@@ -38,6 +39,7 @@ def _checks(uri: str) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "python", _python
     yield "libraries", _libraries
     yield "store", lambda: _store(uri)
+    yield "monitors", lambda: _monitors(uri)
     yield "spool", _spool
     yield "kernels", _kernels
     yield "ray", _ray
@@ -70,6 +72,14 @@ def _store(uri: str) -> str:
     finally:
         store.delete(key)
     return f"{store.uri} can be written, read and deleted from"
+
+
+def _monitors(uri: str) -> str:
+    found = overview(open_store(uri))["monitors"]
+    damage = [f"{one['monitor']}: {one['damage']}" for one in found if one["damage"]]
+    if any(one["status"] == "damaged" for one in found):
+        raise RuntimeError("; ".join(damage))
+    return f"{len(found)} that can be read" + "".join(f"; {one}" for one in damage)
 
 
 def _spool() -> str:

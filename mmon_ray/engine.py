@@ -14,6 +14,7 @@ import orjson
 from mmon_ray import hooks, records
 from mmon_ray.analyses import Attribution, Bias, ModelQuality
 from mmon_ray.catalog import Run, latest_baseline, save_report, save_run
+from mmon_ray.codec import dumps
 from mmon_ray.errors import InputError
 from mmon_ray.folding import fold, on_workers
 from mmon_ray.formats import sagemaker
@@ -37,7 +38,7 @@ from mmon_ray.strangers import unmatched
 from mmon_ray.tally import Tally
 from mmon_ray.window import Window, now
 
-__all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "run"]
+__all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "judgement_of", "run"]
 
 ENGINES = ("auto", "local", "ray")
 RAY_FROM_BYTES = 256_000_000  # below, one process is done before Ray Data has started its workers
@@ -71,7 +72,7 @@ def run(
     record = Run(monitor.name, window, "failed", started=now(), ended=now())
     try:
         baseline = latest_baseline(store, monitor.name)
-        record = replace(record, baseline=baseline.version if baseline else "")
+        record = replace(record, baseline=baseline.version if baseline else "", judgement=_judgement(monitor, baseline))
         profile = monitor.zero(baseline.schema if baseline else Schema())
         joins: list[Joined] = []
         hours: list[records.Hour] = []
@@ -218,6 +219,17 @@ def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
     return _digest([hour.facts(lambda step: None, []).digest for hour in hours])
 
 
+def judgement_of(store: Store, monitor: Monitor) -> str:
+    """The `judgement` that a run would have now: what its report depends on beside the data."""
+    return _judgement(monitor, latest_baseline(store, monitor.name))
+
+
+def _judgement(monitor: Monitor, baseline: Baseline | None) -> str:
+    settings = dumps(replace(monitor, sinks=()))  # who is told does not change what is said
+    learned = dumps((baseline.version, baseline.checks)) if baseline else b""
+    return hashlib.sha256(settings + learned).hexdigest()[:32]
+
+
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -263,5 +275,4 @@ def _files_beside(
         elif isinstance(one, Attribution):
             docs["explainability_analysis.json"] = sagemaker.write_attribution_analysis(report.metrics)
             docs["explainability_violations.json"] = sagemaker.write_attribution_violations(report)
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return {name: orjson.dumps(doc, option=options) for name, doc in docs.items() if doc is not None}
+    return {name: orjson.dumps(doc, option=orjson.OPT_APPEND_NEWLINE) for name, doc in docs.items() if doc is not None}

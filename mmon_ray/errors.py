@@ -26,7 +26,12 @@ class InputError(MonitorError, ValueError):
 
 
 class StateError(MonitorError, ValueError):
-    """A state that cannot be read, merged or understood."""
+    """A state that cannot be read, merged or understood.
+
+    path   keys and places that lead to it within the document, where that is known
+    """
+
+    path: tuple[str | int, ...] = ()
 
 
 class StoreError(MonitorError, OSError):

@@ -27,6 +27,8 @@ _logger = logging.getLogger("mmon_ray")
 def run_window(store: Store, monitor: Monitor, window: Window, at: datetime, *, engine: str = "auto") -> list[Window]:
     """Run a window, unless that was done well before; then those earlier ones whose data have changed since.
 
+    A new baseline or threshold holds from the next window on: the past is judged by it when `mmon backfill` is asked to.
+
     returns   the windows that ran, in order
     """
     done = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from mmon_ray.analyses import DataQuality, Drift, Relations, RepeatedRows, Traffic
 from mmon_ray.analysis import Analysis
+from mmon_ray.checks import Checks
 from mmon_ray.classes import texts
 from mmon_ray.codec import Coded, resolve
 from mmon_ray.comparison import blind_spots, not_compared, waiting
@@ -44,13 +46,15 @@ DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Dri
 class Baseline(Coded, kind="baseline"):
     """What is normal: the schema, the profile and the constraints learned from some rows.
 
-    version   the moment it was made, as text that sorts: `20261122T101500Z`
+    version   the moment it was made, as text that sorts: `20261122T101500Z`, or `20261122T101500Z-123456a1b2` with the microseconds and
+              a random end, so that two baselines of one second are two
     source    where the rows came from, for people
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
     metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
     routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
     unwatched the columns whose values no analysis looks at, each with the reason
     notes     what a person should know of how the rows were read, a sentence each
+    suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did not keep that
     """
 
     monitor: str
@@ -65,6 +69,12 @@ class Baseline(Coded, kind="baseline"):
     methods: tuple[str, ...] = ()
     unwatched: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    suggested: Checks | None = None
+
+    @property
+    def checks(self) -> Checks:
+        """What people edit of it."""
+        return Checks(self.schema.columns, self.constraints, self.source, self.routes, self.methods, self.schema.target)
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ class Monitor(Coded, kind="monitor"):
         for module in self.imports:
             try:
                 importlib.import_module(module)
-            except ImportError as error:
+            except (ImportError, TypeError, ValueError) as error:  # TypeError, ValueError: a relative or an empty name
                 raise InputError(f"cannot import '{module}', which monitor '{self.name}' needs ({error}); is it installed here?") from None
 
     @property
@@ -207,7 +217,7 @@ class Monitor(Coded, kind="monitor"):
                   probability; which label is positive, or several. They hold for every analysis that does not say otherwise, and so does
                   `prediction` when it is one column. `answers.answers` says what follows from the data
         source    how the report names the rows; the path, when there is one
-        created   the moment that names the version; now when None
+        created   the moment that names the version, which has the same name whenever it is made; now when None, and a name of its own
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
@@ -236,11 +246,14 @@ class Monitor(Coded, kind="monitor"):
             again = fold(opened, replace(asked, needs=tuple(more), states=()))
             profile = Profile(profile.needs + again.needs, profile.states + again.states, profile.rows)
         learned = self.learn(recognised(schema, profile, watch), profile, source=source or opened.name, created=created)
+        # To watch an id all the same is an edit of what is suggested: the next baseline keeps it.
+        suggested = replace(learned.checks, columns=recognised(learned.schema, profile).columns)
         said = (f"`{name}` is the index of a pandas frame, and no feature" for name in index)
         return replace(
             learned,
             unwatched=unwatched(learned.schema, self.zero(learned.schema).needs, opened.schema),
             notes=(*opened.notes, *said, *learned.notes),
+            suggested=suggested,
         )
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
@@ -249,10 +262,10 @@ class Monitor(Coded, kind="monitor"):
         schema, profile   the columns with their roles, and the states that `zero(schema)` asks for
         """
         schema = self._learned(schema, profile)
-        version = f"{utc(created or now()):%Y%m%dT%H%M%SZ}"
+        version = _version(created)
         constraints, metrics = self._suggest(schema, profile)
         blind = unwatched(schema, profile.needs)
-        return Baseline(
+        learned = Baseline(
             self.name,
             version,
             source,
@@ -263,6 +276,7 @@ class Monitor(Coded, kind="monitor"):
             unwatched=blind,
             notes=tuple(remarks(schema, profile)),
         )
+        return replace(learned, suggested=learned.checks)
 
     def evaluate(
         self,
@@ -380,6 +394,13 @@ class Monitor(Coded, kind="monitor"):
         for analysis in self.analyses:
             if analysis.recalls:
                 yield analysis, _tried(lambda analysis=analysis: analysis.trend(metrics, past))
+
+
+def _version(created: datetime | None) -> str:
+    """The name of a version: a moment that was given names it alone; that of the present has an end that no other baseline has."""
+    moment = utc(created or now())
+    end = "" if created else f"-{moment.microsecond:06d}{uuid.uuid4().hex[:4]}"
+    return f"{moment:%Y%m%dT%H%M%SZ}{end}"
 
 
 def _tried(make: Callable[..., Iterable[Metric | Histogram]]) -> list[Metric | Histogram] | Exception:

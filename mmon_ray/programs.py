@@ -105,8 +105,13 @@ def with_programs(baseline: Baseline, outcomes: Iterable[Outcome]) -> Baseline:
     """A baseline with a line for each metric that the programs measured: its value as both bounds, switched off, for people to edit."""
     known = {(one.name, one.column) for one in baseline.constraints}
     metrics = together(outcomes, known).metrics
-    lines = (Constraint(one.name, one.column, one.value, one.value, enabled=False) for one in metrics if math.isfinite(one.value))
-    return replace(baseline, constraints=(*baseline.constraints, *lines))
+    lines = tuple(Constraint(one.name, one.column, one.value, one.value, enabled=False) for one in metrics if math.isfinite(one.value))
+    suggested = baseline.suggested or baseline.checks
+    return replace(
+        baseline,
+        constraints=(*baseline.constraints, *lines),
+        suggested=replace(suggested, constraints=(*suggested.constraints, *lines)),
+    )
 
 
 class _Captured:

@@ -18,9 +18,9 @@ PACKAGE = Path(mmon_ray.__file__).parent
 
 # architecture.md, section 2. `name` is a module, `name/` everything in a folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "tables", "scripts", "codec", "encodings", "nesting"),
+    ("errors", "arrays", "tables", "scripts", "fits", "places", "codec", "encodings", "nesting"),
     (
-        *("schema", "window", "report", "past", "policy", "schedule", "state", "stretch", "sink", "program"),
+        *("schema", "window", "report", "checks", "past", "policy", "schedule", "state", "stretch", "sink", "program"),
         *("columns/", "tally", "rows", "classes", "unify", "traffic"),
     ),
     (
@@ -75,10 +75,13 @@ ORDER = (
         "arrays",
         "tables",
         "scripts",
+        "fits",
+        "places",
         "codec",
         "window",
         "schema",
         "report",
+        "checks",
         "past",
         "policy",
         "schedule",

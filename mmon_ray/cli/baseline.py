@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,7 +58,7 @@ __all__ = ["baseline"]
     help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
 )
 @click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
-@click.option("--post-timeout", default=60.0, metavar="SECONDS", help="Ends a postprocess_handler after so long.", show_default=True)
+@click.option("--post-timeout", type=float, metavar="SECONDS", help="Ends a postprocess_handler after so long.  [default: 60]")
 @click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
 @click.option(
     "--program",
@@ -72,11 +73,12 @@ __all__ = ["baseline"]
 @click.option(
     "--reference",
     "reference_text",
-    default="training",
-    show_default=True,
+    default="",
     metavar="WHAT",
-    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks).",
+    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks)."
+    "  [default: training]",
 )
+@click.option("--reset", is_flag=True, help="Start afresh: keep nothing of the monitor and the edits that there are.")
 @with_context
 def baseline(
     context: Context,
@@ -92,41 +94,44 @@ def baseline(
     ignored: tuple[str, ...],
     watch: tuple[str, ...],
     program_baseline: bool,
+    reset: bool,
     **asked: Any,
 ) -> None:
     """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
 
     Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
 
+    A monitor that is there stays as it is, with its sinks, analyses and hooks, and with every edit of its constraints, columns and roles;
+    only what was not edited is learned anew. Options add to it, or replace what there can be one of; --reset starts afresh.
+
     The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
     postprocess_handler is named without a function: --pre script.py.
     """
     from mmon_ray.analyses import ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.cli.renewed import before, renewed, said, told
+    from mmon_ray.codec import dump
     from mmon_ray.programs import baseline_programs, with_programs
     from mmon_ray.records import records_of
+    from mmon_ray.schema import Target
     from mmon_ray.scripts import names_in
+    from mmon_ray.source import open_source
     from mmon_ray.uploads import keep
 
     if (data is None) == (window_text is None):
         raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
     store = context.store
-    monitor = keep(store, _monitor(name, **asked))
+    known, last = (None, None) if reset else before(store, name)
+    monitor = keep(store, _monitor(name, known, **asked))
     window = Window.parse(window_text) if window_text else None
     traffic = (store, monitor.endpoint, monitor.deployment)
     rows = data or records_of(*traffic, Window.parse(window_text or ""), monitor.pre, monitor.choice(None))
     with context.console.status(f"learning from {data or window_text} ..."):
-        learned = monitor.fit(
-            rows,
-            label=label,
-            prediction=prediction,
-            ignored=ignored,
-            watch=watch,
-            problem=problem,
-            score=score,
-            positive=positive,
-            source=data or f"captured {window_text}",
-        )
+        opened = open_source(rows, monitor.missing)
+        asked_roles = {"label": label, "prediction": prediction, "ignored": ignored}
+        target = Target(problem, score=score, positive=positive)
+        named: dict[str, Any] = said(last, opened.prepared(monitor.steps).schema.names, asked_roles, watch, target)
+        learned = monitor.fit(opened, **named, source=data or f"captured {window_text}")
     if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
         raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
     outcomes: tuple[Outcome, ...] = ()
@@ -134,6 +139,7 @@ def baseline(
         with context.console.status("running the programs ...") as status:
             outcomes = baseline_programs(monitor, store, learned, data or "", window, status.update)
         learned = with_programs(learned, outcomes)
+    learned, changes = renewed(last, learned)
     kept = names_in(save_monitor(store, monitor))
     doc: dict[str, Any] = {
         "monitor": name,
@@ -144,15 +150,17 @@ def baseline(
         "kept": list(kept),
         "answers": _answers(learned),
         "not_watched": {column.name: column.semantics for column in learned.schema.identifying()},
+        "changes": dump(changes),
         "programs": {one.program: one.error or "ok" for one in outcomes},
         "unwatched": dict(learned.unwatched),
         "notes": list(learned.notes),
     }
-    context.answer(doc, lambda: _show(context, learned, outcomes, doc))
+    context.answer(doc, lambda: _show(context, learned, outcomes, doc, told(last, changes)))
 
 
 def _monitor(
     name: str,
+    known: Monitor | None,
     *,
     endpoint: str,
     deployment: str,
@@ -167,43 +175,49 @@ def _monitor(
     image: tuple[str, ...],
     encode: tuple[str, ...],
     post: str,
-    post_timeout: float,
+    post_timeout: float | None,
     post_variable: tuple[str, ...],
     rename: tuple[str, ...],
     program_texts: tuple[str, ...],
     reference_text: str,
 ) -> Monitor:
-    """The monitor that the options describe; its functions are looked up at once, so that a typo is told now."""
+    """The monitor that is known, or a new one, with what the options say; functions are looked up at once, so that a typo is told now."""
     from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.cli.program import parse_program
+    from mmon_ray.cli.renewed import added
     from mmon_ray.codec import resolve
     from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
     from mmon_ray.reference import parse_reference
-    from mmon_ray.schema import MISSING
     from mmon_ray.sinks import Log, Webhook
 
     for function in (pre, post):
         if ":" in function and ".py:" not in function:
             resolve(function)
     steps, looking = prepared_by(pre_batch, text, image, encode)
-    labelled = (ModelQuality(), LabelCoverage()) if quality else ()
-    return Monitor(
-        name,
-        endpoint,
-        deployment,
-        (*DEFAULT_ANALYSES, *labelled, *looking),
-        (Log(), *map(Webhook, webhook)),
-        reference=parse_reference(reference_text),
-        prepare=steps,
-        missing=tuple(dict.fromkeys((*MISSING, *missing))),
-        programs=tuple(map(parse_program, program_texts)),
-        pre=pre,
-        post=post,
-        post_timeout_s=post_timeout,
-        post_variables=post_variable,
-        rename=_renamed(rename),
-        routes=route,
-        methods=method,
+    monitor = known or Monitor(name, analyses=DEFAULT_ANALYSES, sinks=(Log(),))
+    there = {type(one) for one in monitor.analyses}
+    labelled = [one for one in (ModelQuality(), LabelCoverage()) if quality and type(one) not in there]
+    urls = {one.url for one in monitor.sinks if isinstance(one, Webhook)}
+    single: dict[str, Any] = {
+        "endpoint": endpoint,
+        "deployment": deployment,
+        "pre": pre,
+        "post": post,
+        "post_timeout_s": post_timeout,
+        "reference": parse_reference(reference_text) if reference_text else None,
+        "routes": route,
+        "methods": method,
+    }
+    return replace(
+        monitor,
+        **{field: value for field, value in single.items() if value not in ("", None, ())},
+        analyses=added(monitor.analyses, (*labelled, *looking)),
+        sinks=added(monitor.sinks, tuple(Webhook(url) for url in webhook if url not in urls)),
+        prepare=added(monitor.prepare, steps),
+        programs=added(monitor.programs, tuple(map(parse_program, program_texts))),
+        post_variables=tuple(dict.fromkeys((*monitor.post_variables, *post_variable))),
+        missing=tuple(dict.fromkeys((*monitor.missing, *missing))),
+        rename={**monitor.rename, **_renamed(rename)},
     )
 
 
@@ -229,7 +243,7 @@ def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(names)
 
 
-def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any]) -> None:
+def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any], changes: list[str]) -> None:
     from mmon_ray.semantics import sentence
 
     watched = len(learned.schema.watched()) - len(learned.unwatched)
@@ -245,6 +259,8 @@ def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], do
         context.console.print(f"program '{one.program}' {words}", soft_wrap=True, style="yellow" if one.error else "")
     for one in doc["answers"].values():
         context.console.print(one["said"], soft_wrap=True, markup=False)
+    for line in changes:
+        context.console.print(line, soft_wrap=True, markup=False)
     context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
     for file in doc["kept"]:
         context.console.print(f"kept:      {file}", soft_wrap=True)

@@ -50,8 +50,11 @@ def list_all(context: Context) -> None:
                 context.console.print(f"no {title} in {context.store.uri}", soft_wrap=True)
                 continue
             context.console.print(title, style="bold")
-            columns = {column: [str(item[column]) for item in items] for column in items[0]}
+            columns = {column: [str(item[column]) for item in items] for column in items[0] if column != "damage"}
             print_table(context.console, columns, keys=("monitor", "endpoint"), right=("runs", "rows"))
+            for item in items:
+                if item.get("damage"):
+                    context.console.print(f"{item['monitor']}: {item['damage']}", soft_wrap=True, style="yellow", markup=False)
 
     context.answer(found, show)
 

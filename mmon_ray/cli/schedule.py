@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mmon_ray.cli.context import ERROR, Context, with_context
+from mmon_ray.cli.context import ALARMS, ERROR, Context, with_context
 from mmon_ray.errors import InputError, MonitorError
 from mmon_ray.window import Window, iso, now, parse_moment
 
@@ -144,35 +144,45 @@ def status(context: Context) -> None:
 @click.option("--from", "start_text", required=True, metavar="TIME", help="2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.")
 @click.option("--to", "end_text", metavar="TIME", help="Likewise, not included.  [default: the current hour]")
 @click.option("--by", default="hour", show_default=True, metavar="CUT", help="hour, day, or whole hours: PT6H.")
+@click.option("--force", is_flag=True, help="Judge every window again, changed or not.")
 @with_context
-def backfill(context: Context, name: str, start_text: str, end_text: str | None, by: str) -> None:
-    """Run the monitor NAME over the windows of an interval, the oldest first; what is done and has not changed since is left as it is."""
-    from mmon_ray.catalog import load_monitor, load_run
-    from mmon_ray.engine import digest_of, run
+def backfill(context: Context, name: str, start_text: str, end_text: str | None, by: str, force: bool) -> None:
+    """Run the monitor NAME over the windows of an interval, the oldest first.
+
+    What is done is left as it is, unless its data, the baseline, a threshold or the monitor's settings have changed since. The scheduler
+    does not judge the past again for that: only this command does. Exit code: 2 when a window failed, else 1 when one alarms.
+    """
+    from mmon_ray.catalog import load_monitor, load_report, load_run
+    from mmon_ray.engine import digest_of, judgement_of, run
 
     store, moment = context.store, now()
     monitor = load_monitor(store, name)
+    judgement = judgement_of(store, monitor)
     end = parse_moment(end_text, moment) if end_text else Window.hour(moment).start
     found: list[dict[str, str]] = []
+    alarms = failed = False
     for window in Window(parse_moment(start_text, moment), end).cut(by):
-        known = load_run(store, name, window)
         try:
-            if known is not None and known.status != "failed" and known.digest == digest_of(store, monitor, window):
-                outcome = f"{known.status}, done before"
+            known = None if force else load_run(store, name, window)
+            done = known is not None and known.status != "failed" and known.judgement == judgement
+            if done and known is not None and known.digest == digest_of(store, monitor, window):
+                report, word = load_report(store, name, window), ", done before"
             else:
                 with context.console.status(f"{name} {window}"):
-                    outcome = run(monitor, window, store, at=moment).status
+                    report, word = run(monitor, window, store, at=moment), ""
+            alarms, failed = alarms or bool(report.alarms), failed or report.status == "error"
+            found.append({"window": str(window), "status": f"{report.status}{word}"})
         except MonitorError as error:  # one window that cannot be run must not hold up the others
-            outcome = f"failed: {error}"
-        found.append({"window": str(window), "status": outcome})
+            failed = True
+            found.append({"window": str(window), "status": f"failed: {error}"})
 
     def show() -> None:
         for one in found:
             context.console.print(f"{one['window']}  {one['status']}", soft_wrap=True)
 
     context.answer(found, show)
-    if any(one["status"].startswith("failed") for one in found):
-        raise SystemExit(ERROR)
+    if failed or alarms:
+        raise SystemExit(ERROR if failed else ALARMS)
 
 
 @click.command(short_help="What ran, and how it ended.")
