@@ -28,7 +28,7 @@ class Blind(NamedTuple):
     unseen     the share of its rows that no comparison rests on, in [0, 1]
     certain    whether the rows are known to be lost or unreadable; otherwise few rows may be the reason, such as a group that nobody was of
     few        too few rows are the reason: more of them will do
-    explained  a violation already says that values of the column are missing or unreadable
+    explained  a violation already says that values of the column, or of one that it takes, are missing or unreadable
     """
 
     column: str
@@ -71,7 +71,8 @@ def blind_spots(
     for (kind, column, _), own in things.items():
         spot = _blind(column, own, analyses[kind].coverage)
         if spot is not None:
-            blind.append(spot._replace(explained=bool(column) and column in lacking))
+            causes = {column, *(metric.lacks for metric in own)} - {""}
+            blind.append(spot._replace(explained=not causes.isdisjoint(lacking)))
     for analysis, learned in usual:
         now = [metric for metric in metrics if owner.get((metric.name, metric.column)) == analysis]
         if not any(judged(metric) and (metric.name, metric.column) in active for metric in now):

@@ -57,6 +57,7 @@ class Metric(Coded, kind="metric"):
     detail   for people: the reason of the status, or what the value means here
     test     how surprising the value is, for metrics that are judged with a margin
     unseen   the share of the rows expected to have a value, in [0, 1], that the value says nothing about: missing or unreadable ones
+    lacks    the column without whose values it could not be computed; "" where nothing is missing, or for another reason
     """
 
     name: str
@@ -67,6 +68,7 @@ class Metric(Coded, kind="metric"):
     detail: str = ""
     test: Test | None = None
     unseen: float = 0.0
+    lacks: str = ""
 
 
 @dataclass(frozen=True)

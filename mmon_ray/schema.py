@@ -125,6 +125,11 @@ class Column(Coded, kind="column"):
         return self.role in ("feature", "prediction") and not self.semantics
 
     @property
+    def made_of(self) -> str:
+        """The column that a preparation makes it of; "" of a column that is sent."""
+        return self.name.rpartition(".")[0] if self.derived else ""
+
+    @property
     def clock(self) -> bool:
         """True for dates and times, whatever they are written as."""
         return self.semantics not in ("", "id")

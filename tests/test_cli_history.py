@@ -173,6 +173,9 @@ def test_states_are_shown_as_json_that_can_be_read_again(store: Path) -> None:
         "moments",
         "quantiles",
         "counts",
+        "row_numbers",
+        "requests",
+        "repeats",
     }
     assert '"$array"' not in everything.stdout
 

@@ -17,6 +17,7 @@ from typing_extensions import Self
 from mmon_ray.analysis import Analysis
 from mmon_ray.answers import captured_as
 from mmon_ray.errors import InputError
+from mmon_ray.expected_rows import expected_rows
 from mmon_ray.identity import IDENTITY, clock_of, explain_identity, identity_metrics, identity_needs, range_constraint, suggest_identity
 from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare, listed
 from mmon_ray.schema import META, Column, Schema, is_prediction
@@ -94,14 +95,14 @@ class DataQuality(Analysis, kind="data_quality"):
         seen = _seen(now)
         for column in (*schema.identifying(), *schema.watched()):
             if column.name not in seen:
-                absent = Metric("", math.nan, column.name, status="undefined", detail=MISSING_COLUMN, unseen=1.0)
+                absent = Metric("", math.nan, column.name, status="undefined", detail=MISSING_COLUMN, unseen=1.0, lacks=column.made_of)
                 yield from (replace(absent, name=name) for name in self._judged(column))
                 continue
             types = now.get(Need(Types(), (column.name,)))
             assert isinstance(types, Types)
             before = (base or now).get(Need(Types(), (column.name,)))
             assert isinstance(before, Types)
-            (rows, of), (usual, _), known = _expected(column, schema, now), _expected(column, schema, base or now), before.present
+            (rows, of), (usual, _), known = expected_rows(column, now), expected_rows(column, base or now), before.present
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
             fit = _matching(types, column, now)
             yield _share("type_match", fit, types.present, known, column, *_unlike(types, column, fit))
@@ -245,19 +246,10 @@ def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
     yield Metric("extra_columns", float(len(extra)), detail=listed(extra))
 
 
-def _expected(column: Column, schema: Schema, profile: Profile) -> tuple[int, str]:
-    """How many rows can have a value, and which: all; of a column that is made of another, `text.length` of `text`, those with that one."""
-    made_of = column.name.rpartition(".")[0] if column.derived else ""
-    source, own = (profile.get(Need(Types(), (name,))) for name in (made_of, column.name))
-    if not isinstance(source, Types) or not isinstance(own, Types):
-        return profile.rows, ""
-    return max(source.present, own.present), f" that have `{made_of}`"
-
-
 def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0) -> Metric:
     """The share part / whole, with its test and with words before and after the share that is lacking."""
     if not whole:
-        return Metric(name, math.nan, column.name, status="undefined", detail=_LACKING.get(name, "no values"))
+        return Metric(name, math.nan, column.name, status="undefined", detail=_LACKING.get(name, "no values"), lacks=column.made_of)
     value = part / whole
     std = math.sqrt(value * (1 - value) / whole)
     test = Share(value, whole, max(m, 1), unseen)

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from mmon_ray import stats
 from mmon_ray.analysis import Analysis
 from mmon_ray.errors import InputError
+from mmon_ray.expected_rows import expected_rows
 from mmon_ray.report import Constraint, Histogram, Metric, check, compare, listed
 from mmon_ray.schema import Column, Schema
 from mmon_ray.state import Need, Profile
@@ -157,7 +158,7 @@ class Drift(Analysis, kind="drift"):
             if p is None or q is None:
                 continue
             known: Mapping[str, Callable[[Any, Any], Distance]] = NUMERIC if column.numeric else CATEGORICAL
-            values = _Values(_size(p), now.rows, _size(q), base.rows, _apart(p))
+            values = _Values(_size(p), expected_rows(column, now)[0], _size(q), expected_rows(column, base)[0], _apart(p))
             own = {name: known[name](p, q) for name in (self.numeric if column.numeric else self.categorical)}
             measured += [self._metric(name, found, column, values) for name, found in own.items()]
             if values.few >= self.min_rows:

@@ -73,9 +73,12 @@ class Relations(Analysis, kind="relations"):
         known = {name: base.get(Need(Counts(), (name,))) for name in categories}
         told = [_words(score, names[score.column], known.get(names[score.column])) for score in scores]
         found = relations(mine.rows, theirs.rows, scores, told, self.margin)
-        yield Metric(
-            "relations", found.value, "", found.std if not found.reason else 0.0, found.status, found.reason or found.words, found.test
-        )
+        if found.reason:
+            gone = [schema[names[score.column]] for score in scores if np.isnan(mine.rows[:, score.column]).all()]
+            lacks = (gone[0].made_of or gone[0].name) if gone else ""
+            yield Metric("relations", found.value, status=found.status, detail=found.reason, lacks=lacks)
+        else:
+            yield Metric("relations", found.value, "", found.std, found.status, found.words, found.test)
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The margin, where any two columns of the baseline could be related."""

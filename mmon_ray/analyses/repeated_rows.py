@@ -62,7 +62,7 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
         if distance.reason or taken_for_copies:
             # Rows that differ without the column that is gone do differ; those that do not may have differed in it.
             reason = distance.reason or f"`{gone[0]}` has no values: rows cannot be told apart as in the baseline"
-            yield Metric("repeated_rows", math.nan, status="undefined", detail=reason)
+            yield Metric("repeated_rows", math.nan, status="undefined", detail=reason, lacks="".join(gone[:1]))
         elif few < self.min_rows:
             detail = f"{few} rows; {self.min_rows} are needed to judge"
             yield Metric("repeated_rows", distance.value, std=distance.std, status="insufficient", detail=detail)

@@ -110,6 +110,15 @@ def test_vectors_that_have_not_changed_do_not_alarm() -> None:
     assert [violated(judge(table(cloud(300, seed)))) for seed in range(1, 31)] == [set()] * 30
 
 
+@pytest.mark.parametrize("length", range(1, 9))
+@pytest.mark.parametrize("value", [7.0, 0.1])
+def test_equal_vectors_are_equally_far_from_their_middle(length: int, value: float) -> None:
+    same = pa.table({"v": [[value] * length] * 300})
+    monitor = Monitor("m", analyses=(Embedding("v"),))
+    baseline = monitor.fit(same)
+    assert "inside" not in violated(monitor.evaluate(fold(same.slice(0, 200), monitor.zero(baseline.schema)), baseline))
+
+
 def test_each_change_is_seen_by_what_is_made_for_it() -> None:
     strangers = -cloud(300, 2)
     found = judge(table(strangers, "strange"))
