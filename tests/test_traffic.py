@@ -125,9 +125,10 @@ def test_what_checks_json_says_makes_the_records_anew(store: Store, monitor: Mon
     assert run(monitor, WINDOW, store).rows == 660
     store.put(key, json.dumps(checks).encode())
     assert run(monitor, WINDOW, store).rows == 600
-    store.put(key, json.dumps(checks | {"routes": "health"}).encode())
-    with pytest.raises(StateError, match="begins with '/'"):
-        run(monitor, WINDOW, store)
+    for wrong, says in ((["health"], "begins with '/'"), ("health", "expected a list")):
+        store.put(key, json.dumps(checks | {"routes": wrong}).encode())
+        with pytest.raises(StateError, match=says):
+            run(monitor, WINDOW, store)
 
 
 def test_a_monitors_own_routes_are_kept_and_used(store: Store) -> None:
