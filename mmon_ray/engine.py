@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -29,7 +29,7 @@ from mmon_ray.manifests import are_whole
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.programs import run_programs
-from mmon_ray.report import Metric, Report
+from mmon_ray.report import Metric, Report, listed
 from mmon_ray.schema import Schema
 from mmon_ray.sink import alarm, deliver
 from mmon_ray.state import Profile
@@ -38,7 +38,7 @@ from mmon_ray.strangers import unmatched
 from mmon_ray.tally import Tally
 from mmon_ray.window import Window, now
 
-__all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "judgement_of", "run"]
+__all__ = ["ENGINES", "RAY_FROM_BYTES", "digest_of", "judgement_of", "records_in", "run"]
 
 ENGINES = ("auto", "local", "ray")
 RAY_FROM_BYTES = 256_000_000  # below, one process is done before Ray Data has started its workers
@@ -90,7 +90,7 @@ def run(
         remembered = _remembered(store, monitor, window, moment)
         report = monitor.evaluate(profile, judge, window, past=remembered, measured=measured, outcomes=outcomes)
         unfinished = ["the window is not over yet: what comes later is missing"] if window.end > moment else []
-        notes = [*unfinished, *record.tally.notes(), *(note for one in joins for note in one.notes())]
+        notes = [*unfinished, *record.tally.notes(), *_unused(monitor, record.tally), *(note for one in joins for note in one.notes())]
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
@@ -202,6 +202,14 @@ class _Hour:
         return self.engine == "ray" or (self.engine == "auto" and size_bytes > self.ray_from_bytes)
 
 
+def _unused(monitor: Monitor, tally: Tally) -> Iterator[str]:
+    """That names which the monitor renames never came."""
+    unused = [old for old in monitor.rename if old not in tally.renamed]
+    if unused and tally.rows:
+        pairs = listed(f"{old}={monitor.rename[old]}" for old in unused)
+        yield f"no request has a name that is to be renamed by {pairs}; is it misspelt, or sent by its new name by now"
+
+
 def _tell(report: Report, monitor: Monitor, window: Window, store: Store) -> dict[str, str]:
     """Tell the sinks; what those that failed were to hear is left in the store. Returns why they did."""
     failed = deliver(report, monitor.sinks, _SINK_TIMEOUT_S)
@@ -217,6 +225,17 @@ def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
     deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
     hours = (_Hour(monitor, deployment, hour, baseline, store, "local", RAY_FROM_BYTES) for hour in window.hours())
     return _digest([hour.facts(lambda step: None, []).digest for hour in hours])
+
+
+def records_in(store: Store, monitor: Monitor, window: Window) -> list[str]:
+    """The record files of a window as a run would read them, made if they are not there; paths that `open_source` takes.
+
+    errors   InputError as `run`
+    """
+    baseline = latest_baseline(store, monitor.name)
+    deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
+    hours = (_Hour(monitor, deployment, hour, baseline, store, "local", RAY_FROM_BYTES) for hour in window.hours())
+    return [f"{store.uri}/{key}" for hour in hours for key in hour.facts(lambda step: None, [], verify=True).keys]
 
 
 def judgement_of(store: Store, monitor: Monitor) -> str:

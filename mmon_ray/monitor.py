@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ from mmon_ray.preparations.rename import Rename
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
 from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
-from mmon_ray.schema import MISSING, Schema, Target, names_of
+from mmon_ray.schema import META, MISSING, Schema, Target, names_of
 from mmon_ray.semantics import clues, recognised, second_look
 from mmon_ray.sink import Sink
 from mmon_ray.state import Need, Profile
@@ -173,6 +173,15 @@ class Monitor(Coded, kind="monitor"):
         """All that is done to rows before anything is computed of them: their names first."""
         return ((Rename(tuple(self.rename.items())),) if self.rename else ()) + self.prepare
 
+    def renames(self, names: Collection[str]) -> tuple[Preparation, ...]:
+        """What gives rows the names of the training data: captured rows, and others that lack the new name.
+
+        names   of the columns of the rows
+        """
+        captured = META + "event_id" in names
+        pairs = tuple(pair for pair in self.rename.items() if captured or pair[1] not in names)
+        return (Rename(pairs),) if pairs else ()
+
     @property
     def recalls(self) -> int:
         """How many earlier windows are remembered while a window is judged."""
@@ -222,7 +231,8 @@ class Monitor(Coded, kind="monitor"):
         """
         # The one door from the pure core to files: rows are opened by the room that may do it.
         raw = resolve("mmon_ray.source:open_source")(rows, self.missing)
-        opened = raw.prepared(self.steps)
+        named = raw.prepared(self.renames(raw.schema.names))
+        opened = named.prepared(self.prepare)
         label, prediction, ignored = names_of(label), names_of(prediction), names_of(ignored)
         index = tuple(name for name in raw.index if name not in {*label, *prediction, *ignored, score})
         schema = Schema.infer(
@@ -230,7 +240,7 @@ class Monitor(Coded, kind="monitor"):
             label=label,
             prediction=tuple(dict.fromkeys(name for name in (*prediction, score) if name)),
             ignored=(*ignored, *(name for name in index if name in opened.schema.names)),
-            sent=raw.schema.names,
+            sent=named.schema.names,
             missing=self.missing,
         )
         schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))

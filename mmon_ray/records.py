@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,7 @@ from mmon_ray.keys import capture_folder, capture_prefix, endpoint_prefix, hour_
 from mmon_ray.lines import EVERY, parse, plain
 from mmon_ray.manifests import are_whole, check_of, load_manifest, save_manifest
 from mmon_ray.preparation import Preparation, prepared
+from mmon_ray.preparations.rename import Rename
 from mmon_ray.rows import concat
 from mmon_ray.schema import MISSING, Schema
 from mmon_ray.scripts import Script, load_script, used
@@ -204,13 +206,17 @@ class _Part:
         load_script(*self.scripts)
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
+        renames = tuple(step for step in takewhile(lambda step: isinstance(step, Rename), self.prepare) if isinstance(step, Rename))
+        sent = reduce(lambda schema, step: step.sent(schema), reversed(renames), self.schema) if self.schema is not None else None
         for entry in entries:
-            table, counts, bad = parse(plain(self.store.get(entry.key)), self.schema, self.pre, self.choice)
+            table, counts, bad = parse(plain(self.store.get(entry.key)), sent, self.pre, self.choice)
             tables.append(table)
             rejected += bad
             tally += counts
-        made = prepared(concat(tables), self.prepare)
-        tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons)
+        table = concat(tables)
+        renamed = tuple(old for step in renames for old, _ in step.names if old in table.column_names)
+        made = prepared(table, self.prepare)
+        tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons, renamed=renamed)
         sink = pa.BufferOutputStream()
         pq.write_table(made.table, sink, compression="zstd")
         body = sink.getvalue().to_pybytes()

@@ -45,6 +45,7 @@ class Tally(Coded, kind="tally"):
     unclear    requests, not failed ones, whose body fits no rule: their rows are not those of the baseline
     bodies     a few of the reasons why requests are unclear or unmatched, each with its first body
     left_out   requests that are no predictions, by reason: `redirect`, `health or metrics`, `no input`, `not chosen` ...
+    renamed    those of the names that the monitor renames that some request had
     bad_times  requests that said when they happened in a form that is no time; they are in the hour of their arrival
     """
 
@@ -60,12 +61,14 @@ class Tally(Coded, kind="tally"):
     bodies: tuple[Unclear, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     bad_times: int = 0
+    renamed: tuple[str, ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
         reasons = tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES]
         left = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in {**self.left_out, **other.left_out}}
-        return Tally(**counts, reasons=reasons, bodies=_together(self.bodies, other.bodies), left_out=left)
+        renamed = tuple(dict.fromkeys(self.renamed + other.renamed))
+        return Tally(**counts, reasons=reasons, bodies=_together(self.bodies, other.bodies), left_out=left, renamed=renamed)
 
     @property
     def asked(self) -> int:

@@ -92,7 +92,8 @@ def _population(data: str, monitor: Monitor) -> Population:
     from mmon_ray.calibration import Rows
     from mmon_ray.source import open_source
 
-    source = open_source(data, monitor.missing).prepared(monitor.steps)
+    opened = open_source(data, monitor.missing)
+    source = opened.prepared((*monitor.renames(opened.schema.names), *monitor.prepare))
     return Rows.of(source.batches(), source.name, np.random.default_rng(0))
 
 

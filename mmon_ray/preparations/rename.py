@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ from typing_extensions import Self
 from mmon_ray.errors import InputError
 from mmon_ray.preparation import Preparation, Prepared
 from mmon_ray.rows import concat
-from mmon_ray.schema import META
+from mmon_ray.schema import META, Schema
 
 __all__ = ["Rename"]
 
@@ -44,6 +44,17 @@ class Rename(Preparation, kind="rename"):
             columns[new] = _filled(columns[new], table[name]) if new in columns else table[name]
         order = dict.fromkeys(names.get(name, name) for name in table.column_names)
         return Prepared(pa.table({name: columns[name] for name in order}))
+
+    def sent(self, schema: Schema) -> Schema:
+        """A schema by the names of requests: what they send as text is read as the type that its column has by the new name.
+
+        A column may still come by its own name, unless that is now another's; such a name is known, and counts as no feature.
+        """
+        sent_as, taken = {new: old for old, new in self.names}, {old for old, _ in self.names}
+        known = [column for column in schema if column.name in sent_as or column.name not in taken]
+        renamed = (replace(column, name=sent_as.get(column.name, column.name)) for column in known)
+        own = (replace(column, role="ignored") for column in schema if column.name in sent_as and column.name not in taken)
+        return replace(schema, columns=(*renamed, *own))
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, pa.Table]]:
