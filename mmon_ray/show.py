@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmon_ray.report import ALARM, NOT_COMPARED, WAITING, Constraint, Histogram, Metric, Report, Violation
+from mmon_ray.report import ALARM, MISSING_COLUMN, NOT_COMPARED, WAITING, Constraint, Histogram, Metric, Report, Violation
 
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
@@ -23,6 +23,7 @@ _COLOURS = {
     "undefined": "yellow",
     "not compared": "bold yellow",
 }
+_FEW_GONE = 3  # columns that are missing, each with a row of its own
 _ORDER = {"alarm": 0, "watch": 1, "not compared": 1, "insufficient": 2, "undefined": 2, "ok": 3}
 
 
@@ -71,8 +72,13 @@ def render(report: Report) -> RenderableType:
     """The report as something that rich prints."""
     parts: list[RenderableType] = [_title(report)]
     shown = rows(report)
+    gone = [row.feature for row in shown if row.metric.detail == MISSING_COLUMN]
+    if len(gone) > _FEW_GONE:  # a violation names them, and there is nothing else to show of each
+        shown = [row for row in shown if row.metric.detail != MISSING_COLUMN]
     if shown:
         parts.append(_table(shown))
+    if len(gone) > _FEW_GONE:
+        parts.append(Text(f"{len(gone)} columns are missing, and not shown.", style="yellow"))
     if report.reference:
         parts.append(Text(f"Compared with {report.reference}.", style="dim"))
     if report.insufficient:

@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         *("analysis", "comparison", "preparation", "answers", "scoring", "confusion", "facet", "flip_sample", "slicing", "reference"),
-        *("states/", "stats/", "measures", "identity", "semantics", "expected_rows"),
+        *("states/", "stats/", "measures", "identity", "semantics", "expected_rows", "mapping"),
     ),
     ("analyses/", "preparations/", "encoders", "unwatched", "monitor"),
     ("calibration/",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.window import Window
 
 if TYPE_CHECKING:
+    from mmon_ray.cli.names import Fit
     from mmon_ray.monitor import Baseline, Monitor
     from mmon_ray.program import Outcome
 
@@ -42,6 +44,7 @@ __all__ = ["baseline"]
 @click.option(
     "--rename", multiple=True, metavar="OLD=NEW", help="A name in requests, and what DATA calls it: weather.temp=temp. Repeatable."
 )
+@click.option("--check-traffic", is_flag=True, help="Do requests have DATA's names? Without DATA, those of the baseline that there is.")
 @click.option("--watch", multiple=True, metavar="COLUMN", help="An id, date or clock to watch for drift all the same. Repeatable.")
 @click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
@@ -95,6 +98,7 @@ def baseline(
     watch: tuple[str, ...],
     program_baseline: bool,
     reset: bool,
+    check_traffic: bool,
     **asked: Any,
 ) -> None:
     """Learn what is normal: for the monitor NAME, from DATA (.csv, .jsonl, .parquet; local or s3://).
@@ -104,11 +108,14 @@ def baseline(
     A monitor that is there stays as it is, with its sinks, analyses and hooks, and with every edit of its constraints, columns and roles;
     only what was not edited is learned anew. Options add to it, or replace what there can be one of; --reset starts afresh.
 
+    --check-traffic holds the names of the newest captured requests against the baseline's, and prints the --rename options that fit.
+
     The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
     postprocess_handler is named without a function: --pre script.py.
     """
     from mmon_ray.analyses import ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
+    from mmon_ray.cli.names import newest_fit
     from mmon_ray.cli.renewed import before, renewed, said, told
     from mmon_ray.codec import dump
     from mmon_ray.programs import baseline_programs, with_programs
@@ -118,6 +125,9 @@ def baseline(
     from mmon_ray.source import open_source
     from mmon_ray.uploads import keep
 
+    if check_traffic and data is None and window_text is None:
+        _check_names(context, name)
+        return
     if (data is None) == (window_text is None):
         raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
     store = context.store
@@ -130,7 +140,8 @@ def baseline(
         opened = open_source(rows, monitor.missing)
         asked_roles = {"label": label, "prediction": prediction, "ignored": ignored}
         target = Target(problem, score=score, positive=positive)
-        named: dict[str, Any] = said(last, opened.prepared(monitor.steps).schema.names, asked_roles, watch, target)
+        steps = (*monitor.renames(opened.schema.names), *monitor.prepare)
+        named: dict[str, Any] = said(last, opened.prepared(steps).schema.names, asked_roles, watch, target)
         learned = monitor.fit(opened, **named, source=data or f"captured {window_text}")
     if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
         raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
@@ -155,7 +166,8 @@ def baseline(
         "unwatched": dict(learned.unwatched),
         "notes": list(learned.notes),
     }
-    context.answer(doc, lambda: _show(context, learned, outcomes, doc, told(last, changes)))
+    fit = newest_fit(context, store, monitor, learned) if check_traffic else None
+    context.answer(doc | ({"names": fit.doc} if fit else {}), lambda: _show(context, learned, outcomes, doc, told(last, changes), fit))
 
 
 def _monitor(
@@ -217,7 +229,7 @@ def _monitor(
         programs=added(monitor.programs, tuple(map(parse_program, program_texts))),
         post_variables=tuple(dict.fromkeys((*monitor.post_variables, *post_variable))),
         missing=tuple(dict.fromkeys((*monitor.missing, *missing))),
-        rename={**monitor.rename, **_renamed(rename)},
+        rename=_with_names(monitor.rename, _renamed(rename)),
     )
 
 
@@ -233,9 +245,26 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
     }
 
 
+def _check_names(context: Context, name: str) -> None:
+    from mmon_ray.catalog import latest_baseline, load_monitor
+    from mmon_ray.cli.names import newest_fit, print_fit
+
+    store = context.store
+    monitor, learned = load_monitor(store, name), latest_baseline(store, name)
+    if learned is None:
+        raise InputError(f"the monitor '{name}' has no baseline whose names could be compared; give DATA, too")
+    fit = newest_fit(context, store, monitor, learned)
+    context.answer({"monitor": name, "names": fit.doc}, lambda: print_fit(context, fit))
+
+
+def _with_names(there: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """The renames that there are, and more; a name or a column has the newest one."""
+    return {old: new for old, new in there.items() if new not in more.values()} | dict(more)
+
+
 def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
-    names = [(old.strip(), new.strip()) for old, _, new in (pair.rpartition("=") for pair in pairs)]
-    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old or not new]
+    names = [(old, new) for old, _, new in (pair.rpartition("=") for pair in pairs)]
+    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old.strip() or not new.strip()]
     if wrong:
         raise InputError(f"--rename '{wrong[0]}' is no pair of names; write OLD=NEW, such as weather.temp=temp")
     if len(dict(names)) < len(names):
@@ -243,7 +272,10 @@ def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(names)
 
 
-def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any], changes: list[str]) -> None:
+def _show(
+    context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any], changes: list[str], fit: Fit | None
+) -> None:
+    from mmon_ray.cli.names import print_fit
     from mmon_ray.semantics import sentence
 
     watched = len(learned.schema.watched()) - len(learned.unwatched)
@@ -264,4 +296,6 @@ def _show(context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], do
     context.console.print(f"edit them: {doc['edit']}", soft_wrap=True)
     for file in doc["kept"]:
         context.console.print(f"kept:      {file}", soft_wrap=True)
+    if fit is not None:
+        print_fit(context, fit)
     context.console.print(f"next:      mmon run {doc['monitor']}")

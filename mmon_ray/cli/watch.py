@@ -29,8 +29,12 @@ __all__ = ["report", "run"]
 @click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto: hours with more megabytes go through Ray Data.")
 @with_context
 def run(context: Context, name: str, window_text: str | None, at_once: bool, engine: str, ray_from_mb: float) -> None:
-    """Analyse a window of captured traffic and tell the sinks of violations."""
+    """Analyse a window of captured traffic and tell the sinks of violations.
+
+    Where most features are missing and as many unknown columns came, it proposes which is which, and the command that renames them.
+    """
     from mmon_ray.catalog import load_monitor, load_run
+    from mmon_ray.cli.names import fit_of_report, print_fit
     from mmon_ray.engine import run as analyse
     from mmon_ray.show import print_report
 
@@ -48,7 +52,14 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
         raise InputError(f"the window {window} is not over yet; the newest hour that is over is {last}")
     with context.console.status(f"{name} {window}") as status, _printed_once():
         report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
-    context.answer(report_doc(report), lambda: print_report(report, context.console))
+        fit = fit_of_report(context, store, monitor, report)
+
+    def show() -> None:
+        print_report(report, context.console)
+        if fit is not None:
+            print_fit(context, fit)
+
+    context.answer(report_doc(report) | ({"names": fit.doc} if fit is not None else {}), show)
     record = load_run(store, name, window)
     for sink, why in (record.sinks if record else {}).items():
         click.echo(f"mmon: the sink '{sink}' could not be told: {why}", err=True)
