@@ -24,8 +24,8 @@ from mmon_ray.preparation import Preparation
 from mmon_ray.preparations.rename import Rename
 from mmon_ray.program import Outcome, Program, together
 from mmon_ray.reference import Reference, Training
-from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare
-from mmon_ray.schema import META, MISSING, Schema, Target, names_of
+from mmon_ray.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare, listed
+from mmon_ray.schema import META, MISSING, Column, Schema, Target, names_of
 from mmon_ray.semantics import clues, recognised, second_look
 from mmon_ray.sink import Sink
 from mmon_ray.state import Need, Profile
@@ -262,9 +262,15 @@ class Monitor(Coded, kind="monitor"):
         return replace(
             learned,
             unwatched=unwatched(learned.schema, self.zero(learned.schema).needs, opened.schema),
-            notes=(*opened.notes, *said, *learned.notes),
+            notes=(*opened.notes, *said, *learned.notes, *self._blinded(learned.schema, suggested.columns)),
             suggested=suggested,
         )
+
+    def _blinded(self, schema: Schema, recognised: Iterable[Column]) -> Iterator[str]:
+        """That ids and clocks which are watched like features tell every row from its copies."""
+        kept = [column.name for column in recognised if column.semantics and not schema[column.name].semantics]
+        if kept and any(isinstance(one, RepeatedRows) for one in self.analyses):
+            yield f"copies of rows that differ in {listed(kept)} are not seen as repeated rows, for it is watched like a feature"
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
         """The baseline of rows that were folded already: what `fit` makes of them.

@@ -98,6 +98,13 @@ def test_two_names_that_are_alike_are_told_apart_by_their_values_or_not_at_all()
     assert pairs(mapping({"temp": TRAINING["temp"]}, {"out.temp": far, "in.temp": far, "x": near})) == {}
 
 
+def test_one_name_that_may_be_two_columns_is_not_guessed() -> None:
+    training = {"a.temp": TRAINING["temp"], "b.temp": TRAINING["temp"]}
+    undecided = mapping(training, {"temp": CAPTURED["temp"], "x": CAPTURED["wind_speed"]})
+    assert undecided == Proposal((), (("a.temp", ("temp",)), ("b.temp", ("temp",))))
+    assert pairs(mapping(training | {"b.temp": TRAINING["wind_speed"]}, {"temp": CAPTURED["temp"]})) == {"temp": "a.temp"}
+
+
 def test_a_closer_likeness_comes_first() -> None:
     columns = {"Temp": CAPTURED["temp"], "weather.temp": CAPTURED["temp"]}
     assert pairs(mapping({"temp": TRAINING["temp"]}, columns)) == {"Temp": "temp"}

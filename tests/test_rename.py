@@ -161,6 +161,17 @@ def test_names_that_say_nothing_are_proposed_by_their_values_and_twins_are_not(t
     assert "1 column missing from the data: `rain`" in after.output
 
 
+def test_names_are_those_of_requests_however_odd(tmp_path: Path) -> None:
+    """Blanks, quotes, equals signs and hyphens come through the shell and the option as they are."""
+    names = dict(zip(WEATHER, (" lead", "a=b", "--c", "it's", 'say "x"', "$HOME", "é t", "a;b", "*", "tab\tx", "back\\slash"), strict=True))
+    store, _ = learned_weather(tmp_path)
+    put_hour(store, weather(600, 2).rename(columns=names).to_dict("records"))
+    doc = orjson.loads(mmon(store, "--json", "baseline", "bikes", "--check-traffic").stdout)["names"]
+    assert doc["rename"] == {names[name]: name for name in WEATHER}
+    applied = CliRunner().invoke(main, [*shlex.split(doc["command"])[1:], "--check-traffic"])
+    assert "have all 11 features of the baseline" in applied.output, applied.output
+
+
 def test_requests_with_the_names_of_the_baseline_get_no_proposal(tmp_path: Path) -> None:
     store, _ = learned_weather(tmp_path)
     nothing = mmon(store, "baseline", "bikes", "--check-traffic")
@@ -170,6 +181,8 @@ def test_requests_with_the_names_of_the_baseline_get_no_proposal(tmp_path: Path)
     checked = mmon(store, "baseline", "bikes", "--check-traffic")
     assert "of 11 features of the baseline, the requests of 2026-11-22T10 UTC lack `temp`; unknown are `caller`" in checked.output
     assert mmon(store, "baseline", "cars", "--check-traffic").exit_code == 2
+    refused = mmon(store, "baseline", "bikes", "--check-traffic", "--rename", "caller=temp")
+    assert (refused.exit_code, "give DATA for what the other options say" in refused.output) == (2, True)
 
 
 def test_a_proposal_replaces_a_name_that_was_misspelt(tmp_path: Path) -> None:

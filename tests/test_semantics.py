@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mmon_ray.analyses import Relations
 from mmon_ray.calibration.population import Likeness
 from mmon_ray.cli import main
 from mmon_ray.codec import dump, load
@@ -22,6 +25,7 @@ from mmon_ray.folding import fold
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.report import Report
 from mmon_ray.schema import Column
+from mmon_ray.states import RowNumbers
 
 START = datetime(2026, 3, 1, tzinfo=timezone.utc)
 EPOCH = int(START.timestamp())
@@ -71,6 +75,67 @@ def test_a_column_is_what_it_stands_for(case: str) -> None:
     assert found(values) == expected
 
 
+ORDERS = {
+    "rising": lambda values, rng: sorted(values),
+    "falling": lambda values, rng: sorted(values, reverse=True),
+    "shuffled": lambda values, rng: [values[place] for place in rng.permutation(len(values))],
+    "two halves": lambda values, rng: [*values[1::2], *values[::2]],
+}
+IDENTIFYING = {  # rows, first number, seed -> values, and what they are
+    "running number": lambda n, first, seed: (list(range(first, first + n)), "id"),
+    "running number with gaps": lambda n, first, seed: (list(range(first, first + 3 * n, 3)), "id"),
+    "order number": lambda n, first, seed: ([f"ORD-{number:09}" for number in range(first, first + 1000 + n)], "id"),
+    "uuid": lambda n, first, seed: (uuids(n, seed), "id"),
+    "uuid without hyphens": lambda n, first, seed: ([one.replace("-", "") for one in uuids(n, seed)], "id"),
+    "seconds": lambda n, first, seed: ([EPOCH + first + 7 * place for place in range(n)], "epoch_s"),
+    "milliseconds": lambda n, first, seed: ([1000 * (EPOCH + first) + 331 * place for place in range(n)], "epoch_ms"),
+    "nanoseconds": lambda n, first, seed: ([10**9 * (EPOCH + first) + 10**7 * place for place in range(n)], "epoch_ns"),
+    "timestamp": lambda n, first, seed: ([(START + timedelta(seconds=first + place)).isoformat() for place in range(n)], "time"),
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(IDENTIFYING)),
+    order=st.sampled_from(sorted(ORDERS)),
+    n=st.integers(200, 3000),
+    first=st.integers(0, 10**7),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None)
+def test_ids_and_clocks_are_recognised_in_any_order(kind: str, order: str, n: int, first: int, seed: int) -> None:
+    values, expected = IDENTIFYING[kind](n, first, seed)
+    assert found(ORDERS[order](values, np.random.default_rng(seed))) == expected
+
+
+FEATURES = {  # rows, scale, random numbers -> values that are no ids, however many of them differ
+    "normal": lambda n, scale, rng: rng.normal(scale, 1 + scale, n),
+    "normal, rounded": lambda n, scale, rng: np.rint(rng.normal(40, 10 + scale / 1e3, n)).astype(int),
+    "income": lambda n, scale, rng: rng.lognormal(10, 1, n),
+    "counts": lambda n, scale, rng: rng.poisson(1 + scale / 1e3, n),
+    "counts with a long tail": lambda n, scale, rng: rng.zipf(1.5, n).clip(max=10**9),
+    "categories": lambda n, scale, rng: rng.choice([f"kind {place}" for place in range(2 + int(scale) % 60)], n),
+    "postcodes": lambda n, scale, rng: [f"{code:05}" for code in rng.integers(1, 99_999, n)],
+    "codes": lambda n, scale, rng: rng.integers(0, 30, n),
+    "booleans": lambda n, scale, rng: rng.random(n) < 0.3,
+    "prices": lambda n, scale, rng: np.round(rng.lognormal(3, 1, n), 2),
+    "prices in cents": lambda n, scale, rng: np.rint(100 * rng.lognormal(3 + scale / 1e3, 1, n)).astype(int),
+    "years": lambda n, scale, rng: rng.integers(1950, 2026, n),
+    "shares": lambda n, scale, rng: rng.random(n),
+    "sentences": lambda n, scale, rng: [f"I paid {price:.2f} for it" for price in rng.lognormal(3, 1, n)],
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(FEATURES)),
+    n=st.one_of(st.integers(2, 99), st.integers(100, 3000)),
+    scale=st.floats(0, 5000),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=200)
+def test_a_feature_is_never_taken_for_an_id_or_a_clock(kind: str, n: int, scale: float, seed: int) -> None:
+    assert found(FEATURES[kind](n, scale, np.random.default_rng(seed)), "price") == ""
+
+
 def test_a_sparse_number_is_an_id_when_its_name_says_so() -> None:
     sparse = np.random.default_rng(5).choice(10**9, 500, replace=False)
     assert {name: found(sparse, name) for name in ("customer_id", "orderId", "paid", "valid")} == {
@@ -90,6 +155,12 @@ def test_what_is_asked_for_stays_a_feature() -> None:
     assert found(np.arange(2000), watch="x") == ""
     with pytest.raises(InputError, match="no column 'typo'"):
         found(np.arange(2000), watch=("typo",))
+
+
+def test_an_id_that_is_watched_hides_copies_and_that_is_said() -> None:
+    words = "copies of rows that differ in `row` are not seen as repeated rows, for it is watched like a feature"
+    assert words in Monitor("m").fit(hour(0, 2000), watch="row").notes
+    assert Monitor("m").fit(hour(0, 2000)).notes == ()
 
 
 def test_a_column_of_old_has_no_semantics() -> None:
@@ -120,7 +191,10 @@ def learned() -> Baseline:
 
 
 def judged(learned: Baseline, table: pa.Table) -> Report:
-    monitor = Monitor("m")
+    return judged_by(Monitor("m"), learned, table)
+
+
+def judged_by(monitor: Monitor, learned: Baseline, table: pa.Table) -> Report:
     return monitor.evaluate(fold(table, monitor.zero(learned.schema)), learned)
 
 
@@ -189,3 +263,35 @@ def test_rows_made_like_a_baseline_have_its_ids_and_clocks(learned: Baseline) ->
     # 1,000 draws from the 4,000 values of `feature` repeat some, so its rows do, too; ids and clocks are as usual.
     assert said(judged(learned, drawn)) == {("repeated_rows", "")}
     assert len(set(drawn["key"].to_pylist())) == 1000
+
+
+@pytest.mark.parametrize("again", ["the same ids and times", "new ids and times"])
+def test_rows_that_are_sent_twice_are_seen_beside_ids_and_clocks(learned: Baseline, again: str) -> None:
+    half = hour(8000, 1000)
+    copy = half if again == "the same ids and times" else hour(9000, 1000, feature=half["feature"])
+    report = judged(learned, pa.concat_tables([half, copy]))
+    (message,) = [one.message for one in report.violations if one.constraint.name == "repeated_rows"]
+    assert message.startswith("rows come again: 50 % of 2,000 rows came before")
+    assert ("duplicates", "key") in said(report) if again == "the same ids and times" else ("duplicates", "key") not in said(report)
+
+
+def test_ids_and_clocks_are_related_to_nothing() -> None:
+    """A running number and a clock rise together, and with whatever has a trend: that is no relation that could break."""
+    rng = np.random.default_rng(2)
+
+    def rows(first: int, count: int) -> pa.Table:
+        table = hour(first, count).drop_columns(["key", "day"])
+        x = rng.normal(size=count)
+        trend = np.linspace(0, 3, count) + rng.normal(size=count)
+        return (
+            table.append_column("partner", pa.array(x + rng.normal(size=count)))
+            .append_column("trend", pa.array(trend))
+            .set_column(table.column_names.index("feature"), "feature", pa.array(x))
+        )
+
+    monitor = Monitor("m", analyses=(Relations(),))
+    baseline = monitor.fit(rows(0, 4000))
+    (need,) = [need for need in monitor.zero(baseline.schema).needs if isinstance(need.zero, RowNumbers)]
+    assert set(need.columns) == {"feature", "partner", "trend"}
+    report = judged_by(monitor, baseline, rows(4000, 1000).take(rng.permutation(1000)))
+    assert report.status == "ok", report.violations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,7 @@ def baseline(
     """
     from mmon_ray.analyses import ModelQuality
     from mmon_ray.catalog import save_baseline, save_monitor
-    from mmon_ray.cli.names import newest_fit
+    from mmon_ray.cli.names import check_names, newest_fit
     from mmon_ray.cli.renewed import before, renewed, said, told
     from mmon_ray.codec import dump
     from mmon_ray.programs import baseline_programs, with_programs
@@ -126,7 +125,9 @@ def baseline(
     from mmon_ray.uploads import keep
 
     if check_traffic and data is None and window_text is None:
-        _check_names(context, name)
+        if any((label, prediction, score, problem, positive, ignored, watch, program_baseline, reset, *asked.values())):
+            raise InputError("--check-traffic without DATA only compares names; give DATA for what the other options say")
+        check_names(context, name)
         return
     if (data is None) == (window_text is None):
         raise InputError("give either DATA (a path) or --window (an hour of captured traffic), and not both")
@@ -195,6 +196,7 @@ def _monitor(
 ) -> Monitor:
     """The monitor that is known, or a new one, with what the options say; functions are looked up at once, so that a typo is told now."""
     from mmon_ray.analyses import LabelCoverage, ModelQuality
+    from mmon_ray.cli.names import with_names
     from mmon_ray.cli.program import parse_program
     from mmon_ray.cli.renewed import added
     from mmon_ray.codec import resolve
@@ -229,7 +231,7 @@ def _monitor(
         programs=added(monitor.programs, tuple(map(parse_program, program_texts))),
         post_variables=tuple(dict.fromkeys((*monitor.post_variables, *post_variable))),
         missing=tuple(dict.fromkeys((*monitor.missing, *missing))),
-        rename=_with_names(monitor.rename, _renamed(rename)),
+        rename=with_names(monitor.rename, rename),
     )
 
 
@@ -243,33 +245,6 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
         one.label: {"said": one.words, **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")}}
         for one in found
     }
-
-
-def _check_names(context: Context, name: str) -> None:
-    from mmon_ray.catalog import latest_baseline, load_monitor
-    from mmon_ray.cli.names import newest_fit, print_fit
-
-    store = context.store
-    monitor, learned = load_monitor(store, name), latest_baseline(store, name)
-    if learned is None:
-        raise InputError(f"the monitor '{name}' has no baseline whose names could be compared; give DATA, too")
-    fit = newest_fit(context, store, monitor, learned)
-    context.answer({"monitor": name, "names": fit.doc}, lambda: print_fit(context, fit))
-
-
-def _with_names(there: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """The renames that there are, and more; a name or a column has the newest one."""
-    return {old: new for old, new in there.items() if new not in more.values()} | dict(more)
-
-
-def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
-    names = [(old, new) for old, _, new in (pair.rpartition("=") for pair in pairs)]
-    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old.strip() or not new.strip()]
-    if wrong:
-        raise InputError(f"--rename '{wrong[0]}' is no pair of names; write OLD=NEW, such as weather.temp=temp")
-    if len(dict(names)) < len(names):
-        raise InputError("--rename names a column twice; write each name once")
-    return dict(names)
 
 
 def _show(

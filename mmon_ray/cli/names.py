@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mmon_ray.report import Report
     from mmon_ray.window import Window
 
-__all__ = ["Fit", "fit_of", "fit_of_report", "newest_fit", "print_fit"]
+__all__ = ["Fit", "check_names", "fit_of", "fit_of_report", "newest_fit", "print_fit", "with_names"]
 
 _CAPTURED = "captured "
 _SHOWN = 12  # lines of one list
@@ -106,6 +107,36 @@ def fit_of(context: Context, store: Any, monitor: Monitor, baseline: Baseline, w
     return Fit(window, found, proposal._replace(pairs=pairs), _command(context, monitor, baseline, proposal._replace(pairs=pairs)))
 
 
+def check_names(context: Context, name: str) -> None:
+    """Say how the newest captured hour fits the baseline that a monitor has.
+
+    errors   InputError when it has none
+    """
+    from mmon_ray.catalog import latest_baseline, load_monitor
+
+    store = context.store
+    monitor, learned = load_monitor(store, name), latest_baseline(store, name)
+    if learned is None:
+        raise InputError(f"the monitor '{name}' has no baseline whose names could be compared; give DATA, too")
+    fit = newest_fit(context, store, monitor, learned)
+    context.answer({"monitor": name, "names": fit.doc}, lambda: print_fit(context, fit))
+
+
+def with_names(there: Mapping[str, str], pairs: Sequence[str]) -> dict[str, str]:
+    """The renames that there are, and more, OLD=NEW; a name, and a column, has the newest one.
+
+    errors   InputError for what is no pair of names, or names a column twice
+    """
+    names = [(old, new) for old, _, new in (pair.rpartition("=") for pair in pairs)]
+    wrong = [pair for pair, (old, new) in zip(pairs, names, strict=True) if not old.strip() or not new.strip()]
+    if wrong:
+        raise InputError(f"--rename '{wrong[0]}' is no pair of names; write OLD=NEW, such as weather.temp=temp")
+    if len(dict(names)) < len(names):
+        raise InputError("--rename names a column twice; write each name once")
+    news = {new for _, new in names}
+    return {old: new for old, new in there.items() if new not in news} | dict(names)
+
+
 def print_fit(context: Context, fit: Fit) -> None:
     """Say it, for people; the command on a line of its own, to be copied."""
     for line in _lines(fit):
@@ -150,12 +181,13 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _command(context: Context, monitor: Monitor, baseline: Baseline, proposal: Proposal) -> str:
     """What a person types, quoted for the shell; the data are those that the baseline was learned from, where they have a name."""
-    if not proposal.pairs:
+    pairs = [pair for pair in proposal.pairs if "=" not in pair.new]  # such a column has no OLD=NEW; Monitor(rename=...) can say it
+    if not pairs:
         return ""
     source = baseline.source
     if source.startswith(_CAPTURED):
         data = ["--window", source[len(_CAPTURED) :]]
     else:
         data = [source if "://" in source or os.path.exists(source) else "DATA"]
-    renames = [word for pair in proposal.pairs for word in ("--rename", f"{pair.old}={pair.new}")]
+    renames = [word for pair in pairs for word in ("--rename", f"{pair.old}={pair.new}")]
     return shlex.join(["mmon", *(["--store", context.uri] if context.uri else []), "baseline", monitor.name, *data, *renames])
