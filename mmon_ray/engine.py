@@ -26,6 +26,7 @@ from mmon_ray.join import Joined, join_hour, reading_of
 from mmon_ray.keys import letter_key, records_prefix
 from mmon_ray.label_metrics import label_metrics
 from mmon_ray.manifests import are_whole
+from mmon_ray.mapping import hints
 from mmon_ray.monitor import Baseline, Monitor
 from mmon_ray.past import Past
 from mmon_ray.programs import run_programs
@@ -93,6 +94,7 @@ def run(
         notes = [*unfinished, *record.tally.notes(), *_unused(monitor, record.tally), *(note for one in joins for note in one.notes())]
         if monitor.labelled and baseline is not None and not any(column.role == "label" for column in baseline.schema):
             notes.append("the baseline has no column of labels, so none are judged; make it again with --label and its name")
+        notes += hints(baseline.schema, profile, monitor.name) if baseline else ()
         report = replace(report, notes=tuple(dict.fromkeys((*notes, *report.notes))))
         files = _files_beside(report, monitor, baseline, judge, profile, moment)
         own = {name: body for one in outcomes for name, body in one.files.items()}

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from mmon_ray.schema import META, Column, Schema, is_prediction
 from mmon_ray.state import Need, Profile, State
-from mmon_ray.states import Counts, Quantiles
+from mmon_ray.states import Counts, Presence, Quantiles
 from mmon_ray.stats import ks
 
-__all__ = ["Differing", "Pair", "Proposal", "differing", "needs", "proposed"]
+__all__ = ["Differing", "Pair", "Proposal", "differing", "hints", "needs", "proposed"]
 
 _NEAR = 0.1  # distance of a column from itself at another time, beside what chance explains
 _CHANCE = 1.36  # Kolmogorov: of two samples of one distribution, 95 % are nearer than this times sqrt(1/n + 1/m)
@@ -80,6 +80,20 @@ def differing(schema: Schema, names: Collection[str]) -> Differing:
     """
     unknown = (name for name in names if name not in schema and not name.startswith(META) and not is_prediction(name))
     return Differing(tuple(name for name in schema.features if name not in names), tuple(sorted(unknown)), len(schema.features))
+
+
+def hints(schema: Schema, profile: Profile, monitor: str) -> Iterator[str]:
+    """That the names of a window look renamed, and what proposes the right ones; nothing where its columns were not looked at.
+
+    profile   of the window
+    monitor   its name
+    """
+    presence = profile.get(Need(Presence()))
+    if isinstance(presence, Presence) and presence.rows and (names := differing(schema, presence.columns)).renamed:
+        yield (
+            f"{len(names.missing)} of {names.features} features are missing, and {len(names.unknown)} unknown columns came: "
+            f"`mmon baseline {monitor} --check-traffic` proposes which of them is which"
+        )
 
 
 def needs(columns: Sequence[Column]) -> Iterator[Need]:

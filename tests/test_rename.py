@@ -127,6 +127,11 @@ def test_names_with_a_prefix_are_one_proposal_whose_command_applies_it(tmp_path:
     assert before.exit_code == 1
     assert "undefined" not in before.output, "not a row each for eleven columns"
     assert before.output.count("by name: `weather.temp` is `temp`") == 1
+    hint = (
+        "11 of 11 features are missing, and 11 unknown columns came: `mmon baseline bikes --check-traffic` proposes which of them is which."
+    )
+    assert hint in " ".join(mmon(store, "report", "bikes").output.split()), "kept with the report, for runs that nobody looks at"
+    assert before.output.count("features are missing") == 1
     renames = [word for name in WEATHER for word in ("--rename", f"weather.{name}={name}")]
     command = shlex.join(["mmon", "--store", str(store), "baseline", "bikes", data, *renames])
     assert f"  {command}\n" in before.output, "on one line, quoted for the shell"
@@ -197,7 +202,7 @@ def test_a_proposal_replaces_a_name_that_was_misspelt(tmp_path: Path) -> None:
     applied = CliRunner().invoke(main, [*shlex.split(doc["command"])[1:], "--check-traffic"])
     assert "have all 11 features of the baseline" in applied.output, applied.output
     after = mmon(store, "run", "bikes")
-    assert (after.exit_code, "to be renamed" in after.output) == (0, False), after.output
+    assert (after.exit_code, "renamed" in after.output, "--check-traffic" in after.output) == (0, False, False), after.output
 
 
 TRAINED = pd.DataFrame({"code": ["01", "02", "03", "01"] * 50, "on": [True, False] * 100, "x": np.linspace(0, 1, 200)})

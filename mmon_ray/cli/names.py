@@ -137,9 +137,12 @@ def with_names(there: Mapping[str, str], pairs: Sequence[str]) -> dict[str, str]
     return {old: new for old, new in there.items() if new not in news} | dict(names)
 
 
-def print_fit(context: Context, fit: Fit) -> None:
-    """Say it, for people; the command on a line of its own, to be copied."""
-    for line in _lines(fit):
+def print_fit(context: Context, fit: Fit, below_report: bool = False) -> None:
+    """Say it, for people; the command on a line of its own, to be copied.
+
+    below_report   what is missing was said already, by `hints`
+    """
+    for line in _lines(fit)[below_report:]:
         context.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -151,9 +154,7 @@ def _lines(fit: Fit) -> list[str]:
         others = f"; unknown are {_listed(unknown)}" if unknown else ""
         return [f"names:     of {features} features of the baseline, the requests of {fit.window} UTC lack {_listed(missing)}{others}"]
     pairs, still_open = fit.proposal
-    lines = [
-        f"{len(missing)} of {features} features are missing in {fit.window} UTC, and {len(unknown)} unknown columns came: are they renamed?"
-    ]
+    lines = [f"{len(missing)} of {features} features are missing in {fit.window} UTC, and {len(unknown)} unknown columns came"]
     named = [f"`{pair.old}` is `{pair.new}`" for pair in pairs if math.isnan(pair.distance)]
     lines += [f"  by name: {', '.join(named[:_SHOWN])}{f' and {len(named) - _SHOWN} more' * (len(named) > _SHOWN)}"] if named else []
     lines += _cut([f"  {pair.words}" for pair in pairs if not math.isnan(pair.distance)])

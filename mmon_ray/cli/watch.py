@@ -57,7 +57,7 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
     def show() -> None:
         print_report(report, context.console)
         if fit is not None:
-            print_fit(context, fit)
+            print_fit(context, fit, below_report=True)
 
     context.answer(report_doc(report) | ({"names": fit.doc} if fit is not None else {}), show)
     record = load_run(store, name, window)
