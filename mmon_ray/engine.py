@@ -292,7 +292,8 @@ def _files_beside(
             docs["model_quality_violations.json"] = sagemaker.write_quality_violations(report)
         elif isinstance(one, Bias):
             docs["bias_analysis.json"] = sagemaker.write_bias_analysis(one, baseline.schema, report.metrics)
-            docs["bias_violations.json"] = sagemaker.write_bias_violations(one, report)
+            usual = next((metrics for analysis, metrics in baseline.metrics if analysis == one), ())
+            docs["bias_violations.json"] = sagemaker.write_bias_violations(one, report, usual)
         elif isinstance(one, Attribution):
             docs["explainability_analysis.json"] = sagemaker.write_attribution_analysis(report.metrics)
             docs["explainability_violations.json"] = sagemaker.write_attribution_violations(report)

@@ -57,6 +57,7 @@ class Joined(Coded, kind="joined_hour"):
     unreadable   objects of labels that could not be read, and why
     checks       hashes of the objects of `keys`
     repeated     records that repeat the inference id of another one of this hour, and have no label for that
+    crossing     records that count, and repeat the inference id of one of the hour before
     strange      a few ids of labels, where none of them is any record's; and a few ids of records
     """
 
@@ -79,6 +80,7 @@ class Joined(Coded, kind="joined_hour"):
     strange: tuple[tuple[str, ...], ...] = ()
     checks: tuple[str, ...] = ()
     repeated: int = 0
+    crossing: int = 0
 
     def notes(self) -> Iterator[str]:
         """What people should know, a sentence each."""
@@ -92,6 +94,11 @@ class Joined(Coded, kind="joined_hour"):
             yield (
                 f"{self.repeated:,} of {self.rows:,} records repeat the inference id of another: retries; of each id the record that was "
                 "answered last is judged"
+            )
+        if self.crossing:
+            yield (
+                f"{self.crossing:,} of {self.rows:,} records repeat an inference id of the hour before: retries across the edge of the "
+                "hour; each hour judges its own, and their labels count in both"
             )
         if self.reasons:
             yield f"labels were rejected: {'; '.join(self.reasons)}"
@@ -151,7 +158,8 @@ def join_hour(
 
 def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None) -> Joined:
     """The join with its parts made; what is left of an earlier one is removed."""
-    part = replace(part, repeated=part.repeats())
+    repeats = part.repeats()
+    part = replace(part, repeated=repeats.rows)
     numbers = range(len(part.records))
     if spread is None:
         here = replace(part, usable=Usable.of(part.labels()))
@@ -172,7 +180,8 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
         replaced=sum(result.replaced for result in told),
         early=sum(result.early for result in results),
         rejected=len(bad),
-        repeated=sum(int(one.sum()) for one in part.repeated),
+        repeated=sum(int(one.sum()) for one in repeats.rows),
+        crossing=repeats.crossing,
         reasons=tuple(dict.fromkeys(str(orjson.loads(line)["reason"]) for line in bad))[:_EXAMPLES],
     )
     written = {*made.keys, *made.kept, part.key(_MANIFEST), part.key("ids.parquet")}

@@ -24,7 +24,7 @@ from mmon_ray.label_types import REFUSED, Expected, fitted
 from mmon_ray.labels import ID
 from mmon_ray.manifests import check_of
 from mmon_ray.recent_labels import labels_object
-from mmon_ray.retries import READ, repeated
+from mmon_ray.retries import READ, crossing, repeated
 from mmon_ray.store import Entry, Store
 from mmon_ray.strangers import saved_ids, strangers
 from mmon_ray.window import Window
@@ -87,6 +87,17 @@ class Usable(NamedTuple):
         latest = Latest.of(good)
         bad = labels.filter(labels[REFUSED].is_valid()).select([ID, "instance", "time", REFUSED])
         return cls(latest, good.num_rows - len(latest.keys), rejected, Latest.of(bad))
+
+
+class Repeats(NamedTuple):
+    """Records that have the inference id of another one.
+
+    rows       for each part which of its rows repeat another one of the hour
+    crossing   how many of the others repeat one of the hour before
+    """
+
+    rows: tuple[npt.NDArray[np.bool_], ...]
+    crossing: int
 
 
 @dataclass(frozen=True)
@@ -199,10 +210,14 @@ class Part:
         every = np.sort(np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)]))
         return every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every  # np.unique takes twenty times as long
 
-    def repeats(self) -> tuple[npt.NDArray[np.bool_], ...]:
-        """For each part which of its rows repeat another one."""
+    def repeats(self) -> Repeats:
+        """Which rows repeat another one, of this hour or of the one before."""
         parts = [self._read(key, READ) for key in self.records]
-        return tuple(np.zeros(part.num_rows, bool) for part in parts) if self.keep_all else tuple(repeated(parts))
+        if self.keep_all:
+            return Repeats(tuple(np.zeros(part.num_rows, bool) for part in parts), 0)
+        lost = tuple(repeated(parts))
+        before = saved_ids(self.store, self.endpoint, self.deployment, Window.hour(self.hour).before(1)[0].start, self.reading)
+        return Repeats(lost, crossing(parts, lost, before))
 
     @cached_property
     def reading(self) -> str:

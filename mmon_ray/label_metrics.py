@@ -14,7 +14,7 @@ __all__ = ["label_metrics"]
 
 def label_metrics(joins: Sequence[Joined], lost: Unmatched) -> tuple[Metric, ...]:
     """`unmatched_labels` and `label_clock_skew` (shares in [0, 1]), `replaced_labels`, `rejected_labels` and
-    `repeated_predictions` (counts).
+    `repeated_predictions` (counts; `crossing_predictions` are those whose retry came in the next hour).
 
     joins   of the window's hours
     lost    of the labels that were collected in the window
@@ -26,6 +26,9 @@ def label_metrics(joins: Sequence[Joined], lost: Unmatched) -> tuple[Metric, ...
         Metric("replaced_labels", float(sum(one.replaced for one in joins)), detail="labels for which a later one came"),
         Metric("rejected_labels", float(sum(one.rejected for one in joins)), detail="; ".join(reasons)),
         Metric("repeated_predictions", float(sum(one.repeated for one in joins)), detail="records whose inference id another one has too"),
+        Metric(
+            "crossing_predictions", float(sum(one.crossing for one in joins)), detail="records whose inference id the hour before has too"
+        ),
         _skew(labelled, early),
     )
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmon_ray.attach import hashed
+from mmon_ray.attach import Hashes, hashed, known_among
 from mmon_ray.schema import META
 
-__all__ = ["READ", "repeated"]
+__all__ = ["READ", "crossing", "repeated"]
 
 _ID, _INSTANCE, _TIME, _STATUS = (META + name for name in ("inference_id", "instance", "event_time", "status"))
 READ = (_ID, _INSTANCE, _TIME, _STATUS)
@@ -53,3 +53,17 @@ def repeated(parts: Iterable[pa.Table]) -> list[Mask]:
     lost = np.zeros(len(key), bool)
     lost[order[:-1][same]] = True
     return list(np.split(lost, np.cumsum(sizes)[:-1]))
+
+
+def crossing(parts: Iterable[pa.Table], lost: Iterable[Mask], before: Hashes) -> int:
+    """How many of an hour's records have an inference id that the hour before has, too: retries across the edge of the hour.
+
+    lost     for each part the rows that do not count
+    before   the hashes of the ids of the hour before, sorted
+    """
+    count = 0
+    for part, out in zip(parts, lost, strict=True):
+        if _ID in part.column_names and len(before):
+            ids = pc.cast(part[_ID], pa.string())
+            count += int((known_among(hashed(ids), before) & ids.is_valid().to_numpy() & ~out).sum())
+    return count

@@ -32,9 +32,14 @@ class State(Coded, ABC):
 
     A fresh instance is the zero: its fields are its settings and empty accumulators. A state never changes in place;
     states that come out of Ray are read-only memory.
+
+    exact      whether the laws hold exactly
+    readable   True when it tells values apart: it is given those alone that read as their column's type, for a text is another value than
+               the number that it says, and one word in a batch leaves all of them texts
     """
 
     exact: ClassVar[bool] = True
+    readable: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, batch: pa.Table) -> Self:
@@ -112,14 +117,17 @@ class Profile(State, kind="profile"):
     def update(self, batch: pa.Table) -> Self:
         """This profile and a batch; a column that the batch lacks counts as all missing."""
         batch = self._read(batch)
-        parts: dict[tuple[str, ...], pa.Table] = {(): batch}
         columns = dict(zip(batch.column_names, batch.columns, strict=True))  # once: the table makes its list of names at every call
+        known = self._known(columns)
+        parts: dict[tuple[tuple[str, ...], bool], pa.Table] = {((), False): batch}
         states = []
         for need, state in zip(self.needs, self.states, strict=True):
             # One table object for each set of columns: states share what `columns` has computed of it.
-            if need.columns not in parts:
-                parts[need.columns] = pa.table({name: columns.get(name, pa.nulls(batch.num_rows)) for name in need.columns})
-            states.append(state.update(parts[need.columns]))
+            part = need.columns, state.readable and any(name in known for name in need.columns)
+            if part not in parts:
+                given = columns | known if part[1] else columns
+                parts[part] = pa.table({name: given.get(name, pa.nulls(batch.num_rows)) for name in need.columns})
+            states.append(state.update(parts[part]))
         return replace(self, states=tuple(states), rows=self.rows + batch.num_rows)
 
     def merge(self, other: Self) -> Self:
@@ -146,6 +154,18 @@ class Profile(State, kind="profile"):
             if column is not given:
                 batch = batch.set_column(place, name, column)
         return batch
+
+    def _known(self, columns: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.ChunkedArray]:
+        """The columns of which only some values read as their type, with nulls in place of the others."""
+        from mmon_ray.columns.buffers import family
+        from mmon_ray.columns.reading import known_as
+
+        spoiled = {
+            name: kind
+            for name, kind in self.types.items()
+            if kind in ("boolean", "integral", "fractional") and name in columns and family(columns[name].type) == "text"
+        }
+        return {name: known_as(columns[name], kind) for name, kind in spoiled.items()}
 
     def get(self, need: Need) -> State | None:
         """The state of a need, or None when this profile does not have it."""

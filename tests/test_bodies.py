@@ -7,6 +7,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from mmon_ray.capture.encode import encode
 from mmon_ray.capture.snapshot import Body, freeze_call
 from mmon_ray.errors import InputError
 from mmon_ray.instances import answers_of, instances_of
+from mmon_ray.lines import parse
 from mmon_ray.schema import Column, Schema
+from mmon_ray.state import Need, Profile
+from mmon_ray.states import Types
 
 ANY = Schema()
 AB = Schema((Column("a", "integral"), Column("b", "string"), Column("prediction", "fractional", "prediction")))
@@ -225,6 +229,48 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
 def test_a_request_in_any_form_is_its_rows(form: str) -> None:
     payload, answer, schema, rows = REQUESTS[form]
     assert instances_of(payload, answer, schema) == rows
+
+
+MIXED = Schema((Column("age", "integral"), Column("pay", "fractional"), Column("ok", "boolean"), Column("job", "string")))
+# what was sent: in each the first row is words for missing values, which are words of its own in the text column
+MISSING_WORDS: dict[str, Payload] = {
+    "an object": js({"age": "NA", "pay": "NaN", "ok": "null", "job": "NA"}),
+    "a number that JSON does not have": http('{"age": " NA ", "pay": NaN, "ok": "?", "job": "NA"}'),
+    "records": js([{"age": "-", "pay": " NaN ", "ok": "None", "job": "NA"}, {"age": 3, "pay": "nan", "ok": True, "job": "x"}]),
+    "lists": js({"instances": [["NA", "NaN", "", "NA"], [4, 1.5, True, "NaN"]]}),
+    "a split frame": js({"dataframe_split": {"columns": ["age", "pay", "ok", "job"], "data": [["", "NULL", "none", "NA"]]}}),
+    "JSON Lines": http(
+        '{"age": "n/a", "pay": "NaN", "ok": "?", "job": "NA"}\n{"age": 1, "pay": 2, "ok": false, "job": "q"}\n', "application/jsonlines"
+    ),
+    "CSV": http("NA,NaN,?,NA\n", "text/csv"),
+    "tensors": js(
+        {
+            "inputs": [
+                tensor("age", [2], ["NA", "7"], "BYTES"),
+                tensor("pay", [2], ["NaN", 1.5]),
+                tensor("ok", [2], ["NA", "true"], "BYTES"),
+                tensor("job", [2], ["NA", "b"], "BYTES"),
+            ]
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("form", MISSING_WORDS)
+def test_words_for_missing_values_are_missing_in_every_column_but_text(form: str) -> None:
+    record = {"event_id": "e", "time": "2026-11-22T10:00:00Z", "status": "200", "input": MISSING_WORDS[form], "output": js(1)}
+    table, tally, _ = parse(orjson.dumps(record), MIXED)
+    assert (tally.rejected, tally.failed) == (0, 0)
+    types = {column.name: column.type for column in MIXED}
+    profile = Profile.zero([Need(Types(), (name,)) for name in types], types).update(table)
+    missing = {
+        need.columns[0]: state.missing for need, state in zip(profile.needs, profile.states, strict=True) if isinstance(state, Types)
+    }
+    assert missing == {"age": 1, "pay": 2 if form == "records" else 1, "ok": 1, "job": 0}
+    assert table["job"][0].as_py() == "NA"
+    only = parse(orjson.dumps(record), replace(MIXED, missing=()))[0]  # the setting: none of these words is one
+    kept = Profile.zero([Need(Types(), ("age",))], types).update(only).get(Need(Types(), ("age",)))
+    assert isinstance(kept, Types) and kept.missing == (form == "a split frame")  # "" always is
 
 
 REFUSED: dict[str, tuple[Payload, str]] = {

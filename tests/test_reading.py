@@ -19,9 +19,9 @@ from mmon_ray.columns.views import aligned, numbers
 from mmon_ray.folding import fold
 from mmon_ray.monitor import Monitor
 from mmon_ray.report import Report
-from mmon_ray.rows import table_of
+from mmon_ray.rows import table_of, text_of
 from mmon_ray.state import Need, Profile
-from mmon_ray.states import Counts, Covariance, Distinct, Moments, Quantiles, Sample, Tails, Types
+from mmon_ray.states import Counts, Covariance, Distinct, Moments, Quantiles, Repeats, Sample, Tails, Types
 
 N = 1_000
 INCOME = np.random.default_rng(1).normal(50_000, 9_000, N)
@@ -154,11 +154,11 @@ def test_what_does_not_read_changes_nothing_else(values: Sequence[float | None],
     floats = [None if value is None else float(value) for value in values]
     place = min(place, len(floats))
     types = {"x": "fractional"}
-    needs = [Need(state, ("x",)) for state in (Moments(), Quantiles(), Tails(), Types())]
+    needs = [Need(state, ("x",)) for state in (Moments(), Quantiles(), Tails(), Types(), Distinct(), Repeats())]
     spoiled = table_of([{"x": value} for value in [*floats[:place], word, *floats[place:]]], types)
     without = Profile.zero(needs, types).update(pa.table({"x": pa.array([*floats[:place], None, *floats[place:]], pa.float64())}))
     profile = Profile.zero(needs, types).update(spoiled)
-    for need in needs[1:3]:
+    for need in (*needs[1:3], *needs[4:]):
         assert profile.get(need) == without.get(need)
     moments, others = profile.get(needs[0]), without.get(needs[0])
     assert isinstance(moments, Moments) and isinstance(others, Moments)
@@ -166,6 +166,24 @@ def test_what_does_not_read_changes_nothing_else(values: Sequence[float | None],
     assert moments.rows - moments.missing - moments.infinite - moments.n == 1
     kinds = profile.get(needs[3])
     assert isinstance(kinds, Types) and kinds.present - kinds.integral - kinds.fractional == 1
+
+
+def test_one_word_in_a_part_makes_no_second_value_of_each_number() -> None:
+    """The same 300 numbers, true or false and rows come as they are and, in a part with one word in it, as text."""
+    rows = [{"n": number, "f": number / 4, "b": number % 2 == 0, "s": f"w{number}"} for number in range(300)]
+    types = {"n": "integral", "f": "fractional", "b": "boolean", "s": "string"}
+    spoiled = [{name: value if name == "s" else text_of(value) for name, value in row.items()} for row in rows]
+    word = {"n": "n/a", "f": "a lot", "b": "perhaps", "s": "w0"}
+    distinct = [Need(Distinct(), (name,)) for name in types]
+    repeats = [Need(Repeats(), ("n",)), Need(Repeats(), tuple(types))]
+    zero = Profile.zero([*distinct, *repeats], types)
+    profile = zero.update(table_of(rows, types)).merge(zero.update(table_of([*spoiled, word], types)))
+    found = [profile.get(need) for need in distinct]
+    assert [round(one.estimate) for one in found if isinstance(one, Distinct)] == pytest.approx([300, 300, 2, 300], rel=0.02)
+    once, whole = (profile.get(need) for need in repeats)
+    assert isinstance(once, Repeats) and isinstance(whole, Repeats)
+    assert (once.total, once.distinct, once.single) == (600, 300, 0)
+    assert (whole.total, whole.distinct, whole.single) == (601, 301, 1 / 601)  # the row of the words is one, too
 
 
 @pytest.mark.parametrize(

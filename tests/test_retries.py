@@ -34,7 +34,7 @@ SAID = np.where(RNG.random(N) < 0.8, Y, 1 - Y)
 BASE = pd.DataFrame({"x": RNG.normal(size=N), "sex": RNG.choice(["f", "m"], N), "y": Y, "prediction": SAID})
 
 
-def capture(store: Store, calls: list[dict[str, Any]], name: str = "a") -> None:
+def capture(store: Store, calls: list[dict[str, Any]], name: str = "a", hour: datetime = HOUR) -> None:
     """Requests of an hour: `id`, `answer`, and perhaps `second`, `status` and several `rows`."""
     lines = []
     for number, call in enumerate(calls):
@@ -49,13 +49,13 @@ def capture(store: Store, calls: list[dict[str, Any]], name: str = "a") -> None:
             {
                 "event_id": f"{name}{number}",
                 "inference_id": call["id"],
-                "time": (HOUR + timedelta(seconds=call.get("second", 0))).isoformat(),
+                "time": (hour + timedelta(seconds=call.get("second", 0))).isoformat(),
                 "status": call.get("status", "200"),
                 **made,
             }
         )
     body = b"\n".join(map(orjson.dumps, lines))
-    store.put(capture_key("ep", "Model", HOUR, f"{name}.jsonl.zst"), zstandard.compress(body))
+    store.put(capture_key("ep", "Model", hour, f"{name}.jsonl.zst"), zstandard.compress(body))
 
 
 def judged(store: Store, labels: list[dict[str, Any]] | str, *analyses: Any, base: pd.DataFrame = BASE, **named: Any) -> Report:
@@ -117,6 +117,31 @@ def test_the_rows_of_one_request_repeat_nothing_but_its_retry_repeats_all(store:
     report = judged(store, labels)
     assert value(report, "accuracy") == pytest.approx(2 / 3)
     assert value(report, "repeated_predictions", "") == 3 and report.rows == 12
+
+
+def test_retries_across_the_edge_of_an_hour_are_judged_in_both_and_counted(store: Store) -> None:
+    late = HOUR + timedelta(hours=1)
+    again = [number for number in range(N) if number % 4 == 0]
+    capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 3599} for number in range(N)])
+    other = [{"id": f"j{number}", "answer": {"prediction": int(SAID[number])}, "second": 5} for number in range(N)]
+    retries = [{"id": f"i{number}", "answer": {"prediction": int(1 - Y[number])}, "second": at} for number in again for at in (0, 1)]
+    nobody = [{"id": None, "answer": {"prediction": 1}}] * 3
+    capture(store, [*other, *retries, *nobody], "b", late)
+    labels = [{"id": f"{hour}{number}", "label": int(Y[number])} for hour in "ij" for number in range(N)]
+    first = judged(store, labels)
+    assert value(first, "crossing_predictions", "") == 0
+    assert value(first, "accuracy") == pytest.approx(sk.accuracy_score(Y, SAID))
+    for repeats, crossing, repeated_here in (("last", len(again), len(again)), ("all", 0, 0)):
+        monitor = Monitor("m", "ep", analyses=(ModelQuality(),), repeats=repeats)
+        for hour in (HOUR, late):
+            report = run(monitor, Window.hour(hour), store, at=late + timedelta(hours=3), engine="local")
+        assert value(report, "crossing_predictions", "") == crossing
+        assert value(report, "repeated_predictions", "") == repeated_here
+        told = f"{len(again)} of {N + 2 * len(again) + 3} records repeat an inference id of the hour before"
+        assert any(note.startswith(told) for note in report.notes) == (repeats == "last")
+        often = 1 if repeats == "last" else 2
+        truth, said = np.r_[Y, np.repeat(Y[again], often)], np.r_[SAID, np.repeat(1 - Y[again], often)]
+        assert value(report, "accuracy") == pytest.approx(sk.accuracy_score(truth, said))
 
 
 statuses = st.sampled_from(["200", "ok", "503", "error:KeyError", None])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,10 +17,11 @@ from rich.console import Console
 from mmon_ray.analyses import LabelCoverage, ModelQuality
 from mmon_ray.capture import capture, drain
 from mmon_ray.catalog import save_baseline, save_monitor
+from mmon_ray.demo.delivery import answered, deliver
 from mmon_ray.demo.hours import Hours
 from mmon_ray.demo.model import IncomeModel, adult, plain_rows, predict, train
+from mmon_ray.demo.serving import WAIT_S, deploy, start_ray
 from mmon_ray.demo.traffic import broken, name_of, send
-from mmon_ray.errors import MonitorError
 from mmon_ray.keys import report_key
 from mmon_ray.labels import put_labels
 from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
@@ -35,7 +34,6 @@ __all__ = ["demo"]
 
 ENDPOINT = "income"
 REQUESTS = 600  # an hour
-_RAY_WAIT_S = 180
 
 
 class Played(NamedTuple):
@@ -73,16 +71,14 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
             step(1, "training a model on UCI Adult and learning its baseline, while Ray starts")
             learning = pool.submit(_learn, store)
             port = port or _free_port()
-            _start_ray(port)
+            start_ray(port)
             model, test = learning.result()
         step(2, 'deploying it on Ray Serve with one decorator: [bold]@mmon_ray.capture("income")[/]')
-        _deploy(model, store, folder / "spool")
-        url = f"http://127.0.0.1:{port}/{ENDPOINT}"
+        spool = folder / "spool"
+        url = _deploy(model, store, spool, port)
         step(3, f"{REQUESTS} requests for a normal hour ({normal}), {REQUESTS} for one in which something broke ({bad})")
         people = {hour: test.iloc[place * REQUESTS : (place + 1) * REQUESTS] for place, hour in enumerate((normal, bad, good))}
-        send(url, people[normal], normal)
-        send(url, broken(people[bad]), bad)
-        drain(ENDPOINT, spool=str(folder / "spool"))
+        _play(store, spool, url, {normal: people[normal], bad: broken(people[bad])})
         step(4, "every record has reached the store; the scheduler's clock passes both hours, and it has them judged on Ray\n")
         hours = Hours(store, ENDPOINT, normal)
         (first,), (second,) = hours.move_to(normal), hours.move_to(bad)
@@ -90,10 +86,9 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
             print_report(report, console)
             console.print()
         step(5, f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the true answers to the first two hours come in")
-        send(url, people[good], good)
+        _play(store, spool, url, {good: people[good]})
         for hour in (normal, bad):
             put_labels(store, ENDPOINT, _truth(people[hour], hour), label_column="income", at=good.start)
-        drain(ENDPOINT, spool=str(folder / "spool"))
         step(6, "the clock passes that hour: it is judged, and the hours that have labels now are judged again\n")
         last = {report.window: report for report in hours.move_to(good)}
         hours.print_history(console)
@@ -118,38 +113,23 @@ def _tell_quality(report: Report, console: Console) -> None:
     console.print()
 
 
-def _start_ray(port: int) -> None:
-    import ray
-    from ray import serve
-
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(_RAY_WAIT_S))  # its own 30 s are too few on a busy machine
-    for name in ("ray.serve", "ray._private", "ray._common"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for last in (False, True):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=max(4, os.cpu_count() or 1),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                include_dashboard=False,
-            )
-            break
-        except Exception as error:  # Ray raises no class of its own when a node does not come up
-            ray.shutdown()
-            if last:
-                why = str(error).splitlines()[0]
-                raise MonitorError(f"Ray did not start on this machine, twice ({why}); is it very busy? Try again later") from None
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"log_level": "ERROR"})
-
-
-def _deploy(model: Any, store: Store, spool: Path) -> None:
+def _deploy(model: Any, store: Store, spool: Path, port: int) -> str:
     from ray import serve
 
     captured = capture(ENDPOINT, store=store.uri, spool=spool)(IncomeModel)
     deployment: Any = serve.deployment(captured)
-    serve.run(deployment.bind(model), name=ENDPOINT, route_prefix=f"/{ENDPOINT}")
+    return deploy(deployment.options(health_check_timeout_s=WAIT_S).bind(model), ENDPOINT, port)
+
+
+def _play(store: Store, spool: Path, url: str, traffic: Mapping[Window, pd.DataFrame]) -> None:
+    """Let the requests of some hours be answered, and their records come to the store."""
+    deliver(
+        {hour: len(people) for hour, people in traffic.items()},
+        lambda hour, numbers: send(url, traffic[hour], hour, numbers),
+        lambda rest_s: drain(ENDPOINT, rest_s, spool=str(spool)),
+        lambda hour: answered(store, ENDPOINT, IncomeModel.__name__, hour),
+        WAIT_S,
+    )
 
 
 def _learn(store: Store) -> tuple[Any, pd.DataFrame]:

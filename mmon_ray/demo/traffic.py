@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmon_ray.demo.model import plain_rows
-from mmon_ray.errors import MonitorError
 from mmon_ray.window import Window, iso
 
 if TYPE_CHECKING:
@@ -37,30 +36,35 @@ def name_of(window: Window, number: int) -> str:
     return f"{window.name}-{number:04d}"
 
 
-def send(url: str, frame: pd.DataFrame, window: Window, progress: Callable[[int], None] = lambda sent: None) -> None:
-    """Send every row as one request, with event times spread evenly over the window.
+def send(url: str, frame: pd.DataFrame, window: Window, numbers: Sequence[int]) -> str:
+    """Send some rows as one request each, with event times spread evenly over the window.
 
-    errors   MonitorError when the application does not answer 200
+    numbers   of the rows
+    returns   what went wrong with one of those that were not answered with 200; "" when all were
     """
     bodies = [json.dumps(row) for row in plain_rows(frame)]
     step = (window.end - window.start) / len(bodies)
-    asyncio.run(_send(url, bodies, window, step, progress))
+    return asyncio.run(_send(url, {number: bodies[number] for number in numbers}, window, step))
 
 
-async def _send(url: str, bodies: list[str], window: Window, step: timedelta, progress: Callable[[int], None]) -> None:
+async def _send(url: str, bodies: Mapping[int, str], window: Window, step: timedelta) -> str:
     import aiohttp
 
-    queue = iter(enumerate(bodies))
+    queue = iter(bodies.items())
+    wrong: list[str] = []
 
     async def worker(session: aiohttp.ClientSession) -> None:
         for number, body in queue:
             times = {"X-Mmon-Event-Time": iso(window.start + number * step), "X-Request-ID": name_of(window, number)}
             headers = {"Content-Type": "application/json", **times}
-            async with session.post(url, data=body, headers=headers) as answer:
-                text = await answer.text()
-                if answer.status != 200:
-                    raise MonitorError(f"the demo's application answered {answer.status}: {text[:200]}")
-            progress(1)
+            try:
+                async with session.post(url, data=body, headers=headers) as answer:
+                    text = await answer.text()
+                    if answer.status != 200:
+                        wrong.append(f"the demo's application answered {answer.status}: {text[:200]}")
+            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+                wrong.append(f"the demo's application did not answer: {type(error).__name__} {error}")
 
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(*(worker(session) for _ in range(_CONCURRENT)))
+    return wrong[0] if wrong else ""

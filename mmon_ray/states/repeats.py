@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ class Repeats(State, kind="repeats"):
     total    all values that were seen
     source   Bar-Yossef et al., Counting distinct elements in a data stream, 2002, algorithm 2 (the k smallest hashes)
     """
+
+    readable: ClassVar[bool] = True
 
     limit: int = 4096
     hashes: np.ndarray = array("int64")  # noqa: RUF009

@@ -93,8 +93,10 @@ def relations(
 
     Numbers enter by their ranks among their own side's, so that a column that is shifted, stretched or bent alone changes nothing; and,
     since a relation may rise and fall, by how far out the rank is. Categories and gaps enter as 0 and 1. Each pair is taken over the rows
-    that have both. Against one classifier that is to tell the rows of both sides apart this sees smaller changes in fewer rows, for it
-    need not find the pair first; it does not see what three columns have to do with each other where no two have.
+    that have both. Measured beside classifiers that are to tell the rows of both sides apart (benchmarks/relations_power.py, 20 windows of
+    each case): a lost correlation of 0.3 has p < 1e-4 in 4 of 20 windows of 500 rows and 15 of 20 of 2,000, with gradient boosting in 1 and
+    10, with a logistic regression that is given all products of two columns in 4 and 19. What three columns have to do with each other
+    where no two have is not seen at all; gradient boosting sees it in 6 and 20.
 
     now, base   samples of rows, a row each
     scores      of `scores_of`, from the baseline; of two columns at least

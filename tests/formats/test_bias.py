@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyarrow as pa
 
 from mmon_ray import Bias, Facet, Monitor, fold
 from mmon_ray.formats import sagemaker
+from mmon_ray.monitor import Baseline
 from mmon_ray.report import Constraint, Metric, Report, Violation
 
 
@@ -28,9 +30,13 @@ BASE = {
 }
 
 
-def report_of(bias: Bias, counts: dict[tuple[str, int, int], int]) -> tuple[Report, dict[str, Any]]:
+def learned(bias: Bias) -> tuple[Monitor, Baseline]:
     monitor = Monitor("m", analyses=(bias,))
-    baseline = monitor.fit(table(BASE), label="approved")
+    return monitor, monitor.fit(table(BASE), label="approved")
+
+
+def report_of(bias: Bias, counts: dict[tuple[str, int, int], int]) -> tuple[Report, dict[str, Any]]:
+    monitor, baseline = learned(bias)
     report = monitor.evaluate(fold(table(counts), monitor.zero(baseline.schema)), baseline)
     doc = sagemaker.write_bias_analysis(bias, baseline.schema, report.metrics)
     assert doc is not None
@@ -71,7 +77,8 @@ def test_infinities_are_words() -> None:
 def test_the_violations_are_those_of_the_services_rule() -> None:
     bias = Bias((Facet("gender"),), rule="point")
     report, doc = report_of(bias, BASE | {("f", 1, 1): 2})
-    written = sagemaker.write_bias_violations(bias, report)
+    usual = learned(bias)[1].metrics[0][1]
+    written = sagemaker.write_bias_violations(bias, report, usual)
     assert written is not None and written["version"] == "1.0"
     _, base = report_of(bias, BASE)
     expected = set()
@@ -79,14 +86,52 @@ def test_the_violations_are_those_of_the_services_rule() -> None:
         for one, other in zip(doc[stage]["facets"]["gender"], base[stage]["facets"]["gender"], strict=True):
             for now, before in zip(one["metrics"], other["metrics"], strict=True):
                 if now["value"] is not None and abs(now["value"]) > abs(before["value"]):
-                    words = f"Metric value {now['value']} doesn't meet the baseline constraint requirement {abs(before['value'])}"
+                    words = f"Metric value {now['value']} doesn't meet the baseline constraint requirement {before['value']}"
                     expected.add((one["value_or_threshold"], now["name"], words))
     assert {(one["facet_value"], one["metric_name"], one["description"]) for one in written["violations"]} == expected
+    assert any("requirement -" in words for _, _, words in expected)
     assert {one["constraint_check_type"] for one in written["violations"]} == {"bias_drift_check"}
     names = [one["metric_name"] for one in written["violations"]]
     stages = [name in ("CDDL", "CI", "DPL", "JS", "KL", "KS", "LP", "TVD") for name in names]
     assert stages == sorted(stages, reverse=True) and names == sorted(names[: sum(stages)]) + sorted(names[sum(stages) :])
     assert sagemaker.write_bias_violations(bias, report_of(bias, BASE)[0]) is None
+
+
+def test_the_sentences_are_those_of_a_published_run_of_the_service() -> None:
+    # Numbers of a published run: the requirement is the baseline's own value with its sign, and an infinite value is a word.
+    run = {
+        "DAR": (-0.3522727272727273, -0.09508196721311479),
+        "DCR": (-0.07676294702237407, 0.027874251497005953),
+        "RD": (0.170704663945835, 0.1308103661044837),
+        "TE": (math.inf, 2.916666666666667),
+    }
+    violations = tuple(
+        Violation(Constraint(name, "gender=0", -abs(base), abs(base)), Metric(name, now, "gender=0"), "")
+        for name, (now, base) in run.items()
+    )
+    usual = [Metric(name, base, "gender=0") for name, (_, base) in run.items()]
+    written = sagemaker.write_bias_violations(Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual)
+    assert written is not None
+    assert [one["description"] for one in written["violations"]] == [
+        "Metric value -0.3522727272727273 doesn't meet the baseline constraint requirement -0.09508196721311479",
+        "Metric value -0.07676294702237407 doesn't meet the baseline constraint requirement 0.027874251497005953",
+        "Metric value 0.170704663945835 doesn't meet the baseline constraint requirement 0.1308103661044837",
+        "Metric value Infinity doesn't meet the baseline constraint requirement 2.916666666666667",
+    ]
+
+
+def test_edited_bounds_are_the_requirement_and_not_the_baselines_value() -> None:
+    violations = (
+        Violation(Constraint("DAR", "gender=0", -0.3, 0.3), Metric("DAR", -0.35, "gender=0"), ""),
+        Violation(Constraint("TE", "gender=0", -1.0, 2.0), Metric("TE", -math.inf, "gender=0"), ""),
+    )
+    usual = [Metric("DAR", -0.1, "gender=0"), Metric("TE", 0.5, "gender=0")]
+    written = sagemaker.write_bias_violations(Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual)
+    assert written is not None
+    assert [one["description"] for one in written["violations"]] == [
+        "Metric value -0.35 doesn't meet the baseline constraint requirement 0.3",
+        "Metric value -Infinity doesn't meet the baseline constraint requirement -1.0",
+    ]
 
 
 def test_facets_of_several_columns_and_with_a_threshold() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmon_ray import InputError, ModelQuality, Monitor, fold, put_labels, run
 from mmon_ray.catalog import save_baseline
 from mmon_ray.formats import sagemaker
 from mmon_ray.keys import report_key
+from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.store import Store
 from mmon_ray.window import Window
 from tests.test_labels import capture
@@ -135,3 +137,10 @@ def test_statistics_that_are_nan_are_undefined_and_curves_are_left() -> None:
     doc = {"binary_classification_metrics": {"auc": {"value": "NaN", "standard_deviation": "NaN"}, "confusion_matrix": {"0": {"1": 2}}}}
     problem, (auc,) = sagemaker.read_quality_statistics(doc, "y")
     assert (problem, auc.name, auc.status) == ("binary", "auc", "undefined")
+
+
+def test_numbers_that_are_none_are_words_in_the_sentence() -> None:
+    violation = Violation(Constraint("mse", "y", upper=4.0), Metric("mse", math.inf, "y"), "")  # std 0: it is not known
+    doc = sagemaker.write_quality_violations(Report("m", None, 150, violations=(violation,)))
+    assert doc is not None
+    assert [one["description"] for one in doc["violations"]] == ["Metric mse with Infinity +/- NaN was GreaterThanThreshold '4.0'"]

@@ -11,6 +11,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.errors import InputError
@@ -378,8 +380,11 @@ def test_checks_can_be_switched_off_for_all():
     assert [c.lower for c in learned.constraints if c.name == "domain_match"] == [0.6]
 
 
-@pytest.mark.parametrize("place", ["monitoringConfigOverrides", "string_constraints__monitoring_config_overrides"])
-def test_one_column_is_overridden_in_either_place(place):
+PLACES = ["monitoringConfigOverrides", "monitoring_config_overrides", "string_constraints__monitoring_config_overrides"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_one_column_is_overridden_in_any_place(place):
     off = changed(CONSTRAINTS, **{f"features__0__{place}": {"evaluate_constraints": "Disabled"}})
     assert {column for _, column in enabled(off)} == {"", "colour"}
     finer = {"datatype_check_threshold": 0.5, "distribution_constraints": {"comparison_threshold": 0.4}}
@@ -433,12 +438,93 @@ def test_edited_constraints_come_back(constraints):
     assert {(c.name, c.column): c for c in learned.constraints} == {(c.name, c.column): c for c in constraints}
 
 
-def test_a_column_switched_off_is_told_where_the_python_client_looks():
+def test_a_column_switched_off_is_told_where_the_documents_and_the_python_client_look():
     constraints = tuple(Constraint(c.name, c.column, c.lower, c.upper, enabled=c.column != "age") for c in OWN)
     age, colour = sagemaker.write_constraints(SCHEMA, constraints)["features"]
-    assert age["string_constraints"]["monitoring_config_overrides"]["evaluate_constraints"] == "Disabled"
-    assert age["monitoringConfigOverrides"]["evaluate_constraints"] == "Disabled"
-    assert "monitoringConfigOverrides" not in colour
+    assert age["monitoring_config_overrides"] == age["monitoringConfigOverrides"] == {"evaluate_constraints": "Disabled"}
+    assert not {"monitoringConfigOverrides", "monitoring_config_overrides"} & set(colour)
+
+
+@pytest.mark.parametrize("place", PLACES[1:], ids=["newer client", "older client"])
+@pytest.mark.parametrize("on", [True, False])
+def test_what_the_python_client_switches_in_a_file_of_ours_is_read(place, on):
+    # `Constraints.set_monitoring(on, "age")` adds one key, or changes it, and leaves the others.
+    own = edited(Constraint("baseline_drift", "age", upper=0.25))
+    written = plain(sagemaker.write_constraints(SCHEMA, [Constraint(c.name, c.column, c.lower, c.upper, enabled=not on) for c in own]))
+    written["monitoring_config"]["evaluate_constraints"] = "Enabled"
+    doc = changed(written, **{f"features__0__{place}__evaluate_constraints": "Enabled" if on else "Disabled"})
+    found = {(c.name, c.column): c for c in sagemaker.read_constraints(doc).constraints}
+    assert {c.enabled for (name, column), c in found.items() if column == "age" and name != "baseline_drift"} == {on}
+    if not on:
+        assert found["baseline_drift", "age"] == Constraint("baseline_drift", "age", upper=0.25, enabled=False)
+
+
+def test_one_column_is_compared_though_the_others_are_not():
+    none = changed(CONSTRAINTS, monitoring_config__distribution_constraints__perform_comparison="Disabled")
+    finer = {"perform_comparison": "Enabled", "comparison_threshold": 0.4, "comparison_method": "Simple"}
+    learned = sagemaker.read_constraints(changed(none, features__0__monitoring_config_overrides={"distribution_constraints": finer}))
+    assert learned.baseline_drift == "simple"
+    drift = [constraint for constraint in learned.constraints if constraint.name == "baseline_drift"]
+    assert drift == [Constraint("baseline_drift", "age", upper=0.4), Constraint("baseline_drift", "colour", upper=0.1, enabled=False)]
+    again = sagemaker.read_constraints(plain(sagemaker.write_constraints(SCHEMA, learned.constraints)))
+    assert again.constraints == learned.constraints
+
+
+def test_methods_that_differ_between_columns_are_refused():
+    schema = Schema((*SCHEMA.columns, Column("pay", "fractional")))
+    doc = plain(sagemaker.write_constraints(schema, (*OWN, Constraint("baseline_drift", "pay", upper=0.1))))
+    doc = changed(doc, features__0__monitoring_config_overrides={"distribution_constraints": {"comparison_method": "linf_simple"}})
+    with pytest.raises(InputError, match="comparison_method is simple for `age` and robust for `pay`; expected one method"):
+        sagemaker.read_constraints(doc)
+    off = changed(doc, features__2__monitoring_config_overrides={"distribution_constraints": {"perform_comparison": "Disabled"}})
+    assert sagemaker.read_constraints(off).baseline_drift == "simple"
+
+
+def test_columns_that_are_not_published_come_back():
+    doc = changed(CONSTRAINTS, features__1__monitoring_config_overrides={"emit_metrics": "Disabled"})
+    learned = sagemaker.read_constraints(doc)
+    assert (learned.unpublished, learned.constraints) == (("colour",), OWN)
+    written = plain(sagemaker.write_constraints(SCHEMA, OWN, unpublished=learned.unpublished))
+    assert written["features"][1]["monitoring_config_overrides"] == {"emit_metrics": "Disabled"}
+    assert sagemaker.read_constraints(written) == learned
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "evaluate_constraints": st.sampled_from(["Enabled", "Disabled"]),
+            "emit_metrics": st.sampled_from(["Enabled", "Disabled"]),
+            "datatype_check_threshold": st.floats(0, 1),
+            "domain_content_threshold": st.floats(0, 1),
+            "distribution_constraints": st.fixed_dictionaries(
+                {},
+                optional={
+                    "perform_comparison": st.sampled_from(["Enabled", "Disabled"]),
+                    "comparison_threshold": st.floats(0, 1),
+                    "categorical_comparison_threshold": st.floats(0, 1),
+                },
+            ),
+        },
+    ),
+    st.sampled_from(PLACES),
+    st.sampled_from([0, 1]),
+)
+def test_overrides_of_every_kind_are_read_written_and_read_again(override, place, at):
+    learned = sagemaker.read_constraints(changed(CONSTRAINTS, **{f"features__{at}__{place}": override}))
+    written = plain(sagemaker.write_constraints(SCHEMA, learned.constraints, unpublished=learned.unpublished))
+    again = sagemaker.read_constraints(written)
+    on = override.get("evaluate_constraints") != "Disabled"
+    column, distribution = ("age", "colour")[at], override.get("distribution_constraints", {})
+    found = {c.name: c for c in again.constraints if c.column == column}
+    assert (found["type_match"].lower, found["type_match"].enabled) == (override.get("datatype_check_threshold", 1.0), on)
+    threshold = distribution.get(("comparison_threshold", "categorical_comparison_threshold")[at], 0.1)
+    assert (found["baseline_drift"].upper, found["baseline_drift"].enabled) == (
+        threshold,
+        on and distribution.get("perform_comparison") != "Disabled",
+    )
+    assert again.unpublished == ((column,) if override.get("emit_metrics") == "Disabled" else ())
+    assert again.constraints == learned.constraints
 
 
 def test_the_margins_of_drift_are_the_comparison_thresholds():
@@ -496,6 +582,14 @@ def test_no_violation_is_no_file():
         (Constraint("ks", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
         (Constraint("linf", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
         (Constraint("mean_shift", "age", -0.1, 0.1), -2.0, "age", "baseline_drift_check", "distance: 2.0 exceeds threshold: 0.1"),
+        (Constraint("mean_shift", "age", -0.1, 0.5), -2.0, "age", "baseline_drift_check", "distance: 2.0 exceeds threshold: 0.1"),
+        (
+            Constraint("mean_shift", "age", -math.inf, 0.5),
+            math.inf,
+            "age",
+            "baseline_drift_check",
+            "Baseline drift distance: Infinity exceeds threshold: 0.5",
+        ),
         (Constraint("chi_squared_p", "colour", lower=0.1), 0.01, "colour", "baseline_drift_check", "our sentence"),
         (OWN[0], 1.0, "Missing columns", "missing_column_check", "Number of columns in current dataset: 3"),
         (OWN[1], 2.0, "Extra columns", "extra_column_check", "Number of columns in current dataset: 3"),

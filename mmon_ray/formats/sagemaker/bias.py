@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmon_ray.analyses.bias import Bias
+from mmon_ray.formats.sagemaker.numbers import number, number_text
 from mmon_ray.report import Metric, Report, Violation
 from mmon_ray.schema import Schema
 from mmon_ray.stats.fairness import POST, PRE, disparities
@@ -42,23 +43,34 @@ def write_bias_analysis(bias: Bias, schema: Schema, metrics: Iterable[Metric]) -
     return doc
 
 
-def write_bias_violations(bias: Bias, report: Report) -> dict[str, Any] | None:
-    """The violations file of a report's bias metrics, by stage and name; None when there are none."""
+def write_bias_violations(bias: Bias, report: Report, baseline: Iterable[Metric] = ()) -> dict[str, Any] | None:
+    """The violations file of a report's bias metrics, by stage and name; None when there are none.
+
+    baseline   the analysis' metrics of the baseline's own rows, whose values, signs included, are the service's requirements
+    """
+    known = {(metric.name, metric.column): metric.value for metric in baseline}
     order = {name: (one.stage != PRE, name) for name, one in disparities().items()}
     found = [one for one in report.violations if one.constraint.name in order and one.metric is not None]
-    entries = [entry for one in sorted(found, key=lambda one: order[one.constraint.name]) for entry in _violation(bias, one)]
+    entries = [entry for one in sorted(found, key=lambda one: order[one.constraint.name]) for entry in _violation(bias, one, known)]
     return {"version": "1.0", "violations": entries} if entries else None
 
 
 def _entry(metric: Metric) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": metric.name, "description": disparities()[metric.name].words, "value": _number(metric.value)}
+    entry: dict[str, Any] = {
+        "name": metric.name,
+        "description": disparities()[metric.name].words,
+        "value": None if math.isnan(metric.value) else number(metric.value),
+    }
     return entry | {"error": metric.detail} if math.isnan(metric.value) else entry
 
 
-def _violation(bias: Bias, violation: Violation) -> Iterable[dict[str, str]]:
+def _violation(bias: Bias, violation: Violation, baseline: Mapping[tuple[str, str], float]) -> Iterable[dict[str, str]]:
     metric, one = violation.metric, violation.constraint
     assert metric is not None
     bound = one.upper if one.lower == -one.upper or metric.value > one.upper else one.lower
+    usual = baseline.get((metric.name, metric.column), math.nan)
+    if (one.lower, one.upper) == (-abs(usual), abs(usual)):  # nobody has edited the bounds, and there is no margin
+        bound = usual
     for facet in bias.facets:
         value = facet.value_of(metric.column)
         if value is not None:
@@ -67,11 +79,7 @@ def _violation(bias: Bias, violation: Violation) -> Iterable[dict[str, str]]:
                 "facet_value": value,
                 "metric_name": metric.name,
                 "constraint_check_type": "bias_drift_check",
-                "description": f"Metric value {metric.value} doesn't meet the baseline constraint requirement {bound}",
+                "description": (
+                    f"Metric value {number_text(metric.value)} doesn't meet the baseline constraint requirement {number_text(bound)}"
+                ),
             }
-
-
-def _number(value: float) -> float | str | None:
-    if math.isfinite(value):
-        return value
-    return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -12,6 +12,7 @@ import numpy as np
 from mmon_ray.analyses.model_quality import ModelQuality, better_ways
 from mmon_ray.confusion import confusion_matrix, pairs_of
 from mmon_ray.errors import InputError
+from mmon_ray.formats.sagemaker.numbers import number, number_text
 from mmon_ray.report import Constraint, Metric, Report, Violation
 from mmon_ray.schema import Schema
 from mmon_ray.state import Need, Profile
@@ -58,7 +59,7 @@ def write_quality_statistics(
     known = better_ways()
     own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in known or "_best_" in metric.name)}
     values: dict[str, Any] = {
-        name: {"value": _number(_zero(metric, problem)), "standard_deviation": _number(metric.std or math.nan)}
+        name: {"value": number(_zero(metric, problem)), "standard_deviation": number(metric.std or math.nan)}
         for name, metric in own.items()
     }
     if problem != "regression" and setup.prediction:
@@ -144,7 +145,10 @@ def _entry(violation: Violation) -> dict[str, str]:
     return {
         "constraint_check_type": operator,
         "metric_name": _CAMEL.get(one.name, one.name),
-        "description": f"Metric {one.name} with {metric.value} +/- {metric.std} was {operator} '{threshold}'",
+        "description": (
+            f"Metric {one.name} with {number_text(metric.value)} +/- {number_text(metric.std or math.nan)} "
+            f"was {operator} '{number_text(threshold)}'"
+        ),
     }
 
 
@@ -167,9 +171,5 @@ def _zero(metric: Metric, problem: str) -> float:
     return 0.0 if shares and metric.status == "undefined" else metric.value
 
 
-def _number(value: float) -> float | str:
-    return value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _list(values: np.ndarray) -> list[float | str]:
-    return [_number(float(value)) for value in values]
+    return [number(float(value)) for value in values]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmon_ray.errors import InputError
+from mmon_ray.formats.sagemaker.numbers import number_text
 from mmon_ray.formats.sagemaker.statistics import label_of
 from mmon_ray.report import Constraint, Report, Violation
 from mmon_ray.schema import Schema
@@ -83,7 +84,7 @@ def _description(violation: Violation, report: Report, schema: Schema | None) ->
     if metric is None:
         return violation.message
     if name in ("completeness", "domain_match"):
-        return f"Value: {metric.value} does not meet the constraint requirement!"
+        return f"Value: {number_text(metric.value)} does not meet the constraint requirement!"
     if name == "type_match" and schema is not None and constraint.column in schema:
         kind = label_of(schema[constraint.column])
         return (
@@ -91,7 +92,8 @@ def _description(violation: Violation, report: Report, schema: Schema | None) ->
             f"Observed: Only {_percent(metric.value)} of data is {kind}."
         )
     if _CHECKS.get(name) == "baseline_drift_check" and name != "chi_squared_p":
-        return f"Baseline drift distance: {abs(metric.value)} exceeds threshold: {constraint.upper}"
+        threshold = -constraint.lower if metric.value < constraint.lower else constraint.upper  # a distance has no sign
+        return f"Baseline drift distance: {number_text(abs(metric.value))} exceeds threshold: {number_text(threshold)}"
     if name in _WHOLE and schema is not None:
         return _columns(name, report, schema)
     return violation.message
