@@ -21,7 +21,7 @@ import numpy as np
 import shap
 from sklearn.ensemble import RandomForestRegressor
 
-from mmon_ray.stats.shapley import kernel_shap
+from mmon_ray.analyses.explain.shapley import kernel_shap
 
 RESULTS = Path(__file__).parent / "results" / "attribution.json"
 ROWS, FEATURES, COALITIONS = 100, 20, 2 * 20 + 2048

@@ -24,12 +24,12 @@ import pyarrow as pa
 import scipy.stats
 
 from mmon_ray.analyses import Bias
-from mmon_ray.facet import Facet
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Monitor
-from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.fairness import Groups, disparities
-from mmon_ray.stats.groups import Cell, Joint
+from mmon_ray.analyses.shared.facets import Facet
+from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.fold import fold
+from mmon_ray.stats.inference.bootstrap import resample
+from mmon_ray.stats.metrics.facet_table import Cell, Joint
+from mmon_ray.stats.metrics.fairness import Groups, disparities
 
 RESULTS = Path(__file__).parent / "results" / "bias.json"
 DRAWS = 1_000

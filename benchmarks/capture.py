@@ -85,7 +85,7 @@ class Model:
     """Answers after so much computing; reads the clocks at its first and its last line."""
 
     def __init__(self, compute_s: float) -> None:
-        from mmon_ray.capture.recorder import Recorder
+        from mmon_ray.capture.recorder.recorder import Recorder
 
         self.compute_s = compute_s
         self.clock = Clock()
@@ -241,7 +241,7 @@ def measure_uploader(port: int, path: str, endpoint: str, seconds: float) -> dic
     import ray
 
     from mmon_ray.capture import drain
-    from mmon_ray.capture.uploader import ensure_uploader
+    from mmon_ray.capture.spool.uploader import ensure_uploader
 
     asyncio.run(load(port, path, 1.0, RATE))
     drain(endpoint, 60)  # its imports are made, its connections are open

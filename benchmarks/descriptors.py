@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.feature_extraction.text import CountVectorizer
 
-from mmon_ray.preparations import ImageDescriptors, TextDescriptors
+from mmon_ray.records.preparations import ImageDescriptors, TextDescriptors
 from mmon_ray.states import Repeats, Words
 
 RESULTS = Path(__file__).parent / "results" / "descriptors.json"

@@ -24,11 +24,11 @@ import pyarrow as pa
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
-from mmon_ray.profiles import write_profile
-from mmon_ray.state import Need, Profile
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Vectors
+from mmon_ray.states.parquet import write_profile
 from mmon_ray.states.vectors import cosines
-from mmon_ray.stats.embedding import mean_cosine
+from mmon_ray.stats.models.embedding import mean_cosine
 
 RESULTS = Path(__file__).parent / "results" / "embedding.json"
 MILLION = 1_000_000

@@ -29,12 +29,12 @@ import pyarrow.parquet as pq
 from fold import peak_worker_mb
 from venvs import peer_python
 
-from mmon_ray.folding import on_workers
-from mmon_ray.join import join_hour
-from mmon_ray.keys import label_key, records_key
-from mmon_ray.records import Hour
-from mmon_ray.schema import Schema
-from mmon_ray.store import Store, open_store
+from mmon_ray.core.schema import Schema
+from mmon_ray.labels.join import join_hour
+from mmon_ray.records.hourly import Hour
+from mmon_ray.states.fold import on_workers
+from mmon_ray.storage.keys import label_key, records_key
+from mmon_ray.storage.store import Store, open_store
 
 RESULTS = Path(__file__).parent / "results" / "join.json"
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

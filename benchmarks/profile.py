@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 from venvs import peer_python
 
-from mmon_ray.monitor import Monitor
-from mmon_ray.schema import Schema
-from mmon_ray.state import Profile
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Profile
+from mmon_ray.monitors.monitor import Monitor
 
 RESULTS = Path(__file__).parent / "results" / "profile.json"
 BATCH = 131_072

@@ -21,8 +21,8 @@ import pyarrow as pa
 import sklearn.metrics as sk
 
 from mmon_ray.analyses import ModelQuality
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Monitor
+from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.fold import fold
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 DRAWS = 1_000

@@ -28,7 +28,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from mmon_ray.stats.relations import relations, scores_of
+from mmon_ray.stats.distances.correlations import relations, scores_of
 
 RESULTS = Path(__file__).parent / "results" / "relations_power.json"
 SIZES, LEVELS, KEPT, COLUMNS = (500, 2_000), (0.05, 1e-4), 1_000, 10

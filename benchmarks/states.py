@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmon_ray.columns.views import categories, numbers
-from mmon_ray.state import State
+from mmon_ray.core.state import State
 from mmon_ray.states import (
     Counts,
     Covariance,

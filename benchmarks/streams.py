@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from mmon_ray import Monitor, fold
-from mmon_ray.monitor import Baseline
-from mmon_ray.past import Past
-from mmon_ray.report import Report
-from mmon_ray.window import Window
+from mmon_ray.core.past_window import Past
+from mmon_ray.core.report import Report
+from mmon_ray.core.window import Window
+from mmon_ray.monitors.monitor import Baseline
 
 BASELINE_ROWS, BASELINES = 20_000, 5
 SIZES = {500: 500, 2_000: 500, 20_000: 50}  # rows of a window: how many unchanged ones

@@ -20,10 +20,10 @@ from rich.console import Console
 from starlette.requests import Request
 
 import mmon_ray
-from mmon_ray import catalog
+from mmon_ray.catalog import monitors as catalog
+from mmon_ray.core.window import Window, parse_time
 from mmon_ray.encoders import wordllama
-from mmon_ray.show import print_report
-from mmon_ray.window import Window, parse_time
+from mmon_ray.monitors.report_table import print_report
 
 DATA = Path(__file__).parent / "data"
 TRAINING = 1_200  # rows; the others are asked later

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import mmon_ray
-from mmon_ray.report import Constraint, check
+from mmon_ray.core.report import Constraint, check
 
 RANGES = {"none": 1.1, "medium": 0.55, "high": 0.0}
 DRAWS = (5, 20, 100, 1000)

@@ -15,9 +15,9 @@ import pandas as pd
 import zstandard
 
 import mmon_ray
-from mmon_ray.capture.encode import encode
-from mmon_ray.capture.snapshot import Body
-from mmon_ray.keys import capture_key, report_key
+from mmon_ray.capture.payload.encode import encode
+from mmon_ray.capture.payload.snapshot import Body
+from mmon_ray.storage.keys import capture_key, report_key
 
 HOOKS = Path(__file__).parent / "hooks"
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

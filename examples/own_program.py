@@ -11,8 +11,8 @@ import zstandard
 from rich.console import Console
 
 import mmon_ray
-from mmon_ray.keys import capture_key
-from mmon_ray.show import print_report
+from mmon_ray.monitors.report_table import print_report
+from mmon_ray.storage.keys import capture_key
 
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 BANKING = [

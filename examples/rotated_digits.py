@@ -21,9 +21,9 @@ from sklearn.neural_network import MLPClassifier
 from starlette.requests import Request
 
 import mmon_ray
-from mmon_ray import catalog
-from mmon_ray.show import print_report
-from mmon_ray.window import Window, parse_time
+from mmon_ray.catalog import monitors as catalog
+from mmon_ray.core.window import Window, parse_time
+from mmon_ray.monitors.report_table import print_report
 
 HOURS = [parse_time(f"2026-11-22T{hour}") for hour in (10, 11)]
 TRAINING = 1_200

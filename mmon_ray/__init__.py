@@ -35,30 +35,30 @@ if TYPE_CHECKING:
         Texts,
         Traffic,
     )
-    from mmon_ray.analysis import Analysis
-    from mmon_ray.calibration import calibrate, power
+    from mmon_ray.analyses.analysis import Analysis
+    from mmon_ray.analyses.shared.facets import Facet
     from mmon_ray.capture import capture, capture_batch, drain
-    from mmon_ray.catalog import load_monitor, save_baseline, save_monitor
-    from mmon_ray.engine import run
+    from mmon_ray.catalog.monitors import load_monitor, save_baseline, save_monitor
+    from mmon_ray.core.report import Constraint, Metric, Report, Violation, check
+    from mmon_ray.core.schema import Column, Schema
+    from mmon_ray.core.state import Need, Profile, State
+    from mmon_ray.core.window import Window
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
-    from mmon_ray.facet import Facet
-    from mmon_ray.folding import fold
     from mmon_ray.history.query import query
-    from mmon_ray.labels import put_labels
-    from mmon_ray.monitor import Baseline, Monitor
-    from mmon_ray.policy import Policy
-    from mmon_ray.preparation import Preparation
-    from mmon_ray.preparations import Batch, Encode, ImageDescriptors, TextDescriptors
-    from mmon_ray.program import Program
-    from mmon_ray.record import Record
-    from mmon_ray.reference import Reference, Rolling, Seasonal, Training
-    from mmon_ray.report import Constraint, Metric, Report, Violation, check
-    from mmon_ray.schema import Column, Schema
-    from mmon_ray.sink import Sink
+    from mmon_ray.labels.store import put_labels
+    from mmon_ray.monitors.calibration import calibrate, power
+    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.policy import Policy
+    from mmon_ray.monitors.program import Program
+    from mmon_ray.monitors.reference import Reference, Rolling, Seasonal, Training
+    from mmon_ray.records.preparations import Batch, Encode, ImageDescriptors, TextDescriptors
+    from mmon_ray.records.preparations.preparation import Preparation
+    from mmon_ray.records.record import Record
+    from mmon_ray.runs.run import run
     from mmon_ray.sinks import CloudWatch, Log, Sns, Webhook
-    from mmon_ray.state import Need, Profile, State
-    from mmon_ray.store import Store, open_store
-    from mmon_ray.window import Window
+    from mmon_ray.sinks.sink import Sink
+    from mmon_ray.states.fold import fold
+    from mmon_ray.storage.store import Store, open_store
 
 _HOMES = {
     "mmon_ray.analyses": (
@@ -79,30 +79,30 @@ _HOMES = {
         "Texts",
         "Traffic",
     ),
-    "mmon_ray.analysis": ("Analysis",),
-    "mmon_ray.calibration": ("calibrate", "power"),
+    "mmon_ray.analyses.analysis": ("Analysis",),
+    "mmon_ray.monitors.calibration": ("calibrate", "power"),
     "mmon_ray.capture": ("capture", "capture_batch", "drain"),
-    "mmon_ray.catalog": ("load_monitor", "save_baseline", "save_monitor"),
-    "mmon_ray.engine": ("run",),
+    "mmon_ray.catalog.monitors": ("load_monitor", "save_baseline", "save_monitor"),
+    "mmon_ray.runs.run": ("run",),
     "mmon_ray.errors": ("CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"),
-    "mmon_ray.facet": ("Facet",),
-    "mmon_ray.folding": ("fold",),
+    "mmon_ray.analyses.shared.facets": ("Facet",),
+    "mmon_ray.states.fold": ("fold",),
     "mmon_ray.history.query": ("query",),
-    "mmon_ray.labels": ("put_labels",),
-    "mmon_ray.monitor": ("Baseline", "Monitor"),
-    "mmon_ray.policy": ("Policy",),
-    "mmon_ray.preparation": ("Preparation",),
-    "mmon_ray.preparations": ("Batch", "Encode", "ImageDescriptors", "TextDescriptors"),
-    "mmon_ray.program": ("Program",),
-    "mmon_ray.record": ("Record",),
-    "mmon_ray.reference": ("Reference", "Rolling", "Seasonal", "Training"),
-    "mmon_ray.report": ("Constraint", "Metric", "Report", "Violation", "check"),
-    "mmon_ray.schema": ("Column", "Schema"),
-    "mmon_ray.sink": ("Sink",),
+    "mmon_ray.labels.store": ("put_labels",),
+    "mmon_ray.monitors.monitor": ("Baseline", "Monitor"),
+    "mmon_ray.monitors.policy": ("Policy",),
+    "mmon_ray.records.preparations.preparation": ("Preparation",),
+    "mmon_ray.records.preparations": ("Batch", "Encode", "ImageDescriptors", "TextDescriptors"),
+    "mmon_ray.monitors.program": ("Program",),
+    "mmon_ray.records.record": ("Record",),
+    "mmon_ray.monitors.reference": ("Reference", "Rolling", "Seasonal", "Training"),
+    "mmon_ray.core.report": ("Constraint", "Metric", "Report", "Violation", "check"),
+    "mmon_ray.core.schema": ("Column", "Schema"),
+    "mmon_ray.sinks.sink": ("Sink",),
     "mmon_ray.sinks": ("CloudWatch", "Log", "Sns", "Webhook"),
-    "mmon_ray.state": ("Need", "Profile", "State"),
-    "mmon_ray.store": ("Store", "open_store"),
-    "mmon_ray.window": ("Window",),
+    "mmon_ray.core.state": ("Need", "Profile", "State"),
+    "mmon_ray.storage.store": ("Store", "open_store"),
+    "mmon_ray.core.window": ("Window",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

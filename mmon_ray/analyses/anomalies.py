@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.core.past_window import Past
+from mmon_ray.core.report import Constraint, Metric, compare, readable
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.past import Past
-from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import Schema
-from mmon_ray.state import Need, Profile
-from mmon_ray.stats.forecast import METHODS, Surprise, forecast
+from mmon_ray.stats.models.forecast import METHODS, Surprise, forecast
 
 __all__ = ["Anomalies"]
 
@@ -32,7 +32,7 @@ class Anomalies(Analysis, kind="anomalies"):
     with all others of the window so that a stated share of them is false; or, with `relative`, by which share it has changed.
 
     metrics    which metrics are watched, in all columns that have them: any that the monitor's analyses make, and `rows`
-    method     `standard`, `robust` or `holt_winters` (see mmon_ray.stats.forecast), or `relative`: against the mean of the last windows
+    method     `standard`, `robust` or `holt_winters` (see mmon_ray.stats.models.forecast), or `relative`: against the mean of the last windows
     windows    how many windows are looked back on
     season     after how many windows things are the same again: 24 for hours of a day, 168 for those of a week; 0 for none
     least      with fewer values in the series nothing is judged

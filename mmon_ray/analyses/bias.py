@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import READ_ONCE, seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.facets import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
+from mmon_ray.analyses.shared.flip_sample import turned
+from mmon_ray.analyses.shared.targets import READ_ONCE, seen_needs, seen_of, unlabelled
+from mmon_ray.core.report import UNDEFINED, WAITING, Constraint, Metric
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
-from mmon_ray.flip_sample import turned
-from mmon_ray.report import UNDEFINED, WAITING, Constraint, Metric
-from mmon_ray.schema import Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency, Sample
-from mmon_ray.stats.bootstrap import INTERVALS, resample
-from mmon_ray.stats.disjoint import blurred, spread
-from mmon_ray.stats.fairness import OF_LABELS, POST, Disparity, Groups, disparities
-from mmon_ray.stats.flip import SCALES
+from mmon_ray.stats.inference.bootstrap import INTERVALS, resample
+from mmon_ray.stats.inference.interval_test import blurred, spread
+from mmon_ray.stats.metrics.fairness import OF_LABELS, POST, Disparity, Groups, disparities
+from mmon_ray.stats.metrics.flip_test import SCALES
 
 __all__ = ["Bias"]
 

@@ -14,16 +14,25 @@ from typing import ClassVar
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import captured_as
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.expected_rows import expected_rows
+from mmon_ray.analyses.shared.identity import (
+    IDENTITY,
+    clock_of,
+    explain_identity,
+    identity_metrics,
+    identity_needs,
+    range_constraint,
+    suggest_identity,
+)
+from mmon_ray.analyses.shared.targets import captured_as
+from mmon_ray.core.report import MISSING_COLUMN, Constraint, Metric, compare, listed
+from mmon_ray.core.schema import META, Column, Schema, is_prediction
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.expected_rows import expected_rows
-from mmon_ray.identity import IDENTITY, clock_of, explain_identity, identity_metrics, identity_needs, range_constraint, suggest_identity
-from mmon_ray.report import MISSING_COLUMN, Constraint, Metric, compare, listed
-from mmon_ray.schema import META, Column, Schema, is_prediction
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
-from mmon_ray.stats import Distance, Excess, Share, service
+from mmon_ray.stats import Distance, Excess, Share
+from mmon_ray.stats.distances import sagemaker_distances as service
 
 __all__ = ["DataQuality"]
 

@@ -13,16 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.core.report import Constraint, Metric, compare, readable
+from mmon_ray.core.schema import META, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import META, Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Vectors, VectorSample
 from mmon_ray.states.vectors import cosines, random_features
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.embedding import INSIDE, classifier_auc, discrepancy, has_direction, mean_cosine, own_cosine, plane, reach
-from mmon_ray.stats.shares import Share
+from mmon_ray.stats.distances.proportions import Share
+from mmon_ray.stats.inference.z_test import Drop
+from mmon_ray.stats.models.embedding import INSIDE, classifier_auc, discrepancy, has_direction, mean_cosine, own_cosine, plane, reach
 
 __all__ = ["AUC", "COSINE", "FALL", "INSIDE_SHARE", "MMD", "USABLE", "Embedding"]
 

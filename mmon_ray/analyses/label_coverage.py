@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import REFUSED_LABEL, unlabelled
-from mmon_ray.report import INSUFFICIENT, Constraint, Metric, compare
-from mmon_ray.schema import META, Schema
-from mmon_ray.state import Need, Profile
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.targets import REFUSED_LABEL, unlabelled
+from mmon_ray.core.report import INSUFFICIENT, Constraint, Metric, compare
+from mmon_ray.core.schema import META, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, Quantiles, Types
 
 __all__ = ["LabelCoverage"]

@@ -12,20 +12,30 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import PROBLEMS, READ_ONCE, Answers, answers, captured_as, check_words, seen_needs, seen_of, unlabelled
-from mmon_ray.confusion import Pooling, above_need, confusion, confusion_matrix, pairs_need, pairs_of
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.confusion import Pooling, above_need, confusion, confusion_matrix, pairs_need, pairs_of
+from mmon_ray.analyses.shared.targets import (
+    PROBLEMS,
+    READ_ONCE,
+    Answers,
+    answers,
+    captured_as,
+    check_words,
+    seen_needs,
+    seen_of,
+    unlabelled,
+)
+from mmon_ray.core.report import Constraint, Metric, compare, listed, readable
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare, listed, readable
-from mmon_ray.schema import Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Counts, Presence, Residuals, Scores
-from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.curves import areas, calibration, tie_bounds
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.quality import Binary, Multi, Regression, metrics
-from mmon_ray.stats.shares import Share
-from mmon_ray.stats.spread import likely, resampled_means, rests_on, service_means, service_std
+from mmon_ray.stats.distances.proportions import Share
+from mmon_ray.stats.inference.bootstrap import resample
+from mmon_ray.stats.inference.standard_errors import likely, resampled_means, rests_on, service_means, service_std
+from mmon_ray.stats.inference.z_test import Drop
+from mmon_ray.stats.metrics.quality import Binary, Multi, Regression, metrics
+from mmon_ray.stats.metrics.score_curves import areas, calibration, tie_bounds
 
 __all__ = ["ModelQuality", "better_ways"]
 

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import REFUSED_LABEL, Answers, answers, unlabelled
-from mmon_ray.report import WAITING, Constraint, Metric, readable
-from mmon_ray.schema import META, Schema
-from mmon_ray.state import Need, Profile
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.explain.shapley import ndcg
+from mmon_ray.analyses.shared.targets import REFUSED_LABEL, Answers, answers, unlabelled
+from mmon_ray.core.report import WAITING, Constraint, Metric, readable
+from mmon_ray.core.schema import META, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, GroupSample
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.shapley import ndcg
+from mmon_ray.stats.inference.z_test import Drop
 
 __all__ = ["Ranking"]
 

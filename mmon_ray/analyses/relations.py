@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.report import Constraint, Metric, compare
-from mmon_ray.schema import Column, Schema
-from mmon_ray.state import Need, Profile
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.core.report import Constraint, Metric, compare
+from mmon_ray.core.schema import Column, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, RowNumbers
-from mmon_ray.states.row_numbers import category_number
-from mmon_ray.stats.relations import CATEGORY, MISSING, TAILS, Score, relations, scores_of
+from mmon_ray.states.numeric_sample import category_number
+from mmon_ray.stats.distances.correlations import CATEGORY, MISSING, TAILS, Score, relations, scores_of
 
 __all__ = ["Relations"]
 
@@ -38,7 +38,7 @@ class Relations(Analysis, kind="relations"):
     margin      by how much a correlation may change
     min_rows    with fewer rows, on either side, nothing is judged
     level       the share of violations that may be false, over all that is tested in a window
-    source      see mmon_ray.stats.relations
+    source      see mmon_ray.stats.distances.correlations
     """
 
     k: int = 1000

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.report import Constraint, Metric, compare
-from mmon_ray.schema import Schema
-from mmon_ray.state import Need, Profile
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.core.report import Constraint, Metric, compare
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Repeats, Types
 from mmon_ray.stats import copies
 
@@ -34,7 +34,7 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
     margin      by how much the share may be larger than in the baseline
     min_rows    with fewer rows, on either side, it is computed but not judged
     level       the share of violations that may be false, over all that is tested in a window
-    source      see mmon_ray.stats.copies
+    source      see mmon_ray.stats.distances.repeated_values
     """
 
     margin: float = 0.05

@@ -12,15 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
+from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.columns.views import aligned
+from mmon_ray.core.report import Constraint, Metric, Test, compare, readable
+from mmon_ray.core.schema import META, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, Test, compare, readable
-from mmon_ray.schema import META, Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Sample
 from mmon_ray.stats import Share
-from mmon_ray.stats.forest import Forest, grow
+from mmon_ray.stats.models.random_cut_forest import Forest, grow
 
 __all__ = ["RowAnomalies", "UnusualRows"]
 

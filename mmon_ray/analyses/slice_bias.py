@@ -12,20 +12,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.facets import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
+from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name, sliced
+from mmon_ray.analyses.shared.targets import seen_needs, seen_of, unlabelled
+from mmon_ray.core.report import UNDEFINED, WAITING, Constraint, Metric
+from mmon_ray.core.schema import Column, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.facet import BiasSetup, Facet, aspect_of, bias_setup, joint, missing, values_of
-from mmon_ray.report import UNDEFINED, WAITING, Constraint, Metric
-from mmon_ray.schema import Column, Schema
-from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency
-from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.fairness import Disparity, disparities
-from mmon_ray.stats.groups import Joint
-from mmon_ray.stats.worst import Worst
+from mmon_ray.stats.inference.bonferroni import Worst
+from mmon_ray.stats.inference.bootstrap import resample
+from mmon_ray.stats.inference.z_test import Drop
+from mmon_ray.stats.metrics.facet_table import Joint
+from mmon_ray.stats.metrics.fairness import Disparity, disparities
 
 __all__ = ["SliceBias"]
 

@@ -13,21 +13,21 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
-from mmon_ray.answers import Answers, answers, check_words, seen_needs, seen_of, unlabelled
-from mmon_ray.columns.ranges import told
-from mmon_ray.confusion import Pooling, matrix_of, names_of
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.confusion import Pooling, matrix_of, names_of
+from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name, sliced
+from mmon_ray.analyses.shared.targets import Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.columns.binning import told
+from mmon_ray.core.report import Constraint, Metric, compare, readable
+from mmon_ray.core.schema import Column, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import Column, Schema
-from mmon_ray.slicing import edge_needs, learn_edges, slice_name, sliced
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Contingency, ResidualsBy
-from mmon_ray.stats.bootstrap import resample
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.quality import Binary, Multi, metrics
-from mmon_ray.stats.spread import likely, rests_on
-from mmon_ray.stats.worst import Worst
+from mmon_ray.stats.inference.bonferroni import Worst
+from mmon_ray.stats.inference.bootstrap import resample
+from mmon_ray.stats.inference.standard_errors import likely, rests_on
+from mmon_ray.stats.inference.z_test import Drop
+from mmon_ray.stats.metrics.quality import Binary, Multi, metrics
 
 __all__ = ["Slices"]
 
@@ -59,7 +59,7 @@ class Slices(Analysis, kind="slices"):
     that lies below most surely. Numbers are cut into fifths of the baseline, when its rows can be read twice; a missing value is a slice.
 
     problem, label, prediction, positive   what is compared with what, as for ModelQuality
-    metric     of the binary or multiclass metrics of mmon_ray.stats.quality that are better when high; of a regression mae, mse or rmse;
+    metric     of the binary or multiclass metrics of mmon_ray.stats.metrics.quality that are better when high; of a regression mae, mse or rmse;
                accuracy, or mae, when empty
     threshold  a score above it is a positive answer, where the model gives only a score
     columns    which; all features that are categories or numbers when empty, at most `most_columns` of them

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.analysis import Analysis
+from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.core.report import Constraint, Metric, compare, readable
+from mmon_ray.core.schema import META, Schema
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
-from mmon_ray.report import Constraint, Metric, compare, readable
-from mmon_ray.schema import META, Schema
-from mmon_ray.state import Need, Profile
 from mmon_ray.states import Requests
 
 __all__ = ["Traffic"]

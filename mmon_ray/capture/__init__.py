@@ -10,10 +10,10 @@ import sys
 import types
 from typing import Any
 
+from mmon_ray.capture.api import build_app, capture
 from mmon_ray.capture.batch import capture_batch
-from mmon_ray.capture.doors import build_app, capture
-from mmon_ray.capture.draining import drain
-from mmon_ray.capture.payload import decode
+from mmon_ray.capture.payload.payload import decode
+from mmon_ray.capture.spool.drain import drain
 
 __all__ = ["build_app", "capture", "capture_batch", "decode", "drain"]
 

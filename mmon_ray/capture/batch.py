@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmon_ray.capture.draft import Draft, status_of
-from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.payload.snapshot import Body, Items, freeze
+from mmon_ray.capture.recorder.line import Draft, status_of
+from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import Settings, settings_of
-from mmon_ray.capture.snapshot import Body, Items, freeze
-from mmon_ray.capture.spool import Origin, Spool, spool_root
-from mmon_ray.capture.uploader import ensure_uploader
+from mmon_ray.capture.spool.spool import Origin, Spool, spool_root
+from mmon_ray.capture.spool.uploader import ensure_uploader
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.keys import checked_name
-from mmon_ray.store import open_store
+from mmon_ray.storage.keys import checked_name
+from mmon_ray.storage.store import open_store
 
 __all__ = ["capture_batch"]
 

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlencode
 
 import orjson
 
-from mmon_ray.capture.encode import Payload, omit
+from mmon_ray.capture.payload.encode import Payload, omit
+from mmon_ray.capture.payload.snapshot import Items, to_text
 from mmon_ray.capture.settings import Settings
-from mmon_ray.capture.snapshot import Items, to_text
+from mmon_ray.core.json_depth import read_json
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.nesting import read_json
 
 __all__ = ["Rules", "field_of"]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from mmon_ray.core.request_filter import Choice
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.keys import checked_name
-from mmon_ray.store import open_store
-from mmon_ray.traffic import Choice
+from mmon_ray.storage.keys import checked_name
+from mmon_ray.storage.store import open_store
 
 __all__ = ["SIDES", "Settings", "checked_sample", "checked_sides", "settings_of"]
 

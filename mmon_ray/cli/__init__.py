@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import baseline, calibrate, history, labels, overview, schedule, traffic, watch
+from mmon_ray.cli import baseline, calibrate, labels, overview, schedule
+from mmon_ray.cli import capture as traffic
+from mmon_ray.cli import query as history
+from mmon_ray.cli import run as watch
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmon_ray.cli.context import Context, with_context
-from mmon_ray.cli.prepared import prepared_by
+from mmon_ray.cli.prepare_options import prepared_by
+from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
-from mmon_ray.window import Window
 
 if TYPE_CHECKING:
-    from mmon_ray.cli.names import Fit
-    from mmon_ray.monitor import Baseline, Monitor
-    from mmon_ray.program import Outcome
+    from mmon_ray.cli.rename_proposal import Fit
+    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.program import Outcome
 
 __all__ = ["baseline"]
 
@@ -113,16 +113,16 @@ def baseline(
     postprocess_handler is named without a function: --pre script.py.
     """
     from mmon_ray.analyses import ModelQuality
-    from mmon_ray.catalog import save_baseline, save_monitor
-    from mmon_ray.cli.names import check_names, newest_fit
-    from mmon_ray.cli.renewed import before, renewed, said, told
-    from mmon_ray.codec import dump
-    from mmon_ray.programs import baseline_programs, with_programs
-    from mmon_ray.records import records_of
-    from mmon_ray.schema import Target
-    from mmon_ray.scripts import names_in
-    from mmon_ray.source import open_source
-    from mmon_ray.uploads import keep
+    from mmon_ray.catalog.monitors import save_baseline, save_monitor
+    from mmon_ray.catalog.scripts import keep
+    from mmon_ray.cli.baseline_renewal import before, renewed, said, told
+    from mmon_ray.cli.rename_proposal import check_names, newest_fit
+    from mmon_ray.core.codec import dump
+    from mmon_ray.core.schema import Target
+    from mmon_ray.core.scripts import names_in
+    from mmon_ray.records.hourly import records_of
+    from mmon_ray.records.sources import open_source
+    from mmon_ray.runs.programs import baseline_programs, with_programs
 
     if check_traffic and data is None and window_text is None:
         if any((label, prediction, score, problem, positive, ignored, watch, program_baseline, reset, *asked.values())):
@@ -196,12 +196,12 @@ def _monitor(
 ) -> Monitor:
     """The monitor that is known, or a new one, with what the options say; functions are looked up at once, so that a typo is told now."""
     from mmon_ray.analyses import LabelCoverage, ModelQuality
-    from mmon_ray.cli.names import with_names
-    from mmon_ray.cli.program import parse_program
-    from mmon_ray.cli.renewed import added
-    from mmon_ray.codec import resolve
-    from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
-    from mmon_ray.reference import parse_reference
+    from mmon_ray.cli.baseline_renewal import added
+    from mmon_ray.cli.program_option import parse_program
+    from mmon_ray.cli.rename_proposal import with_names
+    from mmon_ray.core.codec import resolve
+    from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Monitor
+    from mmon_ray.monitors.reference import parse_reference
     from mmon_ray.sinks import Log, Webhook
 
     for function in (pre, post):
@@ -237,7 +237,7 @@ def _monitor(
 
 def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
     """For each label what was decided about it and its predictions."""
-    from mmon_ray.answers import answers
+    from mmon_ray.analyses.shared.targets import answers
 
     labels = [column.name for column in learned.schema if column.role == "label"]
     found = [one for name in labels if (one := answers(learned.schema, label=name)) is not None and not one.open]
@@ -250,8 +250,8 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
 def _show(
     context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any], changes: list[str], fit: Fit | None
 ) -> None:
-    from mmon_ray.cli.names import print_fit
-    from mmon_ray.semantics import sentence
+    from mmon_ray.analyses.shared.semantics import sentence
+    from mmon_ray.cli.rename_proposal import print_fit
 
     watched = len(learned.schema.watched()) - len(learned.unwatched)
     context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")

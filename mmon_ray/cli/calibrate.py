@@ -12,8 +12,8 @@ from mmon_ray.cli.context import Context, with_context
 from mmon_ray.errors import InputError
 
 if TYPE_CHECKING:
-    from mmon_ray.calibration import Calibration, Population, Seen
-    from mmon_ray.monitor import Monitor
+    from mmon_ray.monitors.calibration import Calibration, Population, Seen
+    from mmon_ray.monitors.monitor import Monitor
 
 __all__ = ["calibrate"]
 
@@ -52,10 +52,10 @@ def calibrate(
     Rows are drawn from DATA (rows that are normal: the training data, or a quiet week), or made to look like the baseline.
     Then windows are changed, column by column, to find the smallest change that is seen in time.
     """
-    from mmon_ray.calibration import calibrate as replay
-    from mmon_ray.calibration import power
-    from mmon_ray.catalog import latest_baseline, load_monitor, save_baseline
-    from mmon_ray.codec import dump
+    from mmon_ray.catalog.monitors import latest_baseline, load_monitor, save_baseline
+    from mmon_ray.core.codec import dump
+    from mmon_ray.monitors.calibration import calibrate as replay
+    from mmon_ray.monitors.calibration import power
 
     store = context.store
     monitor = load_monitor(store, name)
@@ -89,8 +89,8 @@ def calibrate(
 def _population(data: str, monitor: Monitor) -> Population:
     import numpy as np
 
-    from mmon_ray.calibration import Rows
-    from mmon_ray.source import open_source
+    from mmon_ray.monitors.calibration import Rows
+    from mmon_ray.records.sources import open_source
 
     opened = open_source(data, monitor.missing)
     source = opened.prepared((*monitor.renames(opened.schema.names), *monitor.prepare))
@@ -99,9 +99,9 @@ def _population(data: str, monitor: Monitor) -> Population:
 
 def _median_rows(store: Any, name: str) -> int:
     """The median of the rows of the windows of the last week that had any; 0 when there were none."""
-    from mmon_ray.catalog import newest_window
-    from mmon_ray.history.series import series
-    from mmon_ray.past import ROWS
+    from mmon_ray.catalog.monitors import newest_window
+    from mmon_ray.core.past_window import ROWS
+    from mmon_ray.history.metrics import series
 
     try:
         end = newest_window(store, name).end

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import InputError, MonitorError
-from mmon_ray.window import Window, parse_time
 
 __all__ = ["ALARMS", "ERROR", "Context", "Explained", "exit_for", "report_doc", "with_context"]
 
@@ -70,7 +70,7 @@ class Context:
 
         errors   InputError when its folder is not there, for all commands but those that make it
         """
-        from mmon_ray.store import open_store
+        from mmon_ray.storage.store import open_store
 
         store = open_store(self.uri)
         command = click.get_current_context().command.name
@@ -99,7 +99,7 @@ with_context = click.make_pass_decorator(Context)
 
 def report_doc(report: Any) -> dict[str, Any]:
     """A report as a JSON document, its sentences first."""
-    from mmon_ray.codec import dump
+    from mmon_ray.core.codec import dump
 
     doc: dict[str, Any] = dump(report)
     return {"status": report.status, "sentences": [violation.message for violation in report.alarms + report.watched], **doc}

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from mmon_ray.cli.context import Context, with_context
+from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import InputError
-from mmon_ray.window import Window, parse_time
 
 __all__ = ["labels"]
 
@@ -28,8 +28,8 @@ def labels() -> None:
 @with_context
 def put(context: Context, data: str, endpoint: str, id_column: str, label_column: str | None, time_column: str, at: str | None) -> None:
     """Put the labels of DATA (.csv, .jsonl, .parquet; local or s3://) into the store; a second time changes nothing."""
-    from mmon_ray.keys import CAPTURE
-    from mmon_ray.labels import put_labels
+    from mmon_ray.labels.store import put_labels
+    from mmon_ray.storage.keys import CAPTURE
 
     moment = parse_time(at) if at else None
     count = put_labels(context.store, endpoint, data, id_column=id_column, label_column=label_column, time_column=time_column, at=moment)
@@ -51,9 +51,9 @@ def put(context: Context, data: str, endpoint: str, id_column: str, label_column
 @with_context
 def status(context: Context, name: str, window_text: str | None) -> None:
     """How many records of the monitor NAME have labels by now, hour by hour; joins what is new."""
-    from mmon_ray.catalog import latest_baseline, load_monitor
-    from mmon_ray.join import join_hour
-    from mmon_ray.records import compile_hour, deployment_of, newest_hour
+    from mmon_ray.catalog.monitors import latest_baseline, load_monitor
+    from mmon_ray.labels.join import join_hour
+    from mmon_ray.records.hourly import compile_hour, deployment_of, newest_hour
 
     store = context.store
     monitor = load_monitor(store, name)
@@ -98,7 +98,7 @@ def status(context: Context, name: str, window_text: str | None) -> None:
 @with_context
 def serve_labels(context: Context, host: str, port: int) -> None:
     """Take labels over HTTP: PUT /labels/ENDPOINT with JSON lines, CSV or Parquet."""
-    from mmon_ray.label_door import serve
+    from mmon_ray.labels.http import serve
 
     context.console.print(f"PUT http://{host}:{port}/labels/ENDPOINT", soft_wrap=True)
     serve(context.store, host, port)

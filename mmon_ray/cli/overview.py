@@ -10,8 +10,8 @@ import click
 
 from mmon_ray.cli.context import ERROR, Context, report_doc, with_context
 from mmon_ray.cli.tables import print_table
+from mmon_ray.core.window import now
 from mmon_ray.errors import InputError
-from mmon_ray.window import now
 
 __all__ = ["demo", "doctor", "list_all"]
 
@@ -40,7 +40,7 @@ def demo(context: Context, keep: bool, port: int) -> None:
 @with_context
 def list_all(context: Context) -> None:
     """The monitors, and what was captured."""
-    from mmon_ray.catalog import overview
+    from mmon_ray.catalog.monitors import overview
 
     found = overview(context.store)
 
@@ -63,7 +63,7 @@ def list_all(context: Context) -> None:
 @with_context
 def doctor(context: Context) -> None:
     """Check this machine: versions, the store, the spool, the compiler cache, Ray."""
-    from mmon_ray.doctor import examine
+    from mmon_ray.cli.doctor_checks import examine
 
     findings = examine(context.uri)
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from mmon_ray.columns.buffers import family, one, raw, valid
 from mmon_ray.columns.views import aligned, codes
+from mmon_ray.core.window import parse_time
 from mmon_ray.errors import InputError
-from mmon_ray.window import parse_time
 
 __all__ = ["EPOCHS", "read_times", "seconds"]
 

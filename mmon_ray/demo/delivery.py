@@ -8,11 +8,11 @@ from collections.abc import Set as AbstractSet
 
 import orjson
 
+from mmon_ray.core.window import Window
 from mmon_ray.demo.traffic import name_of
 from mmon_ray.errors import MonitorError
-from mmon_ray.keys import capture_prefix
-from mmon_ray.store import Store
-from mmon_ray.window import Window
+from mmon_ray.storage.keys import capture_prefix
+from mmon_ray.storage.store import Store
 
 __all__ = ["answered", "deliver"]
 

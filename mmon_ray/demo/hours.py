@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from mmon_ray.catalog import load_monitor, load_report, save_schedule
-from mmon_ray.jobs import run_window
-from mmon_ray.report import Report, readable
-from mmon_ray.schedule import Schedule
-from mmon_ray.scheduler import Job, Scheduler
-from mmon_ray.store import Store
-from mmon_ray.window import Window, later
+from mmon_ray.catalog.monitors import load_monitor, load_report, save_schedule
+from mmon_ray.core.report import Report, readable
+from mmon_ray.core.window import Window, later
+from mmon_ray.monitors.schedule import Schedule
+from mmon_ray.runs.job import run_window
+from mmon_ray.runs.scheduler import Job, Scheduler
+from mmon_ray.storage.store import Store
 
 __all__ = ["Hours"]
 

@@ -16,19 +16,19 @@ from rich.console import Console
 
 from mmon_ray.analyses import LabelCoverage, ModelQuality
 from mmon_ray.capture import capture, drain
-from mmon_ray.catalog import save_baseline, save_monitor
+from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.core.report import Report
+from mmon_ray.core.window import Window
 from mmon_ray.demo.delivery import answered, deliver
 from mmon_ray.demo.hours import Hours
 from mmon_ray.demo.model import IncomeModel, adult, plain_rows, predict, train
 from mmon_ray.demo.serving import WAIT_S, deploy, start_ray
 from mmon_ray.demo.traffic import broken, name_of, send
-from mmon_ray.keys import report_key
-from mmon_ray.labels import put_labels
-from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
-from mmon_ray.report import Report
-from mmon_ray.show import print_report
-from mmon_ray.store import Store, open_store
-from mmon_ray.window import Window
+from mmon_ray.labels.store import put_labels
+from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Monitor
+from mmon_ray.monitors.report_table import print_report
+from mmon_ray.storage.keys import report_key
+from mmon_ray.storage.store import Store, open_store
 
 __all__ = ["demo"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmon_ray.core.window import Window, iso
 from mmon_ray.demo.model import plain_rows
-from mmon_ray.window import Window, iso
 
 if TYPE_CHECKING:
     import pandas as pd

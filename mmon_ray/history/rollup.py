@@ -16,10 +16,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, BinaryIO, ClassVar, Generic, NamedTuple, TypeVar
 
+from mmon_ray.core.window import Window
 from mmon_ray.errors import ChangedKey, MissingKey, StateError, StoreError
-from mmon_ray.keys import day_key, day_prefix, month_prefix
-from mmon_ray.store import Entry, Store
-from mmon_ray.window import Window
+from mmon_ray.storage.keys import day_key, day_prefix, month_prefix
+from mmon_ray.storage.store import Entry, Store
 
 __all__ = ["Day", "Ledger", "find_days", "read_day", "read_part", "roll_up", "standing"]
 

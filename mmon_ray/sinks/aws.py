@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmon_ray.core.report import Metric, Report
 from mmon_ray.errors import InputError, MonitorError
-from mmon_ray.report import Metric, Report
-from mmon_ray.sink import Sink, alarm, headline
+from mmon_ray.sinks.sink import Sink, alarm, headline
 
 __all__ = ["CloudWatch", "Sns"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from mmon_ray.report import Report
-from mmon_ray.sink import Sink, headline
+from mmon_ray.core.report import Report
+from mmon_ray.sinks.sink import Sink, headline
 
 __all__ = ["Log"]
 

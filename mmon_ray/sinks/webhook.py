@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
+from mmon_ray.core.report import Report
 from mmon_ray.errors import InputError, MonitorError
-from mmon_ray.report import Report
-from mmon_ray.sink import Sink, alarm
+from mmon_ray.sinks.sink import Sink, alarm
 
 __all__ = ["Webhook"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.columns.ranges import coded, told
-from mmon_ray.state import State
+from mmon_ray.columns.binning import coded, told
+from mmon_ray.core.state import State
 from mmon_ray.states.counts import Counts
 
 __all__ = ["Contingency"]

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.codec import array
 from mmon_ray.columns.buffers import scratch
 from mmon_ray.columns.views import numbers
+from mmon_ray.core.codec import array
+from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
-from mmon_ray.state import State
 
 __all__ = ["Quantiles"]
 

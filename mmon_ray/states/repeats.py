@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.codec import array
 from mmon_ray.columns.buffers import one
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import categories
-from mmon_ray.state import State
+from mmon_ray.core.codec import array
+from mmon_ray.core.state import State
 
 __all__ = ["Repeats"]
 

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from typing_extensions import Self
 
 from mmon_ray.columns.views import aligned, categories
-from mmon_ray.state import State
+from mmon_ray.core.request_filter import has_failed
+from mmon_ray.core.state import State
 from mmon_ray.states.quantiles import Quantiles
-from mmon_ray.traffic import has_failed
 
 __all__ = ["Requests"]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.columns.views import aligned
-from mmon_ray.state import State
+from mmon_ray.core.state import State
 from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.quantiles import Quantiles
 

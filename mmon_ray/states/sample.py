@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import Self
 
-from mmon_ray.codec import load
 from mmon_ray.columns.buffers import family, shortened, text, usual
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import aligned
+from mmon_ray.core.codec import load
+from mmon_ray.core.schema import META
+from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
-from mmon_ray.schema import META
-from mmon_ray.state import State
 
 __all__ = ["TOO_ALIKE", "Sample"]
 

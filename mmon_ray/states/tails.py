@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.codec import Coded, array
 from mmon_ray.columns.buffers import scratch
 from mmon_ray.columns.views import numbers
+from mmon_ray.core.codec import Coded, array
+from mmon_ray.core.state import State
 from mmon_ray.errors import InputError, StateError
-from mmon_ray.state import State
 
 __all__ = ["Magnitudes", "Tails"]
 
@@ -88,7 +88,7 @@ class Tails(State, kind="tails"):
 
     def update(self, batch: pa.Table) -> Self:
         """These counts and the finite numbers of a batch's first column."""
-        from mmon_ray.columns.buckets import by_magnitude
+        from mmon_ray.columns.log_histogram import by_magnitude
 
         values = numbers(batch).values
         if not len(values):

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.codec import array
 from mmon_ray.columns.buffers import one, text
 from mmon_ray.columns.hashing import hash_values
 from mmon_ray.columns.vectors import vectors
+from mmon_ray.core.codec import array
+from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
-from mmon_ray.state import State
 from mmon_ray.states.vectors import unit
 
 __all__ = ["VectorSample"]

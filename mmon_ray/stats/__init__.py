@@ -6,18 +6,18 @@ of the baseline? So a small p-value means "really further away than allowed", at
 
 from __future__ import annotations
 
-from mmon_ray.stats import service
-from mmon_ray.stats.association import association
-from mmon_ray.stats.bars import category_bars, number_bars
-from mmon_ray.stats.bootstrap import interval, resample
-from mmon_ray.stats.copies import MoreCopies, copies
-from mmon_ray.stats.distance import Distance
-from mmon_ray.stats.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
-from mmon_ray.stats.ks import KolmogorovSmirnov, ks
-from mmon_ray.stats.means import MeanShift, mean_shift
-from mmon_ray.stats.shares import Excess, Frequencies, Share, linf
-from mmon_ray.stats.transport import Triangle, total_variation, wasserstein
-from mmon_ray.stats.widths import SpreadRatio, spread_ratio
+from mmon_ray.stats.distances import sagemaker_distances as service
+from mmon_ray.stats.distances.association import association
+from mmon_ray.stats.distances.distance import Distance
+from mmon_ray.stats.distances.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
+from mmon_ray.stats.distances.ks import KolmogorovSmirnov, ks
+from mmon_ray.stats.distances.mean_shift import MeanShift, mean_shift
+from mmon_ray.stats.distances.proportions import Excess, Frequencies, Share, linf
+from mmon_ray.stats.distances.repeated_values import MoreCopies, copies
+from mmon_ray.stats.distances.spread_ratio import SpreadRatio, spread_ratio
+from mmon_ray.stats.distances.wasserstein import Triangle, total_variation, wasserstein
+from mmon_ray.stats.histograms import category_bars, number_bars
+from mmon_ray.stats.inference.bootstrap import interval, resample
 
 __all__ = [
     "Distance",

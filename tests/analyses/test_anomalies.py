@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mmon_ray.analyses import Anomalies, DataQuality
+from mmon_ray.core.past_window import Past
+from mmon_ray.core.report import Metric, check
+from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
-from mmon_ray.monitor import Monitor
-from mmon_ray.past import Past
-from mmon_ray.report import Metric, check
-from mmon_ray.window import Window
+from mmon_ray.monitors.monitor import Monitor
 
 FIRST = Window.parse("2026-11-22T00")
 

@@ -15,9 +15,9 @@ import pytest
 
 import mmon_ray
 from mmon_ray import Bias, Facet, InputError, Monitor, fold
-from mmon_ray.report import Constraint, Report, check
-from mmon_ray.stats.fairness import disparities
-from tests.stats.test_fairness import by_rows
+from mmon_ray.core.report import Constraint, Report, check
+from mmon_ray.stats.metrics.fairness import disparities
+from tests.stats.metrics.test_fairness import by_rows
 
 SEX = (Facet("sex", "f"),)
 COUNTED = {name: one for name, one in disparities().items() if not one.sampled}

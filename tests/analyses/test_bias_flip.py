@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray import Bias, Facet, Monitor, fold
-from mmon_ray.report import Metric, Report
-from mmon_ray.stats.disjoint import Disjoint
+from mmon_ray.core.report import Metric, Report
+from mmon_ray.stats.inference.interval_test import Disjoint
 
 SEX = (Facet("sex", "f"),)
 FLIP = Bias(SEX, metrics=("FT",), flip=600, draws=200)

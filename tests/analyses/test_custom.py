@@ -14,7 +14,7 @@ import pytest
 import sklearn.metrics as sk
 
 from mmon_ray import Custom, InputError, Monitor, fold
-from mmon_ray.report import Report
+from mmon_ray.core.report import Report
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import pytest
 import scipy.stats
 
 from mmon_ray.analyses import DataQuality
-from mmon_ray.codec import dumps, loads
+from mmon_ray.core.codec import dumps, loads
+from mmon_ray.core.report import Report
+from mmon_ray.core.schema import Schema
 from mmon_ray.errors import InputError
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Baseline, Monitor
-from mmon_ray.report import Report
-from mmon_ray.schema import Schema
+from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.states.fold import fold
 
 N = 400
 AGES = [20 + number % 40 for number in range(N)]

@@ -12,14 +12,14 @@ import scipy.stats
 from mmon_ray import stats
 from mmon_ray.analyses import Drift
 from mmon_ray.analyses.drift import CATEGORICAL, NUMERIC
-from mmon_ray.codec import load
+from mmon_ray.core.codec import load
+from mmon_ray.core.report import Constraint, Histogram, Metric, Report, check
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Profile
 from mmon_ray.errors import InputError
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Baseline, Monitor
-from mmon_ray.report import Constraint, Histogram, Metric, Report, check
-from mmon_ray.schema import Schema
-from mmon_ray.state import Profile
+from mmon_ray.monitors.monitor import Baseline, Monitor
 from mmon_ray.states import Counts
+from mmon_ray.states.fold import fold
 
 N = 1000
 

@@ -10,10 +10,10 @@ import pytest
 import sklearn.metrics as sk
 
 from mmon_ray import InputError, ModelQuality, Monitor, fold
-from mmon_ray.report import Report
-from mmon_ray.schema import Schema
-from mmon_ray.stats.quality import Binary, quality, ratio
-from mmon_ray.stats.quality import _metrics as registered
+from mmon_ray.core.report import Report
+from mmon_ray.core.schema import Schema
+from mmon_ray.stats.metrics.quality import Binary, quality, ratio
+from mmon_ray.stats.metrics.quality import _metrics as registered
 
 QUALITY = ModelQuality()
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from mmon_ray import Monitor, Ranking, fold
-from mmon_ray.report import Report
+from mmon_ray.core.report import Report
 
 
 def lists(count: int, seed: int, noise: float = 0.5) -> pa.Table:

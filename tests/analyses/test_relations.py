@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray.analyses import Relations
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Monitor
-from mmon_ray.report import Report
+from mmon_ray.core.report import Report
+from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.fold import fold
 
 Columns = dict[str, np.ndarray]
 

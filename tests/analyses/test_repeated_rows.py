@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray.analyses import RepeatedRows
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Monitor
-from mmon_ray.report import Report
-from mmon_ray.schema import Column, Schema
+from mmon_ray.core.report import Report
+from mmon_ray.core.schema import Column, Schema
+from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.fold import fold
 
 
 def rows(seed: int, n: int) -> pa.Table:

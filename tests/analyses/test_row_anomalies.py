@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from mmon_ray.analyses import RowAnomalies
 from mmon_ray.analyses.row_anomalies import UnusualRows
-from mmon_ray.codec import dumps, loads
+from mmon_ray.core.codec import dumps, loads
+from mmon_ray.core.report import Report
 from mmon_ray.errors import InputError
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Monitor
-from mmon_ray.report import Report
+from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.fold import fold
 
 MONITOR = Monitor("m", analyses=(RowAnomalies(),))
 

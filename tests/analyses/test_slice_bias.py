@@ -10,9 +10,9 @@ import pytest
 
 from mmon_ray import Bias, Facet, Monitor, SliceBias, fold
 from mmon_ray.analyses import slice_bias
+from mmon_ray.core.report import Report
 from mmon_ray.errors import InputError
-from mmon_ray.report import Report
-from mmon_ray.stats.bootstrap import resample
+from mmon_ray.stats.inference.bootstrap import resample
 
 FEMALE = Facet("sex", "f")
 

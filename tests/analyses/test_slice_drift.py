@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray import Monitor, SliceDrift, fold
-from mmon_ray.report import Report
+from mmon_ray.core.report import Report
 from mmon_ray.states import Counts
 from mmon_ray.stats import linf
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import InputError, ModelQuality, Monitor, Slices, fold
-from mmon_ray.codec import dumps, loads
-from mmon_ray.report import Report, readable
-from mmon_ray.stats.drop import Drop
-from mmon_ray.stats.worst import Worst
+from mmon_ray.core.codec import dumps, loads
+from mmon_ray.core.report import Report, readable
+from mmon_ray.stats.inference.bonferroni import Worst
+from mmon_ray.stats.inference.z_test import Drop
 
 
 def rows(count: int, seed: int, wrong: dict[str, float]) -> pa.Table:

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmon_ray.analyses import Texts
+from mmon_ray.core.report import Metric, Report
+from mmon_ray.core.schema import Schema
+from mmon_ray.core.state import Profile
 from mmon_ray.errors import InputError
-from mmon_ray.folding import fold
-from mmon_ray.monitor import Baseline, Monitor
-from mmon_ray.report import Metric, Report
-from mmon_ray.schema import Schema
-from mmon_ray.state import Profile
-from mmon_ray.states.words import Words
+from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.states.fold import fold
+from mmon_ray.states.word_counts import Words
 
 MONITOR = Monitor("m", analyses=(Texts(),))
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mmon_ray.analyses import Traffic
 from mmon_ray.errors import InputError
-from mmon_ray.folding import fold
-from mmon_ray.monitor import DEFAULT_ANALYSES, Monitor
+from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Monitor
+from mmon_ray.states.fold import fold
 
 REQUEST = st.tuples(
     st.sampled_from(["200", "201", "304", "ok", "1000", "500", "404", "422", "cancelled", "error:ValueError"]), st.integers(1, 4)

@@ -8,11 +8,11 @@ import boto3
 import pytest
 
 from mmon_ray.capture.settings import settings_of
-from mmon_ray.capture.spool import Origin, Spool
-from mmon_ray.capture.uploader import Shipper
+from mmon_ray.capture.spool.spool import Origin, Spool
+from mmon_ray.capture.spool.uploader import Shipper
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.source import open_source
-from mmon_ray.store import open_store
+from mmon_ray.records.sources import open_source
+from mmon_ray.storage.store import open_store
 
 ARN = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 

@@ -10,7 +10,7 @@ import sys
 import orjson
 import zstandard
 
-from mmon_ray.store import open_store
+from mmon_ray.storage.store import open_store
 
 # In a process of its own: pytest's has a cluster already.
 SCRIPT = """
@@ -20,8 +20,8 @@ from ray import cloudpickle, serve
 from ray.cluster_utils import Cluster
 from ray.util import list_named_actors
 from mmon_ray.capture import capture, drain
-from mmon_ray.capture.status import capture_status
-from mmon_ray.capture.uploader import ensure_uploader
+from mmon_ray.capture.spool.status import capture_status
+from mmon_ray.capture.spool.uploader import ensure_uploader
 
 home = sys.argv[1]
 cluster = Cluster()

@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.capture import decode
-from mmon_ray.capture.draft import Draft
-from mmon_ray.capture.encode import encode
+from mmon_ray.capture.payload.encode import encode
+from mmon_ray.capture.payload.snapshot import Body, Items, freeze, freeze_call
 from mmon_ray.capture.privacy import Rules
-from mmon_ray.capture.recorder import Recorder
+from mmon_ray.capture.recorder.line import Draft
+from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import settings_of
-from mmon_ray.capture.snapshot import Body, Items, freeze, freeze_call
-from mmon_ray.capture.spool import Origin, Spool
+from mmon_ray.capture.spool.spool import Origin, Spool
+from mmon_ray.core.schema import Schema
 from mmon_ray.errors import CaptureError, InputError
-from mmon_ray.instances import instances_of
-from mmon_ray.lines import parse
-from mmon_ray.schema import Schema
+from mmon_ray.records.bodies.instances import instances_of
+from mmon_ray.records.parse import parse
 
 SECRET = "Ada-Lovelace-1815"
 ORIGIN = Origin("credit", "Model", "r1", "node1", "/store")

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmon_ray.core.state import Need, Profile
+from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import ChangedKey, StoreError
 from mmon_ray.history.query import query
 from mmon_ray.history.rollup import find_days, read_day, roll_up
 from mmon_ray.history.states import STATES, extent, save_hour, stretches
-from mmon_ray.keys import day_key, state_key, state_prefix
-from mmon_ray.monitor import Monitor
-from mmon_ray.profiles import nothing
-from mmon_ray.state import Need, Profile
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts, Moments, Quantiles
-from mmon_ray.store import Store, open_store
-from mmon_ray.window import Window, parse_time
+from mmon_ray.states.parquet import nothing
+from mmon_ray.storage.keys import day_key, state_key, state_prefix
+from mmon_ray.storage.store import Store, open_store
 
 FIRST = parse_time("2026-02-26T17")  # over the end of a month and of a week
 AT = parse_time("2027-01-01")

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mmon_ray import codec
+from mmon_ray.core import codec
 from mmon_ray.errors import StateError
 from mmon_ray.states import Covariance
 

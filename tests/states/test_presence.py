@@ -4,7 +4,7 @@ import math
 
 import pyarrow as pa
 
-from mmon_ray.state import Need, Profile
+from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Moments, Presence
 
 

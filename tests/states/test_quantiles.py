@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmon_ray import codec
 from mmon_ray.columns.selection import every
+from mmon_ray.core import codec
 from mmon_ray.errors import StateError
 from mmon_ray.states import Quantiles
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmon_ray.codec import dumps
+from mmon_ray.core.codec import dumps
 from mmon_ray.states import Repeats
 from mmon_ray.states.repeats import shortened_hashes
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from mmon_ray import codec
+from mmon_ray.core import codec
 from mmon_ray.errors import StateError
 from mmon_ray.states import Sample
 from mmon_ray.states.sample import _row_hashes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmon_ray import codec
+from mmon_ray.core import codec
 from mmon_ray.errors import InputError, StateError
 from mmon_ray.states import Tails
 from mmon_ray.states.tails import Magnitudes

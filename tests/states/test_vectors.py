@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmon_ray.codec import dumps
 from mmon_ray.columns.vectors import MOST, REASONS, vectors
+from mmon_ray.core.codec import dumps
 from mmon_ray.errors import StateError
 from mmon_ray.states import Vectors, VectorSample
 from mmon_ray.states.vectors import cosines, random_features, unit

@@ -1,0 +1,1 @@
+"""What several analyses have in common: targets, facets, slices."""

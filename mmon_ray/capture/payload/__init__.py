@@ -1,0 +1,1 @@
+"""Payloads: what a request and a prediction look like when they are recorded."""

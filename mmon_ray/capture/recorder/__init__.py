@@ -1,0 +1,1 @@
+"""The recorder: from an observed call to a line of JSON."""

@@ -1,0 +1,1 @@
+"""Capture within a Ray Serve replica: the wrapper of a deployment, and how its calls are observed."""

@@ -1,1 +1,0 @@
-"""Other monitors' file formats, one module each; the core knows nothing of them."""

@@ -1,0 +1,1 @@
+"""Labels: stored, read, and joined with the predictions that they belong to."""

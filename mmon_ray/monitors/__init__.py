@@ -1,0 +1,1 @@
+"""Monitors: what is watched, against which baseline, and when it alarms."""

@@ -1,0 +1,1 @@
+"""Files and frames of rows as Arrow tables of one schema."""

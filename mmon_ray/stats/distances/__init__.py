@@ -1,0 +1,1 @@
+"""Distances between two distributions, and how surprising they are."""

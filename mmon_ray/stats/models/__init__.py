@@ -1,0 +1,1 @@
+"""Small models: forecasts, random cut forests, embeddings."""
