@@ -24,9 +24,9 @@ import pyarrow as pa
 from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Vectors
 from mmon_ray.states.parquet import write_profile
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.states.vectors import cosines
 from mmon_ray.stats.models.embedding import mean_cosine
 

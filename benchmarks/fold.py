@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from mmon_ray.core.state import Profile
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Profile
 
 RESULTS = Path(__file__).parent / "results" / "fold.json"
 FILES, ROWS = 20, 100_000

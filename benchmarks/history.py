@@ -33,13 +33,14 @@ from rich.console import Console
 from rich.table import Table
 from venvs import peer_python
 
-from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.core.schema import Schema
 from mmon_ray.history.query import query
 from mmon_ray.history.states import save_hour
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Quantiles
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 RESULTS = Path(__file__).parent / "results" / "history.json"
 FIRST = datetime(2026, 11, 1, tzinfo=timezone.utc)

@@ -29,12 +29,14 @@ import pyarrow.parquet as pq
 from fold import peak_worker_mb
 from venvs import peer_python
 
+from mmon_ray.analyses.shared.targets import label_columns
 from mmon_ray.core.schema import Schema
 from mmon_ray.labels.join import join_hour
 from mmon_ray.records.hourly import Hour
 from mmon_ray.states.fold import on_workers
 from mmon_ray.storage.keys import label_key, records_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 RESULTS = Path(__file__).parent / "results" / "join.json"
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
@@ -87,7 +89,7 @@ def ours(store: Store, records: Hour, spread=None) -> tuple[float, float]:  # ty
 
 def joined(store: Store, records: Hour, spread=None) -> tuple[float, float]:  # type: ignore[no-untyped-def]
     start, work = time.perf_counter(), time.process_time()
-    made = join_hour(store, "e", "d", HOUR, records, SCHEMA, 168, spread)
+    made = join_hour(store, "e", "d", HOUR, records, label_columns(SCHEMA), 168, spread)
     assert made.labelled == made.rows > 0
     return time.perf_counter() - start, time.process_time() - work
 

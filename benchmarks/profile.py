@@ -32,8 +32,8 @@ from rich.table import Table
 from venvs import peer_python
 
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.states.state import Profile
 
 RESULTS = Path(__file__).parent / "results" / "profile.json"
 BATCH = 131_072

@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mmon_ray.columns.views import categories, numbers
-from mmon_ray.core.state import State
 from mmon_ray.states import (
     Counts,
     Covariance,
@@ -38,6 +37,7 @@ from mmon_ray.states import (
     Tails,
     Types,
 )
+from mmon_ray.states.state import State
 
 RESULTS = Path(__file__).parent / "results" / "states.json"
 ROWS = 131_072

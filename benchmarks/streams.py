@@ -18,7 +18,7 @@ from mmon_ray import Monitor, fold
 from mmon_ray.core.past_window import Past
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window
-from mmon_ray.monitors.monitor import Baseline
+from mmon_ray.monitors.baseline import Baseline
 
 BASELINE_ROWS, BASELINES = 20_000, 5
 SIZES = {500: 500, 2_000: 500, 20_000: 50}  # rows of a window: how many unchanged ones

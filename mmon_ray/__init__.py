@@ -38,16 +38,17 @@ if TYPE_CHECKING:
     from mmon_ray.analyses.analysis import Analysis
     from mmon_ray.analyses.shared.facets import Facet
     from mmon_ray.capture import capture, capture_batch, drain
-    from mmon_ray.catalog.monitors import load_monitor, save_baseline, save_monitor
+    from mmon_ray.catalog.baselines import save_baseline
+    from mmon_ray.catalog.monitors import load_monitor, save_monitor
     from mmon_ray.core.report import Constraint, Metric, Report, Violation, check
     from mmon_ray.core.schema import Column, Schema
-    from mmon_ray.core.state import Need, Profile, State
     from mmon_ray.core.window import Window
     from mmon_ray.errors import CaptureError, ChangedKey, InputError, MissingKey, ModelError, MonitorError, StateError, StoreError
     from mmon_ray.history.query import query
     from mmon_ray.labels.store import put_labels
+    from mmon_ray.monitors.baseline import Baseline
     from mmon_ray.monitors.calibration import calibrate, power
-    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.monitor import Monitor
     from mmon_ray.monitors.policy import Policy
     from mmon_ray.monitors.program import Program
     from mmon_ray.monitors.reference import Reference, Rolling, Seasonal, Training
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from mmon_ray.sinks import CloudWatch, Log, Sns, Webhook
     from mmon_ray.sinks.sink import Sink
     from mmon_ray.states.fold import fold
-    from mmon_ray.storage.store import Store, open_store
+    from mmon_ray.states.state import Need, Profile, State
+    from mmon_ray.storage.open import open_store
+    from mmon_ray.storage.store import Store
 
 _HOMES = {
     "mmon_ray.analyses": (
@@ -100,7 +103,7 @@ _HOMES = {
     "mmon_ray.core.schema": ("Column", "Schema"),
     "mmon_ray.sinks.sink": ("Sink",),
     "mmon_ray.sinks": ("CloudWatch", "Log", "Sns", "Webhook"),
-    "mmon_ray.core.state": ("Need", "Profile", "State"),
+    "mmon_ray.states.state": ("Need", "Profile", "State"),
     "mmon_ray.storage.store": ("Store", "open_store"),
     "mmon_ray.core.window": ("Window",),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 settings.register_profile("mmon", deadline=None)  # machines are shared: slow is not wrong
 settings.load_profile("mmon")

@@ -13,7 +13,7 @@ from mmon_ray.core.codec import Coded
 from mmon_ray.core.past_window import Past
 from mmon_ray.core.report import Constraint, Histogram, Metric, compare
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Analysis"]
 

@@ -14,8 +14,8 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.past_window import Past
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.models.forecast import METHODS, Surprise, forecast
 
 __all__ = ["Anomalies"]

@@ -18,10 +18,10 @@ from mmon_ray.columns.reading import known_as
 from mmon_ray.core.codec import resolve
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Sample
 from mmon_ray.states.sample import TOO_ALIKE
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.z_test import Drop
 
 __all__ = ["EXPECTED", "IMPORTANCE", "NDCG", "Attribution"]

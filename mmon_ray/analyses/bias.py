@@ -18,9 +18,9 @@ from mmon_ray.analyses.shared.flip_sample import turned
 from mmon_ray.analyses.shared.targets import READ_ONCE, seen_needs, seen_of, unlabelled
 from mmon_ray.core.report import UNDEFINED, WAITING, Constraint, Metric
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Contingency, Sample
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.bootstrap import INTERVALS, resample
 from mmon_ray.stats.inference.interval_test import blurred, spread
 from mmon_ray.stats.metrics.fairness import OF_LABELS, POST, Disparity, Groups, disparities

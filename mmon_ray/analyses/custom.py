@@ -14,14 +14,14 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.targets import Answers, answers, check_words, seen_needs, seen_of, unlabelled
 from mmon_ray.columns.views import codes
-from mmon_ray.core.classes import number, truth
 from mmon_ray.core.codec import resolve
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import META, Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
+from mmon_ray.labels.classes import number, truth
 from mmon_ray.states import Sample
 from mmon_ray.states.sample import TOO_ALIKE
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.z_test import Drop
 
 __all__ = ["Custom", "quantile_loss_10", "quantile_loss_50", "quantile_loss_90"]

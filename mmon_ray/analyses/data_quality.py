@@ -28,9 +28,9 @@ from mmon_ray.analyses.shared.identity import (
 from mmon_ray.analyses.shared.targets import captured_as
 from mmon_ray.core.report import MISSING_COLUMN, Constraint, Metric, compare, listed
 from mmon_ray.core.schema import META, Column, Schema, is_prediction
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Distance, Excess, Share
 from mmon_ray.stats.distances import sagemaker_distances as service
 

@@ -16,9 +16,9 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.expected_rows import expected_rows
 from mmon_ray.core.report import Constraint, Histogram, Metric, check, compare, listed
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Moments, Quantiles
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Distance
 
 __all__ = ["CATEGORICAL", "NUMERIC", "Drift"]

@@ -16,9 +16,9 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import META, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Vectors, VectorSample
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.states.vectors import cosines, random_features
 from mmon_ray.stats.distances.proportions import Share
 from mmon_ray.stats.inference.z_test import Drop

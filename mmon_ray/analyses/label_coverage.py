@@ -12,11 +12,11 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.analyses.shared.targets import REFUSED_LABEL, unlabelled
+from mmon_ray.analyses.shared.targets import unlabelled
 from mmon_ray.core.report import INSUFFICIENT, Constraint, Metric, compare
-from mmon_ray.core.schema import META, Schema
-from mmon_ray.core.state import Need, Profile
+from mmon_ray.core.schema import META, REFUSED_LABEL, Schema
 from mmon_ray.states import Counts, Quantiles, Types
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["LabelCoverage"]
 

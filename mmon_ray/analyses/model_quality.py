@@ -27,9 +27,9 @@ from mmon_ray.analyses.shared.targets import (
 )
 from mmon_ray.core.report import Constraint, Metric, compare, listed, readable
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Presence, Residuals, Scores
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.distances.proportions import Share
 from mmon_ray.stats.inference.bootstrap import resample
 from mmon_ray.stats.inference.standard_errors import likely, resampled_means, rests_on, service_means, service_std

@@ -13,11 +13,11 @@ from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.explain.shapley import ndcg
-from mmon_ray.analyses.shared.targets import REFUSED_LABEL, Answers, answers, unlabelled
+from mmon_ray.analyses.shared.targets import Answers, answers, unlabelled
 from mmon_ray.core.report import WAITING, Constraint, Metric, readable
-from mmon_ray.core.schema import META, Schema
-from mmon_ray.core.state import Need, Profile
+from mmon_ray.core.schema import META, REFUSED_LABEL, Schema
 from mmon_ray.states import Counts, GroupSample
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.z_test import Drop
 
 __all__ = ["Ranking"]

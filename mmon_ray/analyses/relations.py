@@ -13,9 +13,9 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.report import Constraint, Metric, compare
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, RowNumbers
 from mmon_ray.states.numeric_sample import category_number
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.distances.correlations import CATEGORY, MISSING, TAILS, Score, relations, scores_of
 
 __all__ = ["Relations"]

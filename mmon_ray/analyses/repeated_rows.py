@@ -13,8 +13,8 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.report import Constraint, Metric, compare
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Repeats, Types
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import copies
 
 __all__ = ["RepeatedRows"]

@@ -16,9 +16,9 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.columns.views import aligned
 from mmon_ray.core.report import Constraint, Metric, Test, compare, readable
 from mmon_ray.core.schema import META, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Sample
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Share
 from mmon_ray.stats.models.random_cut_forest import Forest, grow
 

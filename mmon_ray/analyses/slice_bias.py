@@ -18,9 +18,9 @@ from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name,
 from mmon_ray.analyses.shared.targets import seen_needs, seen_of, unlabelled
 from mmon_ray.core.report import UNDEFINED, WAITING, Constraint, Metric
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Contingency
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.bonferroni import Worst
 from mmon_ray.stats.inference.bootstrap import resample
 from mmon_ray.stats.inference.z_test import Drop

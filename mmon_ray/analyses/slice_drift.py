@@ -15,8 +15,8 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name, sliced
 from mmon_ray.core.report import Constraint, Metric
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Contingency, Counts
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.distances.distance import Distance
 from mmon_ray.stats.distances.proportions import linf
 from mmon_ray.stats.inference.bonferroni import Worst

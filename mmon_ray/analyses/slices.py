@@ -20,9 +20,9 @@ from mmon_ray.analyses.shared.targets import Answers, answers, check_words, seen
 from mmon_ray.columns.binning import told
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Contingency, ResidualsBy
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.inference.bonferroni import Worst
 from mmon_ray.stats.inference.bootstrap import resample
 from mmon_ray.stats.inference.standard_errors import likely, rests_on

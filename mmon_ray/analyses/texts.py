@@ -13,9 +13,9 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.report import Constraint, Metric, compare
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, Repeats, Words
 from mmon_ray.states.repeats import shortened_hashes
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Share
 
 __all__ = ["UNIQUE", "VOCABULARY", "Texts"]

@@ -14,9 +14,9 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import META, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Requests
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Traffic"]
 

@@ -27,7 +27,7 @@ from mmon_ray.capture.spool.spool import Origin, Spool, spool_root
 from mmon_ray.capture.spool.uploader import ensure_uploader
 from mmon_ray.errors import CaptureError, InputError
 from mmon_ray.storage.keys import checked_name
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 __all__ = ["capture_batch"]
 

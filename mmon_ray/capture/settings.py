@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mmon_ray.core.request_filter import Choice
 from mmon_ray.errors import CaptureError, InputError
 from mmon_ray.storage.keys import checked_name
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 __all__ = ["SIDES", "Settings", "checked_sample", "checked_sides", "settings_of"]
 

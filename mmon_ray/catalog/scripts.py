@@ -13,7 +13,8 @@ from pathlib import Path
 from mmon_ray.core.scripts import Script, known, load_script, names_in, renamed, script
 from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.monitors.monitor import Monitor
-from mmon_ray.sagemaker.postprocess import POST, PRE
+from mmon_ray.records.sagemaker_capture import PRE
+from mmon_ray.sagemaker.postprocess import POST
 from mmon_ray.storage.keys import script_key
 from mmon_ray.storage.store import Store
 

@@ -14,7 +14,8 @@ from mmon_ray.errors import InputError
 
 if TYPE_CHECKING:
     from mmon_ray.cli.rename_proposal import Fit
-    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.baseline import Baseline
+    from mmon_ray.monitors.monitor import Monitor
     from mmon_ray.monitors.program import Outcome
 
 __all__ = ["baseline"]
@@ -113,7 +114,8 @@ def baseline(
     postprocess_handler is named without a function: --pre script.py.
     """
     from mmon_ray.analyses import ModelQuality
-    from mmon_ray.catalog.monitors import save_baseline, save_monitor
+    from mmon_ray.catalog.baselines import save_baseline
+    from mmon_ray.catalog.monitors import save_monitor
     from mmon_ray.catalog.scripts import keep
     from mmon_ray.cli.baseline_renewal import before, renewed, said, told
     from mmon_ray.cli.rename_proposal import check_names, newest_fit

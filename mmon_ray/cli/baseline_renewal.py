@@ -11,8 +11,9 @@ from mmon_ray.core.schema import Schema, Target
 from mmon_ray.core.scripts import renamed
 
 if TYPE_CHECKING:
+    from mmon_ray.monitors.baseline import Baseline
     from mmon_ray.monitors.checks import Changes
-    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.monitor import Monitor
     from mmon_ray.storage.store import Store
 
 __all__ = ["added", "before", "renewed", "said", "told"]
@@ -24,7 +25,8 @@ _DIGEST = re.compile(r"-[0-9a-f]{16}$")
 
 def before(store: Store, name: str) -> tuple[Monitor | None, Baseline | None]:
     """The monitor of a name and its newest baseline, as people left them; None for what there is not."""
-    from mmon_ray.catalog.monitors import latest_baseline, load_monitor, monitors
+    from mmon_ray.catalog.baselines import latest_baseline
+    from mmon_ray.catalog.monitors import load_monitor, monitors
 
     return (load_monitor(store, name), latest_baseline(store, name)) if name in monitors(store) else (None, None)
 

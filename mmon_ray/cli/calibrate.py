@@ -52,7 +52,8 @@ def calibrate(
     Rows are drawn from DATA (rows that are normal: the training data, or a quiet week), or made to look like the baseline.
     Then windows are changed, column by column, to find the smallest change that is seen in time.
     """
-    from mmon_ray.catalog.monitors import latest_baseline, load_monitor, save_baseline
+    from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+    from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.core.codec import dump
     from mmon_ray.monitors.calibration import calibrate as replay
     from mmon_ray.monitors.calibration import power
@@ -99,7 +100,7 @@ def _population(data: str, monitor: Monitor) -> Population:
 
 def _median_rows(store: Any, name: str) -> int:
     """The median of the rows of the windows of the last week that had any; 0 when there were none."""
-    from mmon_ray.catalog.monitors import newest_window
+    from mmon_ray.catalog.runs import newest_window
     from mmon_ray.core.past_window import ROWS
     from mmon_ray.history.metrics import series
 

@@ -38,7 +38,7 @@ def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[st
     import yaml  # type: ignore[import-untyped]
 
     from mmon_ray.capture.api import config_text
-    from mmon_ray.storage.store import open_store
+    from mmon_ray.storage.open import open_store
 
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `serve run` does

@@ -70,7 +70,7 @@ class Context:
 
         errors   InputError when its folder is not there, for all commands but those that make it
         """
-        from mmon_ray.storage.store import open_store
+        from mmon_ray.storage.open import open_store
 
         store = open_store(self.uri)
         command = click.get_current_context().command.name

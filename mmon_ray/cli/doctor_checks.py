@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmon_ray.catalog.monitors import overview
-from mmon_ray.storage.store import open_store
+from mmon_ray.catalog.overview import overview
+from mmon_ray.storage.open import open_store
 
 __all__ = ["Finding", "examine"]
 

@@ -51,7 +51,9 @@ def put(context: Context, data: str, endpoint: str, id_column: str, label_column
 @with_context
 def status(context: Context, name: str, window_text: str | None) -> None:
     """How many records of the monitor NAME have labels by now, hour by hour; joins what is new."""
-    from mmon_ray.catalog.monitors import latest_baseline, load_monitor
+    from mmon_ray.analyses.shared.targets import label_columns
+    from mmon_ray.catalog.baselines import latest_baseline
+    from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.labels.join import join_hour
     from mmon_ray.records.hourly import compile_hour, deployment_of, newest_hour
 
@@ -69,7 +71,14 @@ def status(context: Context, name: str, window_text: str | None) -> None:
             store, monitor.endpoint, deployment, hour, baseline.schema, monitor.steps, pre=monitor.pre, choice=monitor.choice(baseline)
         )
         joined = join_hour(
-            store, monitor.endpoint, deployment, hour, records, baseline.schema, monitor.label_hours, keep_all=monitor.repeats == "all"
+            store,
+            monitor.endpoint,
+            deployment,
+            hour,
+            records,
+            label_columns(baseline.schema),
+            monitor.label_hours,
+            keep_all=monitor.repeats == "all",
         )
         found.append(
             {

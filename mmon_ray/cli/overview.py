@@ -40,7 +40,7 @@ def demo(context: Context, keep: bool, port: int) -> None:
 @with_context
 def list_all(context: Context) -> None:
     """The monitors, and what was captured."""
-    from mmon_ray.catalog.monitors import overview
+    from mmon_ray.catalog.overview import overview
 
     found = overview(context.store)
 

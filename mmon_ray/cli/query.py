@@ -134,9 +134,9 @@ def show_states(context: Context, name: str, window_text: str, feature: str, kin
     """The states of the monitor NAME in WINDOW as JSON: an hour (2026-11-22T10), a day (2026-11-22), or START/END, merged."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.core.codec import dumps, kinds
-    from mmon_ray.core.state import State
     from mmon_ray.history.states import stretches
     from mmon_ray.states.parquet import Key
+    from mmon_ray.states.state import State
 
     store, window = context.store, Window.parse(window_text)
     load_monitor(store, name)

@@ -17,7 +17,8 @@ from mmon_ray.monitors.mapping import Differing, Proposal
 if TYPE_CHECKING:
     from mmon_ray.core.report import Report
     from mmon_ray.core.window import Window
-    from mmon_ray.monitors.monitor import Baseline, Monitor
+    from mmon_ray.monitors.baseline import Baseline
+    from mmon_ray.monitors.monitor import Monitor
 
 __all__ = ["Fit", "check_names", "fit_of", "fit_of_report", "newest_fit", "print_fit", "with_names"]
 
@@ -68,7 +69,7 @@ def newest_fit(context: Context, store: Any, monitor: Monitor, baseline: Baselin
 
 def fit_of_report(context: Context, store: Any, monitor: Monitor, report: Report) -> Fit | None:
     """How the names of a report's window fit, where they look renamed; else nothing is read again."""
-    from mmon_ray.catalog.monitors import load_baseline
+    from mmon_ray.catalog.baselines import load_baseline
     from mmon_ray.core.report import MISSING_COLUMN
 
     missing = {metric.column for metric in report.metrics if metric.detail == MISSING_COLUMN}
@@ -84,11 +85,11 @@ def fit_of_report(context: Context, store: Any, monitor: Monitor, report: Report
 def fit_of(context: Context, store: Any, monitor: Monitor, baseline: Baseline, window: Window) -> Fit:
     """How the names of a window fit."""
     from mmon_ray.core.schema import Schema
-    from mmon_ray.core.state import Profile
     from mmon_ray.monitors.mapping import differing, needs, proposed
     from mmon_ray.records.sources import open_source
     from mmon_ray.runs.run import records_in
     from mmon_ray.states.fold import fold
+    from mmon_ray.states.state import Profile
 
     files = records_in(store, monitor, window)
     if not files:
@@ -112,7 +113,8 @@ def check_names(context: Context, name: str) -> None:
 
     errors   InputError when it has none
     """
-    from mmon_ray.catalog.monitors import latest_baseline, load_monitor
+    from mmon_ray.catalog.baselines import latest_baseline
+    from mmon_ray.catalog.monitors import load_monitor
 
     store = context.store
     monitor, learned = load_monitor(store, name), latest_baseline(store, name)

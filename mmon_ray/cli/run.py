@@ -33,7 +33,8 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
 
     Where most features are missing and as many unknown columns came, it proposes which is which, and the command that renames them.
     """
-    from mmon_ray.catalog.monitors import load_monitor, load_run
+    from mmon_ray.catalog.monitors import load_monitor
+    from mmon_ray.catalog.runs import load_run
     from mmon_ray.cli.rename_proposal import fit_of_report, print_fit
     from mmon_ray.monitors.report_table import print_report
     from mmon_ray.runs.run import run as analyse
@@ -89,7 +90,9 @@ def _newest(store: Any, monitor: Any) -> Window | None:
 @with_context
 def report(context: Context, name: str, window_text: str | None) -> None:
     """Show a report that was made before."""
-    from mmon_ray.catalog.monitors import load_monitor, load_report, newest_window
+    from mmon_ray.catalog.monitors import load_monitor
+    from mmon_ray.catalog.reports import load_report
+    from mmon_ray.catalog.runs import newest_window
     from mmon_ray.monitors.report_table import print_report
 
     store = context.store

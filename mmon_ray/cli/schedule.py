@@ -42,7 +42,8 @@ def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: flo
     The window is counted from the whole hour of the scheduled time: at 10:30 it is the hour from 09:00 to 10:00, unless --start and --end
     say otherwise. Starts the cluster's scheduler when there is a cluster and it is not there.
     """
-    from mmon_ray.catalog.monitors import load_monitor, save_schedule
+    from mmon_ray.catalog.monitors import load_monitor
+    from mmon_ray.catalog.schedules import save_schedule
     from mmon_ray.monitors.schedule import MOST_JITTER_S, Schedule, parse_cron
 
     store = context.store
@@ -62,7 +63,7 @@ def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: flo
 @with_context
 def list_schedules(context: Context) -> None:
     """All schedules, and when each runs next."""
-    from mmon_ray.catalog.monitors import load_schedule, schedules
+    from mmon_ray.catalog.schedules import load_schedule, schedules
 
     found = [one for name in schedules(context.store) if (one := load_schedule(context.store, name))]
     docs = [{"monitor": one.monitor, "cron": one.cron, "start": one.start, "end": one.end, "next": iso(one.next(now()))} for one in found]
@@ -81,7 +82,7 @@ def list_schedules(context: Context) -> None:
 @with_context
 def remove(context: Context, name: str) -> None:
     """Run the monitor NAME no more by itself; what it found stays."""
-    from mmon_ray.catalog.monitors import load_schedule
+    from mmon_ray.catalog.schedules import load_schedule
     from mmon_ray.storage.keys import schedule_key
 
     if load_schedule(context.store, name) is None:
@@ -152,7 +153,9 @@ def backfill(context: Context, name: str, start_text: str, end_text: str | None,
     What is done is left as it is, unless its data, the baseline, a threshold or the monitor's settings have changed since. The scheduler
     does not judge the past again for that: only this command does. Exit code: 2 when a window failed, else 1 when one alarms.
     """
-    from mmon_ray.catalog.monitors import load_monitor, load_report, load_run
+    from mmon_ray.catalog.monitors import load_monitor
+    from mmon_ray.catalog.reports import load_report
+    from mmon_ray.catalog.runs import load_run
     from mmon_ray.runs.run import digest_of, judgement_of, run
 
     store, moment = context.store, now()
@@ -191,7 +194,8 @@ def backfill(context: Context, name: str, start_text: str, end_text: str | None,
 @with_context
 def runs(context: Context, name: str, last: int) -> None:
     """The last runs of the monitor NAME: window, status, rows, seconds, and why one failed."""
-    from mmon_ray.catalog.monitors import load_monitor, load_runs
+    from mmon_ray.catalog.monitors import load_monitor
+    from mmon_ray.catalog.runs import load_runs
 
     load_monitor(context.store, name)
     found: list[dict[str, Any]] = [

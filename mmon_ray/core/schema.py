@@ -17,6 +17,7 @@ __all__ = [
     "MISSING",
     "PREDICTION",
     "PROBLEMS",
+    "REFUSED_LABEL",
     "ROLES",
     "SEMANTICS",
     "TYPES",
@@ -281,3 +282,6 @@ def _role(name: str) -> str:
     if name.startswith(META):
         return "meta"
     return "prediction" if is_prediction(name) else "feature"
+
+
+REFUSED_LABEL = META + "label_refused"  # why a record's label is of no use; null where it has one, or none has come

@@ -5,7 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from mmon_ray.catalog.monitors import load_monitor, load_report, save_schedule
+from mmon_ray.catalog.monitors import load_monitor
+from mmon_ray.catalog.reports import load_report
+from mmon_ray.catalog.schedules import save_schedule
 from mmon_ray.core.report import Report, readable
 from mmon_ray.core.window import Window, later
 from mmon_ray.monitors.schedule import Schedule

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from mmon_ray.analyses import LabelCoverage, ModelQuality
 from mmon_ray.capture import capture, drain
-from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window
 from mmon_ray.demo.delivery import answered, deliver
@@ -28,7 +29,8 @@ from mmon_ray.labels.store import put_labels
 from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Monitor
 from mmon_ray.monitors.report_table import print_report
 from mmon_ray.storage.keys import report_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 __all__ = ["demo"]
 

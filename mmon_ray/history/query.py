@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mmon_ray.catalog.monitors import latest_baseline, load_monitor
+from mmon_ray.catalog.baselines import latest_baseline
+from mmon_ray.catalog.monitors import load_monitor
 from mmon_ray.core.schema import Schema
 from mmon_ray.core.window import Window, now, parse_moment, utc
 from mmon_ray.errors import InputError
 from mmon_ray.history.query_rows import Kept, Row, answer, by_feature, chosen, columns
 from mmon_ray.history.states import extent, stretches
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states.partial_profile import Stretch
 from mmon_ray.stats.metrics.descriptive import Measure, find_measures, measures
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ from mmon_ray.core.report import ALARM
 from mmon_ray.core.window import Window
 from mmon_ray.history.metrics import past
 from mmon_ray.history.states import stretches
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.reference import Earlier
 from mmon_ray.storage.store import Store
 

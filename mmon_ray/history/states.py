@@ -12,12 +12,12 @@ from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
-from mmon_ray.core.state import Profile
 from mmon_ray.core.window import Window
 from mmon_ray.errors import MissingKey, StateError
 from mmon_ray.history.rollup import Day, Ledger, find_days, read_day, read_part
 from mmon_ray.states.parquet import Choose, nothing, read_profile, read_states, write_profile, write_states
 from mmon_ray.states.partial_profile import Stretch
+from mmon_ray.states.state import Profile
 from mmon_ray.storage.keys import hour_of, state_key, state_prefix
 from mmon_ray.storage.store import Store
 

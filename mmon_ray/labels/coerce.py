@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.analyses.shared.targets import answers
-from mmon_ray.core.classes import read
 from mmon_ray.core.rows import text_of
-from mmon_ray.core.schema import Schema
+from mmon_ray.labels.classes import read
 from mmon_ray.labels.files import ID, INSTANCE, LABEL, refused
 from mmon_ray.labels.store import TIME
 
-__all__ = ["REFUSED", "Expected", "fitted", "label_columns"]
+__all__ = ["REFUSED", "Expected", "fitted"]
 
 REFUSED = "refused"
 
@@ -29,16 +27,6 @@ class Expected(NamedTuple):
 
     type: str
     classes: tuple[str, ...] = ()
-
-
-def label_columns(schema: Schema) -> dict[str, Expected]:
-    """The columns that a schema expects labels in."""
-    found = {}
-    for column in schema:
-        if column.role == "label":
-            compared = answers(schema, label=column.name)
-            found[column.name] = Expected(column.type, compared.classes if compared is not None else ())
-    return found
 
 
 def fitted(labels: pa.Table, columns: Mapping[str, Expected]) -> pa.Table:

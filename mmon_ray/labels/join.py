@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,10 +18,9 @@ from typing import Any
 import orjson
 
 from mmon_ray.core.codec import Coded
-from mmon_ray.core.schema import Schema
 from mmon_ray.core.window import Window
 from mmon_ray.errors import StateError
-from mmon_ray.labels.coerce import label_columns
+from mmon_ray.labels.coerce import Expected
 from mmon_ray.labels.join_part import Part, Usable, mark, reading_of
 from mmon_ray.labels.store import find_labels
 from mmon_ray.labels.unmatched import save_ids
@@ -111,7 +110,7 @@ def join_hour(
     deployment: str,
     hour: datetime,
     records: Hour,
-    schema: Schema,
+    columns: Mapping[str, Expected],
     wait_hours: int,
     spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None = None,
     *,
@@ -120,6 +119,7 @@ def join_hour(
 ) -> Joined:
     """The join of an hour, made anew if its records have changed, or labels for it have come since.
 
+    columns      the columns that hold labels
     wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at, and from EARLY_HOURS before
                  it on: the clocks of those who predict and of those who label may be wrong by hours
     spread       applies a function to parts of the hour on many workers; None does it here, on threads
@@ -128,7 +128,7 @@ def join_hour(
     """
     window = Window.hour(hour).longer(wait_hours).earlier(EARLY_HOURS)
     entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, window)}
-    part = Part(store, endpoint, deployment, hour, records.keys, label_columns(schema), records.checks, keep_all=keep_all)
+    part = Part(store, endpoint, deployment, hour, records.keys, columns, records.checks, keep_all=keep_all)
     known = None if anew else _known(part)
     if known is not None and known.records == records.digest and known.seen == tuple(entries):
         return known

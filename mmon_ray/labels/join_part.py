@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmon_ray.analyses.shared.targets import REFUSED_LABEL
+from mmon_ray.core.schema import REFUSED_LABEL
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
 from mmon_ray.labels.cache import labels_object

@@ -14,8 +14,8 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from mmon_ray.core.schema import META, Column, Schema, is_prediction
-from mmon_ray.core.state import Need, Profile, State
 from mmon_ray.states import Counts, Presence, Quantiles
+from mmon_ray.states.state import Need, Profile, State
 from mmon_ray.stats import ks
 
 __all__ = ["Differing", "Pair", "Proposal", "differing", "hints", "needs", "proposed"]

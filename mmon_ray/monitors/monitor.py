@@ -14,16 +14,15 @@ from typing import Any
 from mmon_ray.analyses import DataQuality, Drift, Relations, RepeatedRows, Traffic
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.semantics import clues, recognised, second_look
-from mmon_ray.core.classes import texts
-from mmon_ray.core.codec import Coded, resolve
+from mmon_ray.core.codec import Coded
 from mmon_ray.core.past_window import ROWS, Past
 from mmon_ray.core.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare, listed
 from mmon_ray.core.request_filter import Choice
 from mmon_ray.core.schema import META, MISSING, Column, Schema, Target, names_of
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import Window, now, utc
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.checks import Checks
+from mmon_ray.labels.classes import texts
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.not_compared import blind_spots, not_compared, waiting
 from mmon_ray.monitors.policy import Policy
 from mmon_ray.monitors.program import Outcome, Program, together
@@ -31,50 +30,18 @@ from mmon_ray.monitors.reference import Reference, Training
 from mmon_ray.monitors.unwatched import remarks, unwatched
 from mmon_ray.records.preparations.preparation import Preparation
 from mmon_ray.records.preparations.rename import Rename
+from mmon_ray.records.sources import open_source
 from mmon_ray.sinks.sink import Sink
+from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Need, Profile
 
-__all__ = ["Baseline", "Monitor"]
+__all__ = ["Monitor"]
 
 _REPEATS = ("last", "all")
 
 # Drift asks the same question as the baseline-drift check of DataQuality, with a stated share of false alarms;
 # both at once would raise two alarms for one cause. Relations and RepeatedRows see what no column shows by itself.
 DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift(), Relations(), RepeatedRows(), Traffic())
-
-
-@dataclass(frozen=True)
-class Baseline(Coded, kind="baseline"):
-    """What is normal: the schema, the profile and the constraints learned from some rows.
-
-    version   the moment it was made, as text that sorts: `20261122T101500Z`, or `20261122T101500Z-123456a1b2` with the microseconds and
-              a random end, so that two baselines of one second are two
-    source    where the rows came from, for people
-    reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
-    metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
-    routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
-    unwatched the columns whose values no analysis looks at, each with the reason
-    notes     what a person should know of how the rows were read, a sentence each
-    suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did not keep that
-    """
-
-    monitor: str
-    version: str
-    source: str
-    schema: Schema
-    profile: Profile
-    constraints: tuple[Constraint, ...]
-    reference: str = ""
-    metrics: tuple[tuple[Analysis, tuple[Metric, ...]], ...] = ()
-    routes: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    unwatched: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    suggested: Checks | None = None
-
-    @property
-    def checks(self) -> Checks:
-        """What people edit of it."""
-        return Checks(self.schema.columns, self.constraints, self.source, self.routes, self.methods, self.schema.target)
 
 
 @dataclass(frozen=True)
@@ -229,8 +196,7 @@ class Monitor(Coded, kind="monitor"):
         created   the moment that names the version, which has the same name whenever it is made; now when None, and a name of its own
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
-        # The one door from the pure core to files: rows are opened by the room that may do it.
-        raw = resolve("mmon_ray.records.sources:open_source")(rows, self.missing)
+        raw = open_source(rows, self.missing)
         named = raw.prepared(self.renames(raw.schema.names))
         opened = named.prepared(self.prepare)
         label, prediction, ignored = names_of(label), names_of(prediction), names_of(ignored)
@@ -244,7 +210,6 @@ class Monitor(Coded, kind="monitor"):
             missing=self.missing,
         )
         schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))
-        fold = resolve("mmon_ray.states.fold:fold")
         profile = fold(opened, self.zero(schema, clues(schema)))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from mmon_ray.columns.reading import read_texts
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Types
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["remarks", "unwatched"]
 

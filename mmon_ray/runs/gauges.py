@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from mmon_ray.catalog.monitors import Run
+from mmon_ray.catalog.runs import Run
 
 __all__ = ["GAUGES", "STATUSES", "publish_runs", "values_of"]
 

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
-from mmon_ray.catalog.monitors import Run, load_monitor, load_run
+from mmon_ray.catalog.monitors import load_monitor
+from mmon_ray.catalog.runs import Run, load_run
 from mmon_ray.core.window import Window, later, now, parse_time
 from mmon_ray.errors import InputError
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.runs.run import digest_of, run
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 __all__ = ["late_windows", "main", "run_window"]
 

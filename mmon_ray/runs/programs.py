@@ -17,7 +17,8 @@ from mmon_ray.core.report import Constraint
 from mmon_ray.core.request_filter import Choice, left_out
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError, MissingKey
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.program import GIVEN, Outcome, Program, together
 from mmon_ray.records import hourly as records
 from mmon_ray.records.parse import plain

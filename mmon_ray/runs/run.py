@@ -13,12 +13,14 @@ import orjson
 
 from mmon_ray import sagemaker
 from mmon_ray.analyses import Attribution, Bias, ModelQuality
-from mmon_ray.catalog.monitors import Run, latest_baseline, save_report, save_run
+from mmon_ray.analyses.shared.targets import label_columns
+from mmon_ray.catalog.baselines import latest_baseline
+from mmon_ray.catalog.reports import save_report
+from mmon_ray.catalog.runs import Run, save_run
 from mmon_ray.core.codec import dumps
 from mmon_ray.core.past_window import Past
 from mmon_ray.core.report import Metric, Report, listed
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.core.window import Window, now
 from mmon_ray.errors import InputError
 from mmon_ray.history.metrics import METRICS, past, save_metrics
@@ -28,15 +30,17 @@ from mmon_ray.history.states import STATES, load_hour, save_hour
 from mmon_ray.labels.join import Joined, join_hour, reading_of
 from mmon_ray.labels.metrics import label_metrics
 from mmon_ray.labels.unmatched import unmatched
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.mapping import hints
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records import hourly as records
-from mmon_ray.records import pre_hook as hooks
 from mmon_ray.records.manifests import are_whole
 from mmon_ray.records.tally import Tally
+from mmon_ray.runs.post_hook import post
 from mmon_ray.runs.programs import run_programs
 from mmon_ray.sinks.sink import alarm, deliver
 from mmon_ray.states.fold import fold, on_workers
+from mmon_ray.states.state import Profile
 from mmon_ray.storage.keys import letter_key, records_prefix
 from mmon_ray.storage.store import Store
 
@@ -100,7 +104,7 @@ def run(
         files = _files_beside(report, monitor, baseline, judge, profile, moment)
         own = {name: body for one in outcomes for name, body in one.files.items()}
         save_report(store, report, window, files | own)
-        told = hooks.post(monitor, report, store)
+        told = post(monitor, report, store)
         if told is not report:
             report, files = told, _files_beside(told, monitor, baseline, judge, profile, moment)
             save_report(store, report, window, files | own)
@@ -154,7 +158,7 @@ class _Hour:
         if self.monitor.labelled:
             every = self.monitor.repeats == "all"
             try:
-                joined = join_hour(*place, hour, schema, self.monitor.label_hours, spread, anew=verify, keep_all=every)
+                joined = join_hour(*place, hour, label_columns(schema), self.monitor.label_hours, spread, anew=verify, keep_all=every)
             except Exception:  # whatever reading damaged objects raises, here or on a worker
                 if verify:
                     raise

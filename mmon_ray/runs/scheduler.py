@@ -18,12 +18,15 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from mmon_ray.capture.spool.status import capture_status
-from mmon_ray.catalog.monitors import load_monitor, load_run, load_runs, load_schedule, schedules
+from mmon_ray.catalog.monitors import load_monitor
+from mmon_ray.catalog.runs import load_run, load_runs
+from mmon_ray.catalog.schedules import load_schedule, schedules
 from mmon_ray.core.window import EPOCH, Window, iso, later, now
 from mmon_ray.errors import MonitorError
 from mmon_ray.monitors.schedule import Schedule
 from mmon_ray.runs.gauges import publish_runs
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 __all__ = [
     "NAME",

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from mmon_ray.core.report import Constraint
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.sagemaker.statistics import column_type, label_of
 from mmon_ray.states import Moments
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Learned", "read_constraints", "write_constraints"]
 

@@ -7,13 +7,9 @@ own, in a folder with the window's result files.
 
 from __future__ import annotations
 
-import inspect
-import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -22,14 +18,14 @@ from mmon_ray.core.report import Report
 from mmon_ray.core.scripts import known
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
-from mmon_ray.records.sagemaker_capture import capture_to_service
+from mmon_ray.records.sagemaker_capture import _logger
 from mmon_ray.sagemaker.container import BASELINE, FOLDERS, OUTPUT, program_paths, program_variables
 from mmon_ray.storage.keys import baseline_key, endpoint_prefix, monitor_key, report_key
 from mmon_ray.storage.store import Store
 
-__all__ = ["INHERITED", "POST", "PRE", "EventMetadata", "InferenceRecord", "Side", "postprocess", "preprocess"]
+__all__ = ["INHERITED", "POST", "postprocess"]
 
-PRE, POST = "preprocess_handler", "postprocess_handler"
+POST = "postprocess_handler"
 INHERITED = (  # what a post-processor has of the run's variables: no credentials are among them
     *("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"),
     *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
@@ -48,90 +44,6 @@ else:
     module = importlib.import_module(where)
 module.{POST}()
 """
-
-_logger = logging.getLogger("mmon_ray.records.pre_hook")
-
-
-@dataclass(frozen=True)
-class Side:
-    """A request's or an answer's payload as the service keeps it.
-
-    data, encoding   text, and `CSV`, `JSON` or `BASE64`
-    observedContentType, mode   as received, and `INPUT` or `OUTPUT`
-    """
-
-    data: str
-    encoding: str
-    observedContentType: str | None
-    mode: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as a dict."""
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
-class EventMetadata:
-    """When a record was made, and its ids.
-
-    custom_attribute   None, as there for a request without: of a request's headers only its id, time and content type are captured
-    """
-
-    event_id: str
-    event_time: str
-    custom_attribute: list[str] | None
-    inference_id: str | None
-
-
-@dataclass(frozen=True)
-class EventData:
-    """The name that old scripts have for a record's payloads."""
-
-    endpointInput: Side | None
-    endpointOutput: Side | None
-
-
-class InferenceRecord:
-    """What the service's `preprocess_handler` is given.
-
-    endpoint_input, endpoint_output   the request and its answer, None where there is none
-    batch_transform_output, ground_truth   None: batches are captured like requests, and labels come later
-    event_metadata, event_version, event_dict   ids and time, `0`, and the record as the service's JSON has it
-    event_data                        the name that old scripts have for the payloads
-    """
-
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        doc = capture_to_service(record)
-        event = doc["eventMetadata"]
-        self.endpoint_input = _side(doc["captureData"].get("endpointInput"))
-        self.endpoint_output = _side(doc["captureData"].get("endpointOutput"))
-        self.batch_transform_output: Side | None = None
-        self.ground_truth: Side | None = None
-        self.event_metadata = EventMetadata(event["eventId"], event["inferenceTime"], None, event.get("inferenceId"))
-        self.event_version = doc["eventVersion"]
-        self.event_dict = doc
-        self.event_data = EventData(self.endpoint_input, self.endpoint_output)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The record as the service's JSON has it."""
-        return self.event_dict
-
-
-def preprocess(handler: Callable[..., Any]) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """A `preprocess_handler` as a function of a captured record of ours; columns sorted by their names as text, as there.
-
-    handler   takes the record, or the record and a logger
-    returns   what the handler returned, as a list; what is no dict in it is left to the caller
-    """
-    both = len(inspect.signature(handler).parameters) > 1
-
-    def rows(record: Mapping[str, Any]) -> list[Any]:
-        given = InferenceRecord(record)
-        made = handler(given, _logger) if both else handler(given)
-        several = made if isinstance(made, list) else [] if made is None else [made]
-        return [dict(sorted(row.items(), key=lambda item: str(item[0]))) if isinstance(row, Mapping) else row for row in several]
-
-    return rows
 
 
 def postprocess(path: str, timeout_s: float, variables: Sequence[str] = ()) -> Callable[[Report, Store], None]:
@@ -198,7 +110,3 @@ def _run(path: str, report: Report, window: Window, store: Store, timeout_s: flo
     for place, body in ended["results"].items():
         if place not in files and body is not None:
             store.put(key(place.rpartition("/")[2]), body)
-
-
-def _side(side: Mapping[str, Any] | None) -> Side | None:
-    return Side(**side) if side is not None else None

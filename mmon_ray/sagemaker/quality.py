@@ -13,11 +13,11 @@ from mmon_ray.analyses.model_quality import ModelQuality, better_ways
 from mmon_ray.analyses.shared.confusion import confusion_matrix, pairs_of
 from mmon_ray.core.report import Constraint, Metric, Report, Violation
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import iso
 from mmon_ray.errors import InputError
 from mmon_ray.sagemaker.numbers import number, number_text
 from mmon_ray.states import Scores
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.metrics.score_curves import curves, reliability, thinned
 
 __all__ = [

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile, State
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
+from mmon_ray.states.state import Need, Profile, State
 
 __all__ = ["column_type", "label_of", "read_statistics", "write_statistics"]
 

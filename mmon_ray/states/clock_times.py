@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from mmon_ray.columns.times import seconds
 from mmon_ray.columns.views import gaps
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Times"]
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.columns.binning import coded, told
-from mmon_ray.core.state import State
 from mmon_ray.states.counts import Counts
+from mmon_ray.states.state import State
 
 __all__ = ["Contingency"]
 

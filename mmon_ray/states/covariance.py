@@ -10,8 +10,8 @@ from typing_extensions import Self
 
 from mmon_ray.columns.views import aligned
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 
 __all__ = ["Covariance"]
 

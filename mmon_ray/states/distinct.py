@@ -13,7 +13,7 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import EXACT, family, one
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import categories, numbers
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Distinct"]
 

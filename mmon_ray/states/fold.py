@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from mmon_ray.core.schema import MISSING
-from mmon_ray.core.state import Profile
 from mmon_ray.records.preparations.preparation import Preparation
 from mmon_ray.records.sources import file_batches, open_source
+from mmon_ray.states.state import Profile
 
 __all__ = ["fold", "on_workers"]
 

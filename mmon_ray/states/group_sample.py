@@ -13,7 +13,7 @@ from mmon_ray.columns.buffers import one
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import aligned
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["GroupSample"]
 

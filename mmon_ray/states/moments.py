@@ -9,7 +9,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.columns.views import numbers
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Moments"]
 

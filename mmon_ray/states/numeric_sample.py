@@ -14,8 +14,8 @@ from mmon_ray.columns.buffers import one, usual
 from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import aligned, codes
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 
 __all__ = ["RowNumbers", "category_number"]
 

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmon_ray.core.codec import load, pack, unpack
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import StateError, StoreError
 from mmon_ray.states.partial_profile import Covered, Stretch
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Choose", "Key", "nothing", "read_profile", "read_states", "write_profile", "write_states"]
 

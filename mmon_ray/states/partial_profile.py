@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mmon_ray.core.state import Need, Profile, State
+from mmon_ray.states.state import Need, Profile, State
 
 __all__ = ["Covered", "Stretch"]
 

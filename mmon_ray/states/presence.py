@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 from typing_extensions import Self
 
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Presence"]
 

@@ -15,8 +15,8 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import scratch
 from mmon_ray.columns.views import numbers
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 
 __all__ = ["Quantiles"]
 

@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from mmon_ray.columns.views import aligned, categories
 from mmon_ray.core.request_filter import has_failed
-from mmon_ray.core.state import State
 from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.state import State
 
 __all__ = ["Requests"]
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.columns.views import aligned
-from mmon_ray.core.state import State
 from mmon_ray.states.covariance import Covariance
 from mmon_ray.states.quantiles import Quantiles
+from mmon_ray.states.state import State
 
 __all__ = ["Residuals"]
 

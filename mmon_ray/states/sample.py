@@ -16,8 +16,8 @@ from mmon_ray.columns.hashing import hash_floats, hash_values
 from mmon_ray.columns.views import aligned
 from mmon_ray.core.codec import load
 from mmon_ray.core.schema import META
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 
 __all__ = ["TOO_ALIKE", "Sample"]
 

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import shortened
 from mmon_ray.columns.views import aligned, codes
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Scores"]
 

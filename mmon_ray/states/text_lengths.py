@@ -14,8 +14,8 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import family, texts
 from mmon_ray.columns.views import categories
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.states.counts import Counts
+from mmon_ray.states.state import State
 
 __all__ = ["Lengths"]
 

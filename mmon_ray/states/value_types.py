@@ -15,7 +15,7 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import family, shortened
 from mmon_ray.columns.reading import read_texts
 from mmon_ray.columns.views import Categories, categories, numbers
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 __all__ = ["Types"]
 

@@ -13,8 +13,8 @@ from mmon_ray.columns.buffers import one, text
 from mmon_ray.columns.hashing import hash_values
 from mmon_ray.columns.vectors import vectors
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 from mmon_ray.states.vectors import unit
 
 __all__ = ["VectorSample"]

@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from mmon_ray.columns.vectors import vectors
 from mmon_ray.core.codec import array
-from mmon_ray.core.state import State
 from mmon_ray.errors import StateError
+from mmon_ray.states.state import State
 
 __all__ = ["Vectors", "cosines", "random_features", "unit"]
 

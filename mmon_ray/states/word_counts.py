@@ -16,9 +16,9 @@ from typing_extensions import Self
 from mmon_ray.columns.buffers import family, texts
 from mmon_ray.columns.unicode_classes import classes
 from mmon_ray.columns.views import Categories, categories
-from mmon_ray.core.state import State
 from mmon_ray.states.counts import Counts
 from mmon_ray.states.repeats import Repeats
+from mmon_ray.states.state import State
 
 __all__ = ["Words"]
 

@@ -1,19 +1,17 @@
 """The contract of a store: objects by key, over a local folder or S3. A reader sees a whole object or none.
 
-The keys' layout is in `keys.py`, the stores themselves are in `stores/`. All are imported by the uploader of every serving node: nothing
+The keys' layout is in `keys.py`, `open.py` opens the store that a URI names. All are imported by the uploader of every serving node: nothing
 heavy at their top.
 """
 
 from __future__ import annotations
 
 import builtins  # a store has a method named list
-import os
-from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from mmon_ray.errors import InputError, MissingKey
+from mmon_ray.errors import MissingKey
 
-__all__ = ["Entry", "Store", "missing", "open_store"]
+__all__ = ["Entry", "Store", "missing"]
 
 
 class Entry(NamedTuple):
@@ -54,26 +52,6 @@ class Store(Protocol):
 
     def list_folders(self, prefix: str = "") -> builtins.list[str]:
         """The names of the folders right below a folder, sorted; the objects in them are not listed."""
-
-
-def open_store(uri: str | os.PathLike[str] = "") -> Store:
-    """The store that a text names: a folder, or `s3://bucket/prefix`. Nothing is read or written yet.
-
-    S3 encrypts what is written to `s3://bucket/prefix?sse=AES256`, or with a key of KMS to `?sse=aws:kms&kms_key_id=...`.
-
-    uri      "" is the environment's MMON_STORE, else the folder ~/.mmon
-    errors   InputError for another scheme, a URI without a bucket or with other options
-    """
-    from mmon_ray.storage.folder import FolderStore
-    from mmon_ray.storage.s3 import S3Store
-
-    text = os.fspath(uri) or os.environ.get("MMON_STORE") or "~/.mmon"
-    scheme, separator, rest = text.partition("://")
-    if separator and scheme == "s3":
-        return S3Store.parse(text)
-    if separator and scheme != "file":
-        raise InputError(f"'{text}' is not a store; write a folder or s3://bucket/prefix")
-    return FolderStore(Path(rest or text).expanduser().absolute())
 
 
 def missing(key: str, uri: str) -> MissingKey:

@@ -12,7 +12,7 @@ import pytest
 
 from mmon_ray import Attribution, InputError, Monitor, fold
 from mmon_ray.core.report import Report
-from mmon_ray.monitors.monitor import Baseline
+from mmon_ray.monitors.baseline import Baseline
 
 WEIGHTS = {"income": 2.0, "age": 1.0, "debt": 0.5, "zip": 0.1}
 

@@ -17,7 +17,8 @@ from mmon_ray.core.codec import dumps, loads
 from mmon_ray.core.report import Report
 from mmon_ray.core.schema import Schema
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states.fold import fold
 
 N = 400

@@ -15,11 +15,12 @@ from mmon_ray.analyses.drift import CATEGORICAL, NUMERIC
 from mmon_ray.core.codec import load
 from mmon_ray.core.report import Constraint, Histogram, Metric, Report, check
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Profile
 
 N = 1000
 

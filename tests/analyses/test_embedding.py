@@ -14,7 +14,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from mmon_ray import Embedding, Monitor, fold
 from mmon_ray.core.report import Report
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Baseline
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import DEFAULT_ANALYSES
 
 D = 16
 

@@ -12,10 +12,11 @@ import pytest
 from mmon_ray.analyses import Texts
 from mmon_ray.core.report import Metric, Report
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Profile
 from mmon_ray.states.word_counts import Words
 
 MONITOR = Monitor("m", analyses=(Texts(),))

@@ -25,7 +25,7 @@ from mmon_ray.capture import build_app, capture, decode, drain
 from mmon_ray.capture.serve.wrapper import is_captured
 from mmon_ray.cli import main
 from mmon_ray.errors import CaptureError, MonitorError
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 ROOT = Path(__file__).parents[2]
 NAME = "doors_target"  # this module, as a config file names it

@@ -17,7 +17,7 @@ from ray import cloudpickle
 from mmon_ray.capture import decode, drain
 from mmon_ray.capture.batch import capture_batch
 from mmon_ray.errors import CaptureError
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test's module
 ROWS = 2500

@@ -12,7 +12,7 @@ from mmon_ray.capture.spool.spool import Origin, Spool
 from mmon_ray.capture.spool.uploader import Shipper
 from mmon_ray.errors import CaptureError, InputError
 from mmon_ray.records.sources import open_source
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 ARN = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 

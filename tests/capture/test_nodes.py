@@ -10,7 +10,7 @@ import sys
 import orjson
 import zstandard
 
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 # In a process of its own: pytest's has a cluster already.
 SCRIPT = """

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmon_ray.catalog.monitors import cut_off_baselines, latest_baseline, overview, save_baseline, save_monitor
+from mmon_ray.catalog.baselines import cut_off_baselines, latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import save_monitor
+from mmon_ray.catalog.overview import overview
 from mmon_ray.errors import StoreError
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.runs.run import run
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 from tests.runs.test_run import WINDOW, people, put
 
 FIRST = datetime(2026, 11, 20, tzinfo=timezone.utc)

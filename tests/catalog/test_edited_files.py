@@ -22,7 +22,8 @@ from mmon_ray.monitors.schedule import Schedule
 from mmon_ray.runs.run import run
 from mmon_ray.sinks import Log, Webhook
 from mmon_ray.storage.keys import baseline_prefix, control_key, monitor_key, report_key, run_key, schedule_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 from tests.runs.test_run import HOUR, WINDOW, people, put
 
 WRONG: tuple[Any, ...] = (

@@ -11,16 +11,11 @@ import orjson
 import pytest
 
 from mmon_ray.analyses import Drift
-from mmon_ray.catalog.monitors import (
-    latest_baseline,
-    load_monitor,
-    load_report,
-    load_run,
-    load_schedule,
-    save_baseline,
-    save_monitor,
-    save_schedule,
-)
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
+from mmon_ray.catalog.reports import load_report
+from mmon_ray.catalog.runs import load_run
+from mmon_ray.catalog.schedules import load_schedule, save_schedule
 from mmon_ray.core.codec import brief, dumps, load
 from mmon_ray.core.report import Constraint
 from mmon_ray.core.schema import Column, Target
@@ -31,7 +26,8 @@ from mmon_ray.monitors.policy import Policy
 from mmon_ray.monitors.schedule import Schedule
 from mmon_ray.sinks import Log, Webhook
 from mmon_ray.storage.keys import baseline_key, report_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 from tests.cli.test_cli import HOUR, learned, mmon, people, put_hour
 
 __all__ = ["learned"]

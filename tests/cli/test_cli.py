@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from mmon_ray.cli import main
 from mmon_ray.storage.keys import capture_key
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 ROOT = Path(__file__).parents[2]
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from mmon_ray.catalog.monitors import load_monitor, save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
 from mmon_ray.cli import main
 from mmon_ray.core.codec import loads
 from mmon_ray.core.schema import Schema
@@ -24,7 +25,7 @@ from mmon_ray.history.states import save_hour
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.reference import Seasonal
 from mmon_ray.states import Moments, Quantiles
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 FIRST = parse_time("2024-11-20T22")
 MONITOR = Monitor("credit")

@@ -18,10 +18,10 @@ from mmon_ray.columns.reading import known_as, read_as, read_texts
 from mmon_ray.columns.views import aligned, numbers
 from mmon_ray.core.report import Report
 from mmon_ray.core.rows import table_of, text_of
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts, Covariance, Distinct, Moments, Quantiles, Repeats, Sample, Tails, Types
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Need, Profile
 
 N = 1_000
 INCOME = np.random.default_rng(1).normal(50_000, 9_000, N)

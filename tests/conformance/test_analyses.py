@@ -16,9 +16,10 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.codec import dump, dumps, kinds, load, loads
 from mmon_ray.core.report import Histogram, Metric, check
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Profile
 
 Example = tuple[Analysis, Schema, pa.Table]
 EXAMPLES: dict[str, Example] = {

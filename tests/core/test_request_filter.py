@@ -13,7 +13,9 @@ import pytest
 import zstandard
 from click.testing import CliRunner
 
-from mmon_ray.catalog.monitors import latest_baseline, load_monitor, load_run, save_baseline, save_monitor
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
+from mmon_ray.catalog.runs import load_run
 from mmon_ray.cli import main
 from mmon_ray.core.codec import dumps, loads
 from mmon_ray.core.request_filter import Choice, has_failed, left_out

@@ -24,7 +24,8 @@ from mmon_ray.demo.serving import insist
 from mmon_ray.demo.traffic import broken, name_of
 from mmon_ray.errors import CaptureError, MonitorError
 from mmon_ray.storage.keys import capture_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 ROOT = Path(__file__).parents[2]
 

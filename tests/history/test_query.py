@@ -12,18 +12,21 @@ import pytest
 
 import mmon_ray
 from mmon_ray.analyses import DataQuality, Drift
-from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import InputError, StateError
 from mmon_ray.history.query import query, query_columns
 from mmon_ray.history.rollup import roll_up
 from mmon_ray.history.states import STATES, extent, save_hour
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Moments, Quantiles, Types
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.storage.keys import day_key, state_key, state_prefix
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 FIRST = parse_time("2026-11-20T06")
 AT = parse_time("2026-12-15T03:20")

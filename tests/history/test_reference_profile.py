@@ -11,16 +11,18 @@ import pytest
 
 from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.core.report import Report
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.history.metrics import save_metrics
 from mmon_ray.history.reference_profile import judged_by
 from mmon_ray.history.states import save_hour
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.reference import Reference, Rolling, Seasonal
 from mmon_ray.states import Moments
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.storage.keys import day_key, state_prefix
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 DAY = parse_time("2026-11-25")  # a Wednesday
 AT = parse_time("2026-11-26T00:10")

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import ChangedKey, StoreError
 from mmon_ray.history.query import query
@@ -21,8 +20,10 @@ from mmon_ray.history.states import STATES, extent, save_hour, stretches
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts, Moments, Quantiles
 from mmon_ray.states.parquet import nothing
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.storage.keys import day_key, state_key, state_prefix
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 FIRST = parse_time("2026-02-26T17")  # over the end of a month and of a week
 AT = parse_time("2027-01-01")

@@ -17,7 +17,8 @@ from mmon_ray.errors import InputError
 from mmon_ray.labels.coerce import Expected, fitted
 from mmon_ray.labels.store import canonical, find_labels, put_labels, read_labels
 from mmon_ray.storage.keys import label_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 TIME = datetime(2026, 11, 22, 10, 30, tzinfo=timezone.utc)

@@ -24,7 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels, run
-from mmon_ray.catalog.monitors import load_report, save_baseline, save_monitor
+from mmon_ray.analyses.shared.targets import label_columns
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
+from mmon_ray.catalog.reports import load_report
 from mmon_ray.cli import main
 from mmon_ray.core.codec import dump
 from mmon_ray.core.report import Metric
@@ -37,7 +40,8 @@ from mmon_ray.labels.store import canonical, find_labels, read_labels
 from mmon_ray.labels.unmatched import unmatched
 from mmon_ray.records.hourly import compile_hour
 from mmon_ray.storage.keys import capture_key, label_key, report_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 from tests.conftest import free_port
 
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
@@ -69,7 +73,7 @@ def capture(store: Store, count: int, hour: datetime = HOUR, name: str = "a", ro
 
 def joined(store: Store, hour: datetime = HOUR, wait: int = 168) -> Joined:
     records = compile_hour(store, "credit", "Credit", hour, SCHEMA)
-    return join_hour(store, "credit", "Credit", hour, records, SCHEMA, wait)
+    return join_hour(store, "credit", "Credit", hour, records, label_columns(SCHEMA), wait)
 
 
 def rows_of(store: Store, made: Joined) -> pd.DataFrame:
@@ -403,7 +407,7 @@ def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest
     for entry in store.list("joined/"):
         store.delete(entry.key)
     hour = compile_hour(store, "credit", "Credit", HOUR, SCHEMA)
-    far = join_hour(store, "credit", "Credit", HOUR, hour, SCHEMA, 168, on_workers)
+    far = join_hour(store, "credit", "Credit", HOUR, hour, label_columns(SCHEMA), 168, on_workers)
     assert len(far.keys) == 3 and far.labelled == 51
     assert replace(far, size_bytes=0) == replace(near, size_bytes=0)
     assert rows_of(store, far)["paid"].sum() == 24 + 1
@@ -477,7 +481,7 @@ def test_damaged_parts_are_made_and_joined_again(learned: Store, folder: str, na
 
 
 def test_what_the_join_counts_is_measured_and_judged(learned: Store) -> None:
-    from mmon_ray.catalog.monitors import latest_baseline
+    from mmon_ray.catalog.baselines import latest_baseline
 
     capture(learned, 300)
     usual, wrong = HOUR + timedelta(minutes=30), HOUR - timedelta(hours=2)
@@ -507,7 +511,7 @@ def test_a_coverage_that_is_asked_for_alarms(learned: Store) -> None:
     save_baseline(learned, monitor.fit(base, label="paid", created=HOUR))
     capture(learned, 300)
     put_labels(learned, "credit", [{"id": "a7", "label": 1}], at=HOUR)
-    from mmon_ray.catalog.monitors import load_baseline
+    from mmon_ray.catalog.baselines import load_baseline
     from mmon_ray.states.fold import fold
 
     baseline = load_baseline(learned, "credit", "20261122T100000Z")

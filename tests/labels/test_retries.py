@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import Bias, Facet, InputError, LabelCoverage, ModelQuality, Monitor, Ranking, Slices, put_labels, run
-from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.cli import main
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window

@@ -29,8 +29,8 @@ from mmon_ray import sagemaker
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.codec import dumps, kinds, loads
 from mmon_ray.core.report import Report
-from mmon_ray.core.state import Need, Profile, State
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import (
     Counts,
     Covariance,
@@ -47,6 +47,7 @@ from mmon_ray.states import (
     Words,
 )
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Need, Profile, State
 
 KINDS = {kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.") and kind != "profile"}
 ANALYSES = {kind: cls for kind, cls in kinds(Analysis).items() if cls.__module__.startswith("mmon_ray.")}

@@ -19,7 +19,8 @@ from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.codec import dumps, kinds, loads
 from mmon_ray.core.report import Constraint, Metric, Report
 from mmon_ray.core.schema import Schema
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.not_compared import blind_spots, not_compared, waiting
 from mmon_ray.monitors.report_table import render
 from mmon_ray.sinks.sink import alarm, headline

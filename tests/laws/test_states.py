@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import mmon_ray.states  # registers the kinds
 from mmon_ray.core import codec
-from mmon_ray.core.state import Need, Profile, State
+from mmon_ray.states.state import Need, Profile, State
 
 SINGLE = [("real",), ("wide",), ("whole",), ("flag",), ("word",), ("code",), ("never",)]
 COLUMNS = {

@@ -12,7 +12,7 @@ import pytest
 from mmon_ray import Monitor, fold
 from mmon_ray.core.past_window import Past
 from mmon_ray.core.window import Window
-from mmon_ray.monitors.monitor import Baseline
+from mmon_ray.monitors.baseline import Baseline
 
 Columns = dict[str, np.ndarray]
 Change = Callable[[Columns, np.random.Generator], Columns]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.monitors.mapping import Proposal, differing, needs, proposed
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Profile
 
 NAMES = ("temp", "humidity", "wind_speed", "hourOfDay", "season", "is_holiday", "user.age")
 SPELLINGS = {

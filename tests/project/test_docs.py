@@ -19,17 +19,18 @@ from click.testing import CliRunner
 
 import mmon_ray
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.catalog.monitors import save_baseline, save_monitor
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.cli import main
 from mmon_ray.core.codec import kinds
-from mmon_ray.core.state import State
 from mmon_ray.core.window import parse_time
 from mmon_ray.history.states import save_hour
 from mmon_ray.monitors.reference import Reference
 from mmon_ray.records.preparations.preparation import Preparation
 from mmon_ray.sinks.sink import Sink
+from mmon_ray.states.state import State
 from mmon_ray.stats.metrics.descriptive import measures
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
 from mmon_ray.errors import InputError
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records.sources import BATCH_ROWS, open_source
 from mmon_ray.states import RowNumbers
+from mmon_ray.states.state import Profile
 
 ROWS = [
     {"age": 20 + n % 50, "wage": 0.5 * n, "work": ["private", "state", 'ünion, "a"\nb'][n % 3], "note": None if n % 4 else "x"}

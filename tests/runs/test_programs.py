@@ -18,7 +18,9 @@ import zstandard
 from click.testing import CliRunner
 
 from mmon_ray import sagemaker
-from mmon_ray.catalog.monitors import latest_baseline, load_monitor, load_report, save_baseline, save_monitor
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
+from mmon_ray.catalog.reports import load_report
 from mmon_ray.cli import main
 from mmon_ray.core.codec import dumps
 from mmon_ray.core.report import Constraint
@@ -29,7 +31,8 @@ from mmon_ray.monitors.program import Program
 from mmon_ray.runs.run import run
 from mmon_ray.sinks import Webhook
 from mmon_ray.storage.keys import baseline_key, capture_key, report_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 WINDOW = Window.hour(HOUR)

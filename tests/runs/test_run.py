@@ -21,19 +21,12 @@ import zstandard
 
 from mmon_ray.analyses import Anomalies, Attribution, Bias, DataQuality, Drift
 from mmon_ray.analyses.shared.facets import Facet
-from mmon_ray.catalog.monitors import (
-    Run,
-    latest_baseline,
-    load_monitor,
-    load_report,
-    load_runs,
-    newest_window,
-    overview,
-    save_baseline,
-    save_monitor,
-)
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
+from mmon_ray.catalog.overview import overview
+from mmon_ray.catalog.reports import load_report
+from mmon_ray.catalog.runs import Run, load_runs, newest_window
 from mmon_ray.core.codec import dump, dumps, loads
-from mmon_ray.core.state import Need
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.history.metrics import past, series
@@ -44,6 +37,7 @@ from mmon_ray.runs.run import run
 from mmon_ray.sinks import Webhook
 from mmon_ray.states import Counts
 from mmon_ray.states.fold import fold
+from mmon_ray.states.state import Need
 from mmon_ray.storage.keys import capture_key, report_key, run_key, state_key
 from mmon_ray.storage.store import Store
 

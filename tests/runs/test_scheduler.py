@@ -26,14 +26,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import DataQuality, InputError, LabelCoverage, Monitor, put_labels
-from mmon_ray.catalog.monitors import Run, load_run, save_baseline, save_monitor, save_run, save_schedule
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
+from mmon_ray.catalog.runs import Run, load_run, save_run
+from mmon_ray.catalog.schedules import save_schedule
 from mmon_ray.cli import main
 from mmon_ray.core.window import Window, iso
 from mmon_ray.monitors.schedule import Schedule, parse_cron
 from mmon_ray.runs.gauges import values_of
 from mmon_ray.runs.job import run_window
 from mmon_ray.runs.scheduler import Job, Scheduler, interpreter, job_id
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 from tests.conftest import free_port
 from tests.labels.test_labels import capture
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mmon_ray import Bias, Facet, Monitor, fold, sagemaker
 from mmon_ray.core.report import Constraint, Metric, Report, Violation
-from mmon_ray.monitors.monitor import Baseline
+from mmon_ray.monitors.baseline import Baseline
 
 
 def table(counts: dict[tuple[str, int, int], int]) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray import InputError, ModelQuality, Monitor, fold, put_labels, run, sagemaker
-from mmon_ray.catalog.monitors import save_baseline
+from mmon_ray.catalog.baselines import save_baseline
 from mmon_ray.core.report import Constraint, Metric, Report, Violation
 from mmon_ray.core.window import Window
 from mmon_ray.storage.keys import report_key

@@ -18,11 +18,12 @@ from mmon_ray import sagemaker
 from mmon_ray.analyses import DataQuality, Drift
 from mmon_ray.core.report import Constraint, Metric, Report, Violation
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.distances import sagemaker_distances as service
 
 AGE_BUCKETS = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from mmon_ray import CloudWatch, InputError, Metric, Monitor, Report, Sns, run
-from mmon_ray.catalog.monitors import load_run, save_baseline
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.runs import load_run
 from mmon_ray.core.report import Constraint, Violation
 from mmon_ray.core.window import Window
 from mmon_ray.errors import MonitorError

@@ -15,7 +15,7 @@ import pytest
 
 import mmon_ray.states  # noqa: F401 - registers the kinds
 from mmon_ray.core.codec import dump, dumps, kinds, load, loads
-from mmon_ray.core.state import State
+from mmon_ray.states.state import State
 
 FOLDER = Path(__file__).parent / "golden"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmon_ray.core.codec import dumps
-from mmon_ray.core.state import Need, Profile, State
 from mmon_ray.errors import StateError
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Sample, Types
 from mmon_ray.states.parquet import nothing, read_profile, read_states, write_profile, write_states
 from mmon_ray.states.partial_profile import Stretch
+from mmon_ray.states.state import Need, Profile, State
 
 NUMBERS = [f"x{number}" for number in range(12)]
 NEEDS = [

@@ -4,8 +4,8 @@ import math
 
 import pyarrow as pa
 
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Moments, Presence
+from mmon_ray.states.state import Need, Profile
 
 
 def test_missing_extra_and_empty_columns():

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mmon_ray import ModelQuality, Monitor, fold
 from mmon_ray.core.codec import dump, load, pack, unpack
-from mmon_ray.core.state import Need
 from mmon_ray.states import Scores
+from mmon_ray.states.state import Need
 from mmon_ray.stats.metrics.score_curves import areas, calibration, thinned, tie_bounds
 
 RNG = np.random.default_rng(3)

@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from mmon_ray.errors import ChangedKey, InputError, MissingKey, StoreError
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mmon_ray.analyses.shared.targets import Answers
-from mmon_ray.core.classes import ordered
-from mmon_ray.core.state import Need, Profile
+from mmon_ray.labels.classes import ordered
 from mmon_ray.states import Contingency, Counts
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Pooling", "above_need", "confusion", "confusion_matrix", "matrix_of", "names_of", "pairs_need", "pairs_of"]
 

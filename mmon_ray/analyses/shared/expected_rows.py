@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmon_ray.core.schema import Column
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Types
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["expected_rows"]
 

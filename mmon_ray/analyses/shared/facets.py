@@ -10,9 +10,9 @@ from mmon_ray.analyses.shared.targets import Answers, answers, check_words
 from mmon_ray.core.codec import Coded
 from mmon_ray.core.report import readable
 from mmon_ray.core.schema import PREDICTION, Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.states import Contingency
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats.metrics.facet_table import NEGATIVE, POSITIVE, UNKNOWN, Cell, Joint
 from mmon_ray.stats.metrics.fairness import OF_LABELS, Disparity, Groups, disparities
 

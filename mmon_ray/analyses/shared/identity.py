@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from mmon_ray.columns.times import EPOCHS
 from mmon_ray.core.report import Constraint, Metric
 from mmon_ray.core.schema import META, Column
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Repeats, Times
+from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Excess, Share
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mmon_ray.core.classes import read
 from mmon_ray.core.schema import Column
+from mmon_ray.labels.classes import read
 
 __all__ = ["score_of"]
 

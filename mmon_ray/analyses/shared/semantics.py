@@ -16,8 +16,8 @@ import pyarrow as pa
 from mmon_ray.analyses.shared.identity import clock_of, repeats_of, times_need
 from mmon_ray.columns.times import EPOCHS, read_times
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Counts, Distinct, Lengths, Moments, Repeats, Types
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["clues", "recognised", "second_look", "sentence"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from mmon_ray.columns.binning import range_names
 from mmon_ray.core.report import readable
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.states import Quantiles
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["edge_needs", "learn_edges", "slice_name", "sliced"]
 

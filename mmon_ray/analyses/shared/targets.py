@@ -11,28 +11,28 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mmon_ray.analyses.shared.scoring import score_of
-from mmon_ray.core.classes import completed, number, ordered, read, texts, truth
 from mmon_ray.core.report import INSUFFICIENT, UNDEFINED, WAITING, listed
-from mmon_ray.core.schema import META, PREDICTION, PROBLEMS, Column, Schema, Seen, is_prediction
-from mmon_ray.core.state import Need, Profile
+from mmon_ray.core.schema import PREDICTION, PROBLEMS, REFUSED_LABEL, Column, Schema, Seen, is_prediction
 from mmon_ray.errors import InputError
+from mmon_ray.labels.classes import completed, number, ordered, read, texts, truth
+from mmon_ray.labels.coerce import Expected
 from mmon_ray.states import Counts, Moments
+from mmon_ray.states.state import Need, Profile
 
 __all__ = [
     "PROBLEMS",
     "READ_ONCE",
-    "REFUSED_LABEL",
     "Answers",
     "answers",
     "captured_as",
     "check_words",
+    "label_columns",
     "seen_needs",
     "seen_of",
     "unlabelled",
 ]
 
 READ_ONCE = "what labels and predictions hold was learned after the rows were read, and they could not be read again; give rows that can"
-REFUSED_LABEL = META + "label_refused"  # why a record's label is of no use; null where it has one, or none has come
 MAX_CLASSES = 20  # different whole numbers that may be classes
 _KEPT = {True: 200, False: 1_000}  # values of a column that are kept: of numbers, of others
 _TOLD = 5  # values in a sentence
@@ -253,3 +253,13 @@ def _usual(classes: Sequence[str], seen: bool) -> tuple[str, ...]:
 def _few(values: Sequence[str]) -> str:
     rest = f" and {len(values) - _TOLD:,} more" if len(values) > _TOLD else ""
     return ", ".join(values[:_TOLD]) + rest
+
+
+def label_columns(schema: Schema) -> dict[str, Expected]:
+    """The columns that a schema expects labels in."""
+    found = {}
+    for column in schema:
+        if column.role == "label":
+            compared = answers(schema, label=column.name)
+            found[column.name] = Expected(column.type, compared.classes if compared is not None else ())
+    return found

@@ -11,7 +11,7 @@ from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool.spool import Origin, Spool, spool_root
 from mmon_ray.capture.spool.uploader import ensure_uploader
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 __all__ = ["close_recorder", "recorder_of"]
 

@@ -22,7 +22,8 @@ from mmon_ray.capture.spool.gauges import publish
 from mmon_ray.capture.spool.spool import Segment, Spool, read_roots, spool_root, write_roots
 from mmon_ray.core.window import parse_time
 from mmon_ray.storage.keys import capture_key
-from mmon_ray.storage.store import Store, open_store
+from mmon_ray.storage.open import open_store
+from mmon_ray.storage.store import Store
 
 __all__ = ["Drain", "Left", "Shipper", "Uploader", "ensure_uploader"]
 

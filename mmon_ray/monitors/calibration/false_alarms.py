@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from mmon_ray.core.codec import Coded
 from mmon_ray.core.report import Constraint, readable
 from mmon_ray.errors import InputError
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.calibration.population import Likeness, Population
 from mmon_ray.monitors.calibration.replay import Key, Replay, replayed
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.policy import Policy
 
 __all__ = ["Alarms", "Calibration", "Cost", "calibrate"]

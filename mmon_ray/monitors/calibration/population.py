@@ -14,9 +14,9 @@ from mmon_ray.analyses.shared.identity import clock_of
 from mmon_ray.columns.times import EPOCHS
 from mmon_ray.core.rows import concat
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile, State
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
+from mmon_ray.states.state import Need, Profile, State
 
 __all__ = ["Likeness", "Population", "Rows"]
 

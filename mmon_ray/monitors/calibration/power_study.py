@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.core.codec import Coded
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.calibration.population import Likeness, Population
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.policy import Policy
 from mmon_ray.states import Counts, Moments
+from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Seen", "power", "probability_of_alarm"]
 

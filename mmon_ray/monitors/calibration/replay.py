@@ -9,11 +9,12 @@ import numpy as np
 
 from mmon_ray.core.report import Constraint, Violation
 from mmon_ray.core.schema import Schema
-from mmon_ray.core.state import Profile
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.calibration.population import Population
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.policy import Policy
 from mmon_ray.monitors.reference import Earlier
+from mmon_ray.states.state import Profile
 
 __all__ = ["Key", "Replay", "replayed", "violations_of"]
 

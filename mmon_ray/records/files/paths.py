@@ -93,14 +93,14 @@ def said(path: str) -> Iterator[None]:
 
 
 def _object(path: str) -> tuple[Any, str]:
-    from mmon_ray.storage.store import open_store
+    from mmon_ray.storage.open import open_store
 
     folder, _, key = path.rpartition("/")
     return open_store(folder), key
 
 
 def _expand_s3(path: str) -> list[str]:
-    from mmon_ray.storage.store import open_store
+    from mmon_ray.storage.open import open_store
 
     if _form_or_none(path):
         return [path]

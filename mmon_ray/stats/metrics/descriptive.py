@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmon_ray import stats
-from mmon_ray.core.state import State
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
+from mmon_ray.states.state import State
 
 __all__ = ["Measure", "find_measures", "measure", "measures"]
 

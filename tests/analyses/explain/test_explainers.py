@@ -21,7 +21,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from mmon_ray import Attribution, InputError, Monitor, fold
 from mmon_ray.analyses.explain.explainers import condensed, explain
 from mmon_ray.analyses.explain.shapley import kernel_shap
-from mmon_ray.catalog.monitors import load_baseline, save_baseline
+from mmon_ray.catalog.baselines import load_baseline, save_baseline
 from mmon_ray.storage.store import Store
 
 WEIGHTS = (2.0, -1.0, 0.5)

@@ -31,7 +31,7 @@ from mmon_ray.capture import capture, drain
 from mmon_ray.capture.recorder.exemption import UNCAPTURED, cluster_key, is_marked, mark
 from mmon_ray.capture.spool.counters import read_counts
 from mmon_ray.records.parse import parse
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 WEIGHTS = (2.0, -1.0, 0.5)

@@ -22,8 +22,9 @@ from mmon_ray.core.codec import dump, load
 from mmon_ray.core.report import Report
 from mmon_ray.core.schema import Column
 from mmon_ray.errors import InputError
+from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.calibration.population import Likeness
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import RowNumbers
 from mmon_ray.states.fold import fold
 

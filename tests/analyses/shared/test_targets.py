@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from mmon_ray import Bias, Facet, InputError, ModelQuality, Monitor, Slices, fold
 from mmon_ray.analyses.shared.targets import Answers, answers
-from mmon_ray.core.classes import read
 from mmon_ray.core.codec import dump, load
 from mmon_ray.core.report import Report
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.monitors.monitor import Baseline
+from mmon_ray.labels.classes import read
+from mmon_ray.monitors.baseline import Baseline
 
 N = 600
 RNG = np.random.default_rng(1)

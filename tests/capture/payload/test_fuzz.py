@@ -30,7 +30,7 @@ from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.serve import recorders
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool.spool import Origin, Spool
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the replicas cannot import a test's module
 EXAMPLES = int(os.environ.get("MMON_FUZZ", "300"))

@@ -22,7 +22,7 @@ from mmon_ray.capture import capture, decode, drain
 from mmon_ray.core.schema import Column, Schema
 from mmon_ray.errors import CaptureError, StoreError
 from mmon_ray.records.parse import parse
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 # The replicas cannot import a test's module.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

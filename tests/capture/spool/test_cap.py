@@ -16,7 +16,7 @@ from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.spool import writer as module
 from mmon_ray.capture.spool.spool import Origin, Spool
 from mmon_ray.capture.spool.uploader import Shipper
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -23,7 +23,7 @@ from mmon_ray.capture.spool.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError, StoreError
 from mmon_ray.records.parse import parse
 from mmon_ray.storage.keys import control_key
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

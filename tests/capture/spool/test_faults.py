@@ -29,7 +29,7 @@ from starlette.requests import Request
 from mmon_ray.capture import capture, decode, drain
 from mmon_ray.capture.spool.uploader import NAMESPACE, ensure_uploader
 from mmon_ray.errors import MonitorError
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the replicas cannot import a test's module
 

@@ -10,7 +10,7 @@ import zstandard
 from mmon_ray.capture.spool.spool import Origin, Spool
 from mmon_ray.capture.spool.uploader import Drain, Shipper, Uploader
 from mmon_ray.errors import StoreError
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 HOUR = "2026112210"
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from mmon_ray import Constraint, Drift, InputError, Metric, Monitor, Policy, calibrate, fold, power
 from mmon_ray.analyses import DataQuality
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.core.state import Need
 from mmon_ray.monitors.calibration import Likeness, Rows
 from mmon_ray.monitors.calibration.power_study import probability_of_alarm
 from mmon_ray.monitors.calibration.replay import replayed
 from mmon_ray.states import Moments
+from mmon_ray.states.state import Need
 
 MONITOR = Monitor("m")
 N = 20_000

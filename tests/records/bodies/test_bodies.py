@@ -22,12 +22,12 @@ from mmon_ray.capture.payload.charset import declared_text, guessed_text
 from mmon_ray.capture.payload.encode import encode
 from mmon_ray.capture.payload.snapshot import Body, freeze_call
 from mmon_ray.core.schema import Column, Schema
-from mmon_ray.core.state import Need, Profile
 from mmon_ray.errors import InputError
 from mmon_ray.records.bodies import content
 from mmon_ray.records.bodies.instances import answers_of, instances_of
 from mmon_ray.records.parse import parse
 from mmon_ray.states import Types
+from mmon_ray.states.state import Need, Profile
 
 ANY = Schema()
 AB = Schema((Column("a", "integral"), Column("b", "string"), Column("prediction", "fractional", "prediction")))

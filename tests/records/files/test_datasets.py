@@ -19,21 +19,22 @@ import pytest
 from click.testing import CliRunner
 
 from mmon_ray.analyses import Embedding, ModelQuality
-from mmon_ray.catalog.monitors import latest_baseline, load_baseline, save_baseline
+from mmon_ray.catalog.baselines import latest_baseline, load_baseline, save_baseline
 from mmon_ray.cli import main
 from mmon_ray.core.rows import concat
 from mmon_ray.core.schema import MISSING, Column, Schema, Target, type_of
-from mmon_ray.core.state import Profile
 from mmon_ray.core.text_encoding import as_utf8
 from mmon_ray.errors import InputError
 from mmon_ray.history.query import _features as features
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records.files.schema_union import conformed, unified
 from mmon_ray.records.preparations import Batch
 from mmon_ray.records.sources import open_source
 from mmon_ray.states import Counts, Moments, Presence, Quantiles
 from mmon_ray.states.fold import fold
-from mmon_ray.storage.store import open_store
+from mmon_ray.states.state import Profile
+from mmon_ray.storage.open import open_store
 
 UTC = timezone.utc
 NOON = datetime(2026, 11, 22, 12)

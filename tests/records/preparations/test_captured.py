@@ -22,7 +22,7 @@ from mmon_ray.core.window import parse_time
 from mmon_ray.errors import InputError
 from mmon_ray.runs import run as engine
 from mmon_ray.storage.keys import capture_key
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 HOUR = parse_time("2026-11-22T10")
 MONITOR = Monitor(

@@ -16,7 +16,8 @@ from PIL import Image, ImageStat
 
 from mmon_ray.core.report import Report
 from mmon_ray.errors import InputError
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records.preparations import ImageDescriptors
 from mmon_ray.states.fold import fold
 

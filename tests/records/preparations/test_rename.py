@@ -25,7 +25,7 @@ from mmon_ray.records.hourly import compile_hour
 from mmon_ray.records.parse import plain
 from mmon_ray.records.preparations import Rename
 from mmon_ray.storage.keys import capture_key
-from mmon_ray.storage.store import open_store
+from mmon_ray.storage.open import open_store
 
 HOUR = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mmon_ray.columns.tokens import LONGEST, split
 from mmon_ray.columns.unicode_classes import ALONE, CAPITAL, SCRIPT, SCRIPTS, classes
 from mmon_ray.core.report import Report
-from mmon_ray.monitors.monitor import Baseline, Monitor
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records.preparations import TextDescriptors
 from mmon_ray.states.fold import fold
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 import scipy.stats
 
-from mmon_ray.core.state import State
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Moments, Types
+from mmon_ray.states.state import State
 from mmon_ray.stats.metrics.descriptive import find_measures, measure, measures
 
 NUMBERS = [3.0, 1.0, None, 4.0, 1.0, 5.0, math.inf, 9.0, math.nan, 2.0]
