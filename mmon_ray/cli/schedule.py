@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mmon_ray.cli.context import ALARMS, ERROR, Context, with_context
+from mmon_ray.core.ray_session import connect_to_cluster
 from mmon_ray.core.window import Window, iso, now, parse_moment
 from mmon_ray.errors import InputError, MonitorError
 
@@ -231,7 +232,7 @@ def _start(uri: str) -> str:
 
     from mmon_ray.runs.scheduler import ensure_scheduler
 
-    if not _connected():
+    if not connect_to_cluster():
         return "is not running: no Ray cluster can be reached from here"
     found = ray.get(ensure_scheduler(uri).status.remote(), timeout=60)
     if found["store"] != uri:
@@ -242,16 +243,4 @@ def _start(uri: str) -> str:
 def _found() -> Any:
     from mmon_ray.runs.scheduler import find_scheduler
 
-    return find_scheduler() if _connected() else None
-
-
-def _connected() -> bool:
-    import ray
-
-    if ray.is_initialized():
-        return True
-    try:
-        ray.init(address="auto", log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError):
-        return False
-    return True
+    return find_scheduler() if connect_to_cluster() else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-__all__ = ["column_of", "concat", "flatten", "flattened", "table_of", "text_of"]
+__all__ = ["column_of", "concat", "flatten", "flattened", "or_none", "table_of", "text_of"]
 
 _EXACT = 2**53
 _PLAIN = {int, float, str, bool, type(None)}
@@ -122,3 +122,11 @@ def _float(value: float | None) -> float | None:
 
 def _unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair, which Python's JSON lets through
+
+
+def or_none(read: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function reads a value as; None for one that it cannot read."""
+    try:
+        return read(value)
+    except (ValueError, TypeError, OverflowError):
+        return None

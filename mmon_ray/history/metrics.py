@@ -18,6 +18,7 @@ from mmon_ray.core.window import Window, now
 from mmon_ray.errors import StateError, StoreError
 from mmon_ray.history.rollup import Ledger, find_days, read_day, read_part
 from mmon_ray.storage.keys import metrics_key, metrics_prefix
+from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Store
 
 __all__ = ["METRICS", "SERIES", "Series", "past", "save_metrics", "series"]
@@ -69,9 +70,7 @@ class Series(Ledger[pa.Table]):
 
     def write(self, content: pa.Table, made_of: str) -> bytes:
         """One row a metric and window."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(content.replace_schema_metadata({_HEAD: made_of.encode()}), sink, compression="zstd")
-        return bytes(sink.getvalue().to_pybytes())
+        return to_parquet(content.replace_schema_metadata({_HEAD: made_of.encode()}))
 
     def merge(self, contents: Iterable[pa.Table]) -> pa.Table:
         """The rows below each other."""

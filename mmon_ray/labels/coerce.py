@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmon_ray.core.rows import text_of
+from mmon_ray.core.rows import or_none, text_of
 from mmon_ray.labels.classes import read
 from mmon_ray.labels.files import ID, INSTANCE, LABEL, refused
 from mmon_ray.labels.store import TIME
@@ -68,7 +68,7 @@ def _as(array: pa.Array, expected: Expected) -> tuple[pa.Array, np.ndarray]:
     if plain or source == target:
         return array.cast(target, safe=False), none
     distinct = array.dictionary_encode()
-    values = [_or_none(_READ[expected.type], _meant(value, expected)) for value in distinct.dictionary.to_pylist()]
+    values = [or_none(_READ[expected.type], _meant(value, expected)) for value in distinct.dictionary.to_pylist()]
     made = pa.array(values, target).take(distinct.indices)
     return made, _there(array) & ~_there(made)
 
@@ -82,13 +82,6 @@ def _meant(value: Any, expected: Expected) -> Any:
 
 def _there(array: pa.Array) -> np.ndarray:
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
-
-
-def _or_none(read: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return read(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _integral(value: Any) -> int | None:

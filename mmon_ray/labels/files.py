@@ -20,11 +20,11 @@ from mmon_ray.core.json_depth import TOO_DEEP, nested_too_deep, read_json, value
 from mmon_ray.core.rows import flatten, table_of, text_of
 from mmon_ray.core.text_encoding import as_utf8
 from mmon_ray.errors import InputError
+from mmon_ray.records.files.paths import FORMS
 
 __all__ = ["ID", "INSTANCE", "LABEL", "is_file", "refused", "table_in"]
 
 ID, INSTANCE, LABEL = "id", "instance", "label"
-_FORMS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _TRUTH = "groundTruthData"
 _SHOWN_BYTES = 1_000  # of a line that is nested too deep
 _FEW = 5
@@ -32,7 +32,7 @@ _FEW = 5
 
 def is_file(name: str) -> bool:
     """Whether a name ends like a file of labels."""
-    return PurePosixPath(name).suffix.lower() in _FORMS
+    return PurePosixPath(name).suffix.lower() in FORMS
 
 
 def table_in(body: bytes, name: str, id_column: str = ID) -> tuple[pa.Table, list[bytes]]:
@@ -42,8 +42,8 @@ def table_in(body: bytes, name: str, id_column: str = ID) -> tuple[pa.Table, lis
     errors   InputError when nothing of it can be read
     """
     if not is_file(name):
-        raise InputError(f"'{name}' does not end in {', '.join(sorted(_FORMS))}")
-    form = _FORMS[PurePosixPath(name).suffix.lower()]
+        raise InputError(f"'{name}' does not end in {', '.join(sorted(FORMS))}")
+    form = FORMS[PurePosixPath(name).suffix.lower()]
     try:
         if form == "json":
             return _from_json(as_utf8(body).utf8, id_column)

@@ -27,6 +27,7 @@ from mmon_ray.labels.store import ID
 from mmon_ray.labels.unmatched import saved_ids, strangers
 from mmon_ray.records.manifests import check_of
 from mmon_ray.storage.keys import hour_of, joined_key
+from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Entry, Store
 
 __all__ = ["Found", "Part", "Result", "Usable", "mark", "reading_of"]
@@ -40,6 +41,9 @@ _EXAMPLES = 3
 def reading_of(records: Sequence[str]) -> str:
     """The first part of the names of an hour's files: monitors whose columns differ have records and joins of their own."""
     return records[0].rpartition("/")[2].partition("-")[0] if records else "none"
+
+
+_GROUP_ROWS = 1 << 18
 
 
 class Result(NamedTuple):
@@ -136,7 +140,7 @@ class Part:
         table = table.append_column(REFUSED_LABEL, _reasons(usable.refused, records, table[TIME].is_valid(), again))
         # Where almost every value is another, a dictionary is begun and given up: a third of the time of writing.
         few = [one.name for one in table.schema if not pa.types.is_floating(one.type) and one.name not in IDS]
-        body = _parquet(table, few)
+        body = to_parquet(table, dictionaries=few, rows=_GROUP_ROWS)
         key = self.key(f"part-{number:05d}.parquet")
         self.store.put(key, body)
         early = pc.sum(pc.less(table[DELAY], -SKEW_S)).as_py() or 0
@@ -226,7 +230,7 @@ class Part:
 
     def _keep(self, tables: Sequence[pa.Table], number: int) -> str:
         key = self.key(f"labels-{number:05d}.parquet")
-        self.store.put(key, _parquet(pa.concat_tables(tables), (), "lz4"))
+        self.store.put(key, to_parquet(pa.concat_tables(tables), dictionaries=(), compression="lz4", rows=_GROUP_ROWS))
         return key
 
     def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -245,13 +249,6 @@ def _reasons(refused: Latest, records: pa.Table, labelled: pa.ChunkedArray, repe
     lines = refused.labels[REFUSED].take(pa.array(own)).to_pylist()
     reasons = pa.array([str(orjson.loads(line)["reason"]) for line in lines], pa.string())
     return reasons.take(pa.array(np.searchsorted(own, np.maximum(places, 0)), mask=places < 0))
-
-
-def _parquet(table: pa.Table, dictionaries: Sequence[str], compression: str = "zstd") -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression=compression, use_dictionary=list(dictionaries), row_group_size=1 << 18)
-    body: bytes = sink.getvalue().to_pybytes()
-    return body
 
 
 def mark(name: str) -> int:

@@ -9,7 +9,6 @@ The closed service's ground truth (`groundTruthData`, `eventMetadata.eventId`) i
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -19,14 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from mmon_ray.core.rows import concat, text_of
+from mmon_ray.core.rows import concat, or_none, text_of
 from mmon_ray.core.window import Window, now, parse_time, utc
 from mmon_ray.errors import InputError
 from mmon_ray.labels.files import ID, INSTANCE, LABEL, is_file, refused, table_in
 from mmon_ray.records.sources import open_source
 from mmon_ray.storage.keys import hour_of, label_key, label_prefix
+from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Entry, Store
 
 __all__ = ["ID", "LABEL", "TIME", "canonical", "find_labels", "put_labels", "read_labels"]
@@ -71,11 +70,11 @@ def put_labels(
     if not made.num_rows:
         raise InputError(f"{name} has no labels: {len(bad)} rows without an id or a label")
     # Named by what was handed in, not by the moment: the same rows again are the same object, and known since then.
-    digest = hashlib.sha256(_parquet(made)).hexdigest()[:16]
+    digest = hashlib.sha256(to_parquet(made)).hexdigest()[:16]
     made = made.set_column(made.column_names.index(TIME), TIME, pc.fill_null(made[TIME], pa.scalar(moment, _TIME)))
     if bad:
         store.put(label_key(endpoint, moment, f"_rejected-{digest}.jsonl"), b"\n".join(bad) + b"\n")
-    store.put(label_key(endpoint, moment, f"put-{digest}.parquet"), _parquet(made))
+    store.put(label_key(endpoint, moment, f"put-{digest}.parquet"), to_parquet(made))
     return int(made.num_rows)
 
 
@@ -163,12 +162,6 @@ def _opened(rows: Any, id_column: str) -> tuple[str, pa.Table, list[bytes]]:
     return source.name, concat(list(source.batches())), []
 
 
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
 def _exploded(table: pa.Table, name: str) -> pa.Table:
     """One row a value of a list, each with its place; a list of one is a label of the whole request."""
     lists = table[name].combine_chunks()
@@ -215,15 +208,8 @@ def _converted(column: pa.ChunkedArray, kind: pa.DataType, read: Callable[[Any],
         except _ERRORS:
             pass
     distinct = array.dictionary_encode()
-    values = pa.array([_or_none(read, value) for value in distinct.dictionary.to_pylist()], kind).take(distinct.indices)
+    values = pa.array([or_none(read, value) for value in distinct.dictionary.to_pylist()], kind).take(distinct.indices)
     return values, _missing(values) & ~_missing(array)
-
-
-def _or_none(read: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return read(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _whole(value: Any) -> int | None:

@@ -17,6 +17,7 @@ from mmon_ray.labels.cache import labels_object
 from mmon_ray.labels.match import Hashes, known_among
 from mmon_ray.labels.store import ID, find_labels
 from mmon_ray.storage.keys import joined_key
+from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Store
 
 __all__ = ["Unmatched", "save_ids", "saved_ids", "strangers", "unmatched"]
@@ -43,9 +44,8 @@ class Unmatched(NamedTuple):
 
 def save_ids(store: Store, endpoint: str, deployment: str, hour: datetime, reading: str, ids: Hashes) -> None:
     """Keep the hashes of the ids of an hour's records, sorted."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({_COLUMN: ids}), sink, compression="none", use_dictionary=False)
-    store.put(joined_key(endpoint, deployment, hour, f"{reading}-ids.parquet"), sink.getvalue().to_pybytes())
+    body = to_parquet(pa.table({_COLUMN: ids}), compression="none", dictionaries=False)
+    store.put(joined_key(endpoint, deployment, hour, f"{reading}-ids.parquet"), body)
 
 
 def saved_ids(store: Store, endpoint: str, deployment: str, hour: datetime, reading: str) -> Hashes:

@@ -14,8 +14,6 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmon_ray.core.codec import Coded, dumps
 from mmon_ray.core.request_filter import Choice
@@ -30,6 +28,7 @@ from mmon_ray.records.preparations.preparation import Preparation, prepared
 from mmon_ray.records.preparations.rename import Rename
 from mmon_ray.records.tally import Tally
 from mmon_ray.storage.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
+from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Entry, Store
 
 __all__ = ["Hour", "captured", "compile_hour", "deployment_of", "newest_hour", "records_of"]
@@ -217,9 +216,7 @@ class _Part:
         renamed = tuple(old for step in renames for old, _ in step.names if old in table.column_names)
         made = prepared(table, self.prepare)
         tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons, renamed=renamed)
-        sink = pa.BufferOutputStream()
-        pq.write_table(made.table, sink, compression="zstd")
-        body = sink.getvalue().to_pybytes()
+        body = to_parquet(made.table)
         key = self.key(f"part-{number:05d}-{self.digest[:_MARK]}.parquet")
         self.store.put(key, body)
         if rejected:

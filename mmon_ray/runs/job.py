@@ -12,6 +12,7 @@ from datetime import datetime
 
 from mmon_ray.catalog.monitors import load_monitor
 from mmon_ray.catalog.runs import Run, load_run
+from mmon_ray.core.ray_session import connect_to_cluster
 from mmon_ray.core.window import Window, later, now, parse_time
 from mmon_ray.errors import InputError
 from mmon_ray.monitors.monitor import Monitor
@@ -59,14 +60,12 @@ def late_windows(store: Store, monitor: Monitor, window: Window, told: Callable[
 
 def main(words: list[str] | None = None) -> int:
     """The entry point; returns the exit code: 0 when the window has its run record, whatever the report says."""
-    import ray
-
     given = sys.argv[1:] if words is None else words
     if len(given) != 4:
         raise InputError(f"expected STORE MONITOR START END, got {len(given)} words")
     uri, name, start, end = given
-    if not ray.is_initialized():
-        ray.init(address="auto", log_to_driver=False)
+    if not connect_to_cluster():
+        raise InputError("no Ray cluster can be reached from here; this module is the entry point of a job that Ray runs")
     store = open_store(uri)
     done = run_window(store, load_monitor(store, name), Window(parse_time(start), parse_time(end)), later(now(), 0.0))
     print(f"{name}: ran {', '.join(map(str, done)) or 'nothing, all was done'}")

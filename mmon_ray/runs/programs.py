@@ -13,6 +13,7 @@ import orjson
 
 from mmon_ray import sagemaker
 from mmon_ray.core import command as process
+from mmon_ray.core.ray_session import ensure_ray
 from mmon_ray.core.report import Constraint
 from mmon_ray.core.request_filter import Choice, left_out
 from mmon_ray.core.window import Window
@@ -239,8 +240,7 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
 def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     import ray
 
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, configure_logging=False)
+    ensure_ray()
     sent_by_value()
     sent = [(path, ray.put(body)) for path, body in files]
     task = ray.remote(process.execute_there).options(runtime_env=runtime_env, num_cpus=1, max_retries=0)

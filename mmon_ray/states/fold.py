@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmon_ray.core.ray_session import ensure_ray
 from mmon_ray.core.schema import MISSING
 from mmon_ray.records.preparations.preparation import Preparation
 from mmon_ray.records.sources import file_batches, open_source
@@ -52,8 +53,7 @@ def on_workers(function: Callable[[Any], Any], items: Sequence[Any], stay: bool 
 
     if not items:
         return
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, configure_logging=False)
+    ensure_ray()
 
     def apply(batch: Any) -> Any:
         results = [function(pickle.loads(item)) for item in batch["item"]]

@@ -24,6 +24,7 @@ from mmon_ray.core.codec import load, pack, unpack
 from mmon_ray.errors import StateError, StoreError
 from mmon_ray.states.partial_profile import Covered, Stretch
 from mmon_ray.states.state import Need, Profile
+from mmon_ray.storage.parquet import to_parquet
 
 __all__ = ["Choose", "Key", "nothing", "read_profile", "read_states", "write_profile", "write_states"]
 
@@ -67,11 +68,8 @@ def write_states(stretch: Stretch, made_of: str = "") -> bytes:
     index = [[row["kind"], row["columns"], row["parts"], lies[place]] for place, row in enumerate(rows)]
     head = orjson.dumps({"rows": stretch.rows, "parts": stretch.parts, "made_of": made_of, "index": index})
     form = _FORM.with_metadata({_HEAD: head})
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, form, compression=dict.fromkeys(_TEXT, "zstd"), use_dictionary=False, write_statistics=["kind"]) as writer:
-        for group in _groups([rows[place] for place in order]):
-            writer.write_table(pa.Table.from_pylist(group, form))
-    return bytes(sink.getvalue().to_pybytes())
+    groups = (pa.Table.from_pylist(group, form) for group in _groups([rows[place] for place in order]))
+    return to_parquet(groups, schema=form, compression=dict.fromkeys(_TEXT, "zstd"), dictionaries=False, statistics=["kind"])
 
 
 def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple[Stretch, str]:

@@ -10,6 +10,8 @@ import hmac
 import os
 import secrets
 
+from mmon_ray.core.ray_session import ensure_ray
+
 __all__ = ["UNCAPTURED", "cluster_key", "is_marked", "mark"]
 
 UNCAPTURED = "mmon-uncaptured-"  # how a marked id begins; alone it says nothing
@@ -50,7 +52,7 @@ def cluster_key() -> bytes:
     if not ray.is_initialized():
         if not os.environ.get("RAY_ADDRESS"):
             return b""
-        ray.init(log_to_driver=False, configure_logging=False)
+        ensure_ray()
     from ray.experimental import internal_kv
 
     found: bytes | None = internal_kv._internal_kv_get(_KEY, namespace=_NAMESPACE)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mmon_ray.capture.spool.counters import COUNTERS, Counts, read_counts
 from mmon_ray.capture.spool.spool import spool_root
 from mmon_ray.capture.spool.uploader import NAMESPACE
+from mmon_ray.core.ray_session import connect_to_cluster
 
 __all__ = ["Status", "capture_status"]
 
@@ -31,21 +32,10 @@ def capture_status(spool: str = "", timeout_s: float = 10.0) -> Status:
 
     spool   a folder that is read instead, without asking any cluster
     """
-    if spool or not _connected():
+    if spool or not connect_to_cluster():
         return Status(tuple(read_counts(Path(spool_root(spool)), time.time())))
     answers, silent = _asked(timeout_s)
     return Status(_summed(answers), len(answers), tuple(silent))
-
-
-def _connected() -> bool:
-    import ray
-
-    if not ray.is_initialized():
-        try:
-            ray.init(address="auto", log_to_driver=False, configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError):
-            return False
-    return True
 
 
 def _asked(timeout_s: float) -> tuple[list[list[Counts]], list[str]]:

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from mmon_ray.errors import InputError, MonitorError
 
-__all__ = ["expand", "form_of", "one_form", "opened", "read_bytes", "said"]
+__all__ = ["FORMS", "expand", "form_of", "one_form", "opened", "read_bytes", "said"]
 
-_FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
+# How a file of rows ends, and how it is read.
+FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def expand(path: str) -> list[str]:
@@ -28,7 +29,7 @@ def expand(path: str) -> list[str]:
     path = os.path.expanduser(path)
     found = [path] if os.path.exists(path) else sorted(glob.glob(path))  # a name may hold brackets of its own
     if len(found) == 1 and os.path.isdir(found[0]):
-        found = sorted(str(file) for file in Path(found[0]).rglob("*") if file.suffix in _FORMS and not file.name.startswith((".", "_")))
+        found = sorted(str(file) for file in Path(found[0]).rglob("*") if file.suffix in FORMS and not file.name.startswith((".", "_")))
     if not found:
         raise InputError(f"no file at '{path}' (looked in {os.getcwd()}); give a .csv, .jsonl or .parquet file or a folder of them")
     return found
@@ -41,7 +42,7 @@ def form_of(path: str) -> str:
     """
     form = _form_or_none(path)
     if form is None:
-        raise InputError(f"'{path}' does not end in {', '.join(sorted(_FORMS))}; rename it, or read it yourself and give the frame")
+        raise InputError(f"'{path}' does not end in {', '.join(sorted(FORMS))}; rename it, or read it yourself and give the frame")
     return form
 
 
@@ -112,4 +113,4 @@ def _expand_s3(path: str) -> list[str]:
 
 
 def _form_or_none(path: str) -> str | None:
-    return _FORMS.get(Path(path).suffix.lower())
+    return FORMS.get(Path(path).suffix.lower())

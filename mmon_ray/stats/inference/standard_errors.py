@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mmon_ray.states.residuals import Residuals
-from mmon_ray.stats.inference.bootstrap import resample
 from mmon_ray.stats.metrics.quality import Regression
 
-__all__ = ["bootstrap_std", "likely", "resampled_means", "rests_on", "service_means", "service_std"]
+__all__ = ["likely", "resampled_means", "rests_on", "service_means", "service_std"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,13 +52,6 @@ def service_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], seed: in
     rng = np.random.default_rng(seed)
     drawn = rng.binomial(counts, 0.8, size=(5, *counts.shape)).astype(np.float64)  # each row enters with probability 0.8
     return float(np.std(ask(drawn)))
-
-
-def bootstrap_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], times: int, seed: int = 0) -> float:
-    """The standard deviation over bootstrap resamples of the counts, of those in which the metric is defined."""
-    values = ask(resample(tables, times, seed=seed))
-    known = values[~np.isnan(values)]
-    return float(known.std(ddof=1)) if known.size > 1 else math.nan
 
 
 def likely(table: npt.ArrayLike) -> Floats:

@@ -10,7 +10,6 @@ A new measure is a function here and a test: `query`, the command line and its m
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from mmon_ray import stats
 from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
 from mmon_ray.states.state import State
+from mmon_ray.stats.metrics.registry import Registry, words_of
 
 __all__ = ["Measure", "find_measures", "measure", "measures"]
 
@@ -60,7 +60,7 @@ class Measure:
         return result if self.text else float(result)
 
 
-_measures: dict[str, Measure] = {}
+_measures = Registry[Measure]()
 _patterns: list[tuple[re.Pattern[str], Measure]] = []
 
 
@@ -78,9 +78,8 @@ def measure(
 
     def register(ask: Callable[..., Any]) -> Callable[..., Any]:
         form = name or ask.__name__
-        if form in _measures:
-            raise InputError(f"there is a metric '{form}' already; give {ask.__qualname__} another name")
-        made = _measures[form] = Measure(form, form, kinds, ask, compares, text, words=inspect.getdoc(ask) or "")
+        made = Measure(form, form, kinds, ask, compares, text, words=words_of(ask))
+        _measures.add(made, form, ask)
         if pattern:
             _patterns.append((re.compile(pattern), made))
         return ask
@@ -90,7 +89,7 @@ def measure(
 
 def measures() -> list[Measure]:
     """All measures, in the order in which they were registered; those with an argument under their form."""
-    return list(_measures.values())
+    return list(_measures)
 
 
 def find_measures(names: Iterable[str]) -> list[Measure]:
@@ -106,9 +105,10 @@ def _find(name: str) -> Measure:
         found = pattern.fullmatch(name)
         if found:
             return replace(made, name=name, argument=found[1])
-    if name not in _measures or any(made.form == name for _, made in _patterns):
-        raise InputError(f"no metric '{name}'; there are {', '.join(_measures)} (like p50, p99.9, share:red)")
-    return _measures[name]
+    by_name = _measures.of()
+    if name not in by_name or any(made.form == name for _, made in _patterns):
+        raise InputError(f"no metric '{name}'; there are {', '.join(by_name)} (like p50, p99.9, share:red)")
+    return by_name[name]
 
 
 @measure(Moments, Types, Counts)

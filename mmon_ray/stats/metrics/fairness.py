@@ -11,7 +11,6 @@ Source of all: the closed service's bias metrics; Model Monitor paper, section 4
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmon_ray.errors import InputError
+from mmon_ray.stats.metrics.registry import Registry, words_of
 
 __all__ = ["OF_LABELS", "POST", "PRE", "Disparity", "Groups", "bias", "disparities", "div"]
 
@@ -68,7 +67,7 @@ class Disparity:
         return "lower" if value * self.sign > 0 else "higher"
 
 
-_disparities: dict[str, Disparity] = {}
+_disparities = Registry[Disparity]()
 
 
 def bias(
@@ -80,9 +79,7 @@ def bias(
     """
 
     def register(ask: Callable[[Groups], Floats]) -> Callable[[Groups], Floats]:
-        if name in _disparities:
-            raise InputError(f"there is a bias metric '{name}' already; give {ask.__qualname__} another name")
-        _disparities[name] = Disparity(name, stage, uses, ask, inspect.getdoc(ask) or "", says, sign, sampled)
+        _disparities.add(Disparity(name, stage, uses, ask, words_of(ask), says, sign, sampled), name, ask, "bias")
         return ask
 
     return register
@@ -90,7 +87,7 @@ def bias(
 
 def disparities() -> dict[str, Disparity]:
     """The metrics of bias by name, in the order in which they were registered."""
-    return dict(_disparities)
+    return _disparities.of("bias")
 
 
 def div(part: Any, whole: Any) -> Floats:

@@ -10,7 +10,6 @@ Its name is the function's, its docstring the description. The counts may be arr
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmon_ray.errors import InputError
+from mmon_ray.stats.metrics.registry import Registry, words_of
 
 __all__ = ["Binary", "Metric", "Multi", "Regression", "metrics", "quality", "ratio"]
 
@@ -62,7 +61,7 @@ class Metric:
     words: str
 
 
-_metrics: dict[tuple[str, str], Metric] = {}
+_metrics = Registry[Metric]()
 
 
 def quality(kind: str, better: str = "", name: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -73,9 +72,7 @@ def quality(kind: str, better: str = "", name: str = "") -> Callable[[Callable[.
 
     def register(ask: Callable[..., Any]) -> Callable[..., Any]:
         called = name or ask.__name__
-        if (kind, called) in _metrics:
-            raise InputError(f"there is a {kind} metric '{called}' already; give {ask.__qualname__} another name")
-        _metrics[kind, called] = Metric(called, kind, better, ask, inspect.getdoc(ask) or "")
+        _metrics.add(Metric(called, kind, better, ask, words_of(ask)), called, ask, kind)
         return ask
 
     return register
@@ -83,7 +80,7 @@ def quality(kind: str, better: str = "", name: str = "") -> Callable[[Callable[.
 
 def metrics(kind: str) -> list[Metric]:
     """The metrics of a kind of model, in the order in which they were registered."""
-    return [one for one in _metrics.values() if one.kind == kind]
+    return list(_metrics.of(kind).values())
 
 
 def ratio(part: Any, whole: Any) -> Floats:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmon_ray.errors import InputError
 from mmon_ray.states import Residuals, Scores
 from mmon_ray.stats.inference.bootstrap import resample
-from mmon_ray.stats.inference.standard_errors import bootstrap_std, likely, resampled_means, rests_on, service_std
+from mmon_ray.stats.inference.standard_errors import likely, resampled_means, rests_on, service_std
 from mmon_ray.stats.metrics.quality import Binary, Multi, Regression, metrics, quality
 from mmon_ray.stats.metrics.score_curves import areas, calibration, curves, reliability
 
@@ -143,7 +143,7 @@ def test_spreads_are_those_of_a_bootstrap_of_rows() -> None:
     y = (rng.random(n) < 0.3).astype(int)
     said = np.where(rng.random(n) < 0.85, y, 1 - y)
     table = np.array([(y & said).sum(), ((1 - y) & said).sum(), (y & (1 - said)).sum(), ((1 - y) & (1 - said)).sum()])
-    own = bootstrap_std(table, lambda t: metrics("binary")[8].ask(Binary(*t.T)), 2_000)
+    own = np.std(metrics("binary")[8].ask(Binary(*resample(table, 2_000).T)), ddof=1)
     assert metrics("binary")[8].name == "f1"
     places = rng.integers(0, n, (2_000, n))
     rows = [sk.f1_score(y[at], said[at]) for at in places[:400]]
