@@ -32,6 +32,7 @@ from venvs import peer_python
 from mmon_ray.analyses.shared.targets import label_columns
 from mmon_ray.core.schema import Schema
 from mmon_ray.labels.join import join_hour
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import Hour
 from mmon_ray.states.fold import on_workers
 from mmon_ray.storage.keys import label_key, records_key
@@ -89,7 +90,7 @@ def ours(store: Store, records: Hour, spread=None) -> tuple[float, float]:  # ty
 
 def joined(store: Store, records: Hour, spread=None) -> tuple[float, float]:  # type: ignore[no-untyped-def]
     start, work = time.perf_counter(), time.process_time()
-    made = join_hour(store, "e", "d", HOUR, records, label_columns(SCHEMA), 168, spread)
+    made = join_hour(DeploymentHour(store, "e", "d", HOUR), records, label_columns(SCHEMA), 168, spread)
     assert made.labelled == made.rows > 0
     return time.perf_counter() - start, time.process_time() - work
 

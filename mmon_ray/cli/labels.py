@@ -9,6 +9,7 @@ import click
 from mmon_ray.cli.context import Context, with_context
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import InputError
+from mmon_ray.records.deployment_hour import DeploymentHour
 
 __all__ = ["labels"]
 
@@ -68,13 +69,14 @@ def status(context: Context, name: str, window_text: str | None) -> None:
     window = context.window(window_text) if window_text else newest.earlier(23) if newest else None
     for hour in window.hours() if window else ():
         records = compile_hour(
-            store, monitor.endpoint, deployment, hour, baseline.schema, monitor.steps, pre=monitor.pre, choice=monitor.choice(baseline)
+            DeploymentHour(store, monitor.endpoint, deployment, hour),
+            baseline.schema,
+            monitor.steps,
+            pre=monitor.pre,
+            choice=monitor.choice(baseline),
         )
         joined = join_hour(
-            store,
-            monitor.endpoint,
-            deployment,
-            hour,
+            DeploymentHour(store, monitor.endpoint, deployment, hour),
             records,
             label_columns(baseline.schema),
             monitor.label_hours,

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -24,9 +23,9 @@ from mmon_ray.labels.coerce import Expected
 from mmon_ray.labels.join_part import Part, Usable, mark, reading_of
 from mmon_ray.labels.store import find_labels
 from mmon_ray.labels.unmatched import save_ids
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import Hour
 from mmon_ray.records.manifests import load_manifest, save_manifest
-from mmon_ray.storage.store import Store
 
 __all__ = ["EARLY_HOURS", "Joined", "join_hour", "reading_of"]
 
@@ -105,10 +104,7 @@ class Joined(Coded, kind="joined_hour"):
 
 
 def join_hour(
-    store: Store,
-    endpoint: str,
-    deployment: str,
-    hour: datetime,
+    place: DeploymentHour,
     records: Hour,
     columns: Mapping[str, Expected],
     wait_hours: int,
@@ -126,16 +122,16 @@ def join_hour(
     anew         whatever is there is damaged
     keep_all     True: of several records of one inference id each has the label; else only that which was answered last
     """
-    window = Window.hour(hour).longer(wait_hours).earlier(EARLY_HOURS)
-    entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(store, endpoint, window)}
-    part = Part(store, endpoint, deployment, hour, records.keys, columns, records.checks, keep_all=keep_all)
+    window = Window.hour(place.hour).longer(wait_hours).earlier(EARLY_HOURS)
+    entries = {f"{entry.key} {entry.version}": entry for entry in find_labels(place.store, place.endpoint, window)}
+    part = Part(place, records.keys, columns, records.checks, keep_all=keep_all)
     known = None if anew else _known(part)
     if known is not None and known.records == records.digest and known.seen == tuple(entries):
         return known
     same = known is not None and known.records == records.digest
     before = known if known is not None and same else Joined()
     if not same:
-        save_ids(store, endpoint, deployment, hour, part.reading, part.read_ids())
+        save_ids(place, part.reading, part.read_ids())
     found = part.matching({name: entry for name, entry in entries.items() if name not in set(before.seen)}, len(before.kept))
     made = replace(
         before,
@@ -152,7 +148,7 @@ def join_hour(
         part = replace(part, kept=made.kept, matched=frozenset(map(mark, made.matched)))
         made = _joined(part, made, spread)
     made = replace(made, strange=() if made.matched else part.strange(found, wait_hours) or made.strange)
-    save_manifest(store, part.key(_MANIFEST), made)  # last: whoever sees it sees all of its parts
+    save_manifest(place.store, part.key(_MANIFEST), made)  # last: whoever sees it sees all of its parts
     return made
 
 
@@ -186,17 +182,17 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
     )
     written = {*made.keys, *made.kept, part.key(_MANIFEST), part.key("ids.parquet")}
     if bad:
-        part.store.put(part.key("rejected.jsonl"), "\n".join(bad).encode() + b"\n")
+        part.place.store.put(part.key("rejected.jsonl"), "\n".join(bad).encode() + b"\n")
         written.add(part.key("rejected.jsonl"))
-    for entry in part.store.list(part.key("")):
+    for entry in part.place.store.list(part.key("")):
         if entry.key not in written:
-            part.store.delete(entry.key)
+            part.place.store.delete(entry.key)
     return made
 
 
 def _known(part: Part) -> Joined | None:
     try:
-        known = load_manifest(part.store, part.key(_MANIFEST))
+        known = load_manifest(part.place.store, part.key(_MANIFEST))
     except StateError:
         return None  # made again from labels that are all there
     return known if isinstance(known, Joined) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,10 +24,11 @@ from mmon_ray.labels.match import DELAY, IDS, NONE, REPEATED, TIME, Hashes, Late
 from mmon_ray.labels.retries import READ, crossing, repeated
 from mmon_ray.labels.store import ID
 from mmon_ray.labels.unmatched import saved_ids, strangers
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.manifests import check_of
-from mmon_ray.storage.keys import hour_of, joined_key
+from mmon_ray.storage.keys import hour_of
 from mmon_ray.storage.parquet import to_parquet
-from mmon_ray.storage.store import Entry, Store
+from mmon_ray.storage.store import Entry
 
 __all__ = ["Found", "Part", "Result", "Usable", "mark", "reading_of"]
 
@@ -117,10 +117,7 @@ class Part:
     repeated  for each part which of its rows repeat another one
     """
 
-    store: Store
-    endpoint: str
-    deployment: str
-    hour: datetime
+    place: DeploymentHour
     records: tuple[str, ...]
     columns: Mapping[str, Expected]
     checks: tuple[str, ...] = ()
@@ -142,14 +139,14 @@ class Part:
         few = [one.name for one in table.schema if not pa.types.is_floating(one.type) and one.name not in IDS]
         body = to_parquet(table, dictionaries=few, rows=_GROUP_ROWS)
         key = self.key(f"part-{number:05d}.parquet")
-        self.store.put(key, body)
+        self.place.store.put(key, body)
         early = pc.sum(pc.less(table[DELAY], -SKEW_S)).as_py() or 0
         labelled = table.num_rows - table[TIME].null_count
         return Result(key, len(body), table.num_rows, labelled, early, usable.replaced, usable.rejected, check_of(body))
 
     def matching(self, entries: Mapping[str, Entry], number: int) -> Found:
         """Which objects hold labels of this hour; these labels are kept in files from a number on."""
-        ids = saved_ids(self.store, self.endpoint, self.deployment, self.hour, self.reading) if entries else np.zeros(0, np.uint64)
+        ids = saved_ids(self.place, self.reading) if entries else np.zeros(0, np.uint64)
         names: list[str] = []
         kept: list[str] = []
         unreadable: list[str] = []
@@ -158,12 +155,12 @@ class Part:
         looked_at, unusable = 0, 0
         for name, entry in entries.items():
             try:
-                made = labels_object(self.store, entry)
+                made = labels_object(self.place.store, entry)
             except InputError as error:
                 unreadable.append(str(error))
                 continue
             own = made.own(ids)
-            if not own.num_rows and hour_of(entry.key.rpartition("/")[0] + "/") < self.hour:
+            if not own.num_rows and hour_of(entry.key.rpartition("/")[0] + "/") < self.place.hour:
                 continue  # collected before this hour, for an earlier one: no clock is wrong
             looked_at += made.labels.num_rows
             unusable += made.unusable
@@ -185,7 +182,7 @@ class Part:
         marks = pa.array(sorted(self.matched), pa.uint64())
         found = [fitted(NONE, self.columns).append_column(_OBJECT, pa.array([], pa.uint64()))]
         for key in self.kept:
-            with self.store.open(key) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+            with self.place.store.open(key) as source, pq.ParquetFile(source, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group, use_threads=False)
                     mask = pc.is_in(table[_OBJECT], value_set=marks)
@@ -197,8 +194,8 @@ class Part:
         """Ids of both sides, where labels came and none of them fits this hour or any other that was joined."""
         if found.others is None or not self.records:
             return ()
-        around = Window.hour(self.hour).around(wait_hours)
-        lost = strangers(self.store, self.endpoint, self.deployment, self.reading, around, hashed(found.others[ID]), any_will_do=True)
+        around = Window.hour(self.place.hour).around(wait_hours)
+        lost = strangers(self.place, self.reading, around, hashed(found.others[ID]), any_will_do=True)
         if not lost.all():
             return ()
         table = self._read(self.records[0], IDS).slice(0, _EXAMPLES)
@@ -207,7 +204,7 @@ class Part:
 
     def key(self, name: str) -> str:
         """Where a file of this join lies."""
-        return joined_key(self.endpoint, self.deployment, self.hour, f"{self.reading}-{name}")
+        return self.place.joined_key(f"{self.reading}-{name}")
 
     def read_ids(self) -> Hashes:
         """The hashes of all ids of this hour's records, each once, sorted."""
@@ -220,7 +217,7 @@ class Part:
         if self.keep_all:
             return Repeats(tuple(np.zeros(part.num_rows, bool) for part in parts), 0)
         lost = tuple(repeated(parts))
-        before = saved_ids(self.store, self.endpoint, self.deployment, Window.hour(self.hour).before(1)[0].start, self.reading)
+        before = saved_ids(self.place.at(Window.hour(self.place.hour).before(1)[0].start), self.reading)
         return Repeats(lost, crossing(parts, lost, before))
 
     @cached_property
@@ -230,11 +227,11 @@ class Part:
 
     def _keep(self, tables: Sequence[pa.Table], number: int) -> str:
         key = self.key(f"labels-{number:05d}.parquet")
-        self.store.put(key, to_parquet(pa.concat_tables(tables), dictionaries=(), compression="lz4", rows=_GROUP_ROWS))
+        self.place.store.put(key, to_parquet(pa.concat_tables(tables), dictionaries=(), compression="lz4", rows=_GROUP_ROWS))
         return key
 
     def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-        body = self.store.get(key)
+        body = self.place.store.get(key)
         if self.checks and check_of(body) != self.checks[self.records.index(key)]:
             raise InputError(f"'{key}' is damaged")
         with pq.ParquetFile(pa.BufferReader(body)) as file:

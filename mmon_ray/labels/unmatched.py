@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,8 @@ from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.labels.cache import labels_object
 from mmon_ray.labels.match import Hashes, known_among
 from mmon_ray.labels.store import ID, find_labels
-from mmon_ray.storage.keys import joined_key
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.storage.parquet import to_parquet
-from mmon_ray.storage.store import Store
 
 __all__ = ["Unmatched", "save_ids", "saved_ids", "strangers", "unmatched"]
 
@@ -42,24 +40,22 @@ class Unmatched(NamedTuple):
     examples: tuple[str, ...] = ()
 
 
-def save_ids(store: Store, endpoint: str, deployment: str, hour: datetime, reading: str, ids: Hashes) -> None:
+def save_ids(place: DeploymentHour, reading: str, ids: Hashes) -> None:
     """Keep the hashes of the ids of an hour's records, sorted."""
     body = to_parquet(pa.table({_COLUMN: ids}), compression="none", dictionaries=False)
-    store.put(joined_key(endpoint, deployment, hour, f"{reading}-ids.parquet"), body)
+    place.store.put(place.joined_key(f"{reading}-ids.parquet"), body)
 
 
-def saved_ids(store: Store, endpoint: str, deployment: str, hour: datetime, reading: str) -> Hashes:
+def saved_ids(place: DeploymentHour, reading: str) -> Hashes:
     """The hashes that were kept for an hour; none where it was never joined."""
     try:
-        body = store.get(joined_key(endpoint, deployment, hour, f"{reading}-ids.parquet"))
+        body = place.store.get(place.joined_key(f"{reading}-ids.parquet"))
     except MissingKey:
         return np.zeros(0, np.uint64)
     return np.asarray(pq.read_table(pa.BufferReader(body))[_COLUMN].to_numpy())
 
 
-def strangers(
-    store: Store, endpoint: str, deployment: str, reading: str, around: Window, hashes: Hashes, any_will_do: bool = False
-) -> Mask:
+def strangers(place: DeploymentHour, reading: str, around: Window, hashes: Hashes, any_will_do: bool = False) -> Mask:
     """Which of some hashes of ids are those of no record in a window; the later hours are looked at first, and no more than are needed.
 
     any_will_do   True: it is enough to know whether any of them is known
@@ -71,22 +67,22 @@ def strangers(
             if not lost.any() or (any_will_do and not lost.all()):
                 break
             some = hours[start : start + _AHEAD]
-            for ids in pool.map(lambda hour: saved_ids(store, endpoint, deployment, hour, reading), some):
+            for ids in pool.map(lambda hour: saved_ids(place.at(hour), reading), some):
                 left = np.flatnonzero(lost)
                 lost[left] = ~known_among(hashes[left], ids)
     return lost
 
 
-def unmatched(store: Store, endpoint: str, deployment: str, reading: str, window: Window, wait_hours: int) -> Unmatched:
+def unmatched(place: DeploymentHour, reading: str, window: Window, wait_hours: int) -> Unmatched:
     """The labels that were collected in a window and fit no record of the hours before; only hours that were joined can have records."""
     total = Unmatched()
     around = Window(window.start, window.end).around(wait_hours)
-    for entry in find_labels(store, endpoint, window):
+    for entry in find_labels(place.store, place.endpoint, window):
         try:
-            made = labels_object(store, entry)
+            made = labels_object(place.store, entry)
         except InputError:
             continue
-        lost = strangers(store, endpoint, deployment, reading, Window(around.start, window.end), made.hashes)
+        lost = strangers(place, reading, Window(around.start, window.end), made.hashes)
         ids = made.labels[ID].take(pa.array(np.flatnonzero(lost)[:_EXAMPLES])).to_pylist()
         total = Unmatched(total.labels + made.labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES])
     return total

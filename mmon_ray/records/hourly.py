@@ -22,16 +22,17 @@ from mmon_ray.core.schema import MISSING, Schema
 from mmon_ray.core.scripts import Script, load_script, used
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError, StateError
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.manifests import are_whole, check_of, load_manifest, save_manifest
 from mmon_ray.records.parse import EVERY, parse, plain
 from mmon_ray.records.preparations.preparation import Preparation, prepared
 from mmon_ray.records.preparations.rename import Rename
 from mmon_ray.records.tally import Tally
-from mmon_ray.storage.keys import capture_folder, capture_prefix, endpoint_prefix, hour_of, records_key
+from mmon_ray.storage.keys import capture_folder, endpoint_prefix, hour_of
 from mmon_ray.storage.parquet import to_parquet
 from mmon_ray.storage.store import Entry, Store
 
-__all__ = ["Hour", "captured", "compile_hour", "deployment_of", "newest_hour", "records_of"]
+__all__ = ["Hour", "compile_hour", "deployment_of", "newest_hour", "records_of"]
 
 MANIFEST = "manifest.json"
 PART_BYTES = 32_000_000  # compressed capture that makes one part: a few hundred MB of Python objects while it is read
@@ -63,10 +64,7 @@ class _Written(NamedTuple):
 
 
 def compile_hour(
-    store: Store,
-    endpoint: str,
-    deployment: str,
-    hour: datetime,
+    place: DeploymentHour,
     schema: Schema | None = None,
     prepare: Sequence[Preparation] = (),
     *,
@@ -87,8 +85,8 @@ def compile_hour(
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     errors   InputError for damaged records whose capture is no longer there
     """
-    entries = captured(store, endpoint, deployment, hour)
-    part = _Part(store, endpoint, deployment, hour, schema, tuple(prepare), pre, choice, used(pre, tuple(prepare)))
+    entries = place.captured()
+    part = _Part(place, schema, tuple(prepare), pre, choice, used(pre, tuple(prepare)))
     # What is done to the rows belongs to what they were made from: states are made anew with it.
     made_from = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
     digest = hashlib.sha256(part.steps + made_from.encode()).hexdigest()[:32]
@@ -117,14 +115,9 @@ def compile_hour(
         part.clear(made.rejected + (known.keys + known.rejected if known is not None else ()))
         raise
     # After its parts and before the earlier ones go: whoever sees a manifest sees all of its parts, whatever fails here.
-    save_manifest(store, part.key(MANIFEST), made)
+    save_manifest(place.store, part.key(MANIFEST), made)
     part.clear(made.keys + made.rejected)
     return made
-
-
-def captured(store: Store, endpoint: str, deployment: str, hour: datetime) -> list[Entry]:
-    """The captured objects of an hour."""
-    return store.list(capture_prefix(endpoint, deployment, hour))
 
 
 def deployment_of(store: Store, endpoint: str, deployment: str = "") -> str:
@@ -170,8 +163,8 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre
     choice   which requests are predictions
     errors   InputError when the window has none
     """
-    which = deployment_of(store, endpoint, deployment)
-    hours = [compile_hour(store, endpoint, which, hour, pre=pre, verify=True, choice=choice) for hour in window.hours()]
+    named = deployment_of(store, endpoint, deployment)
+    hours = [compile_hour(DeploymentHour(store, endpoint, named, hour), pre=pre, verify=True, choice=choice) for hour in window.hours()]
     keys = [key for hour in hours for key in hour.keys]
     if not keys:
         raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
@@ -190,10 +183,7 @@ class _Part:
     were made from: what is made anew leaves what there is alone.
     """
 
-    store: Store
-    endpoint: str
-    deployment: str
-    hour: datetime
+    place: DeploymentHour
     schema: Schema | None
     prepare: tuple[Preparation, ...]
     pre: str
@@ -208,7 +198,7 @@ class _Part:
         renames = tuple(step for step in takewhile(lambda step: isinstance(step, Rename), self.prepare) if isinstance(step, Rename))
         sent = reduce(lambda schema, step: step.sent(schema), reversed(renames), self.schema) if self.schema is not None else None
         for entry in entries:
-            table, counts, bad = parse(plain(self.store.get(entry.key)), sent, self.pre, self.choice)
+            table, counts, bad = parse(plain(self.place.store.get(entry.key)), sent, self.pre, self.choice)
             tables.append(table)
             rejected += bad
             tally += counts
@@ -218,16 +208,16 @@ class _Part:
         tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons, renamed=renamed)
         body = to_parquet(made.table)
         key = self.key(f"part-{number:05d}-{self.digest[:_MARK]}.parquet")
-        self.store.put(key, body)
+        self.place.store.put(key, body)
         if rejected:
-            self.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
+            self.place.store.put(self.rejected_key(number), b"\n".join(rejected) + b"\n")
         return _Written(key, len(body), check_of(body), tally)
 
     def rejected_key(self, number: int) -> str:
         return self.key(f"rejected-{number:05d}-{self.digest[:_MARK]}.jsonl")
 
     def key(self, name: str) -> str:
-        return records_key(self.endpoint, self.deployment, self.hour, f"{self.reading}-{name}")
+        return self.place.records_key(f"{self.reading}-{name}")
 
     @cached_property
     def reading(self) -> str:
@@ -243,19 +233,19 @@ class _Part:
     def clear(self, kept: tuple[str, ...]) -> None:
         """Remove the hour's other objects."""
         all_kept = {*kept, self.key(MANIFEST)}
-        for entry in self.store.list(self.key("")):
+        for entry in self.place.store.list(self.key("")):
             if entry.key not in all_kept:
-                self.store.delete(entry.key)
+                self.place.store.delete(entry.key)
 
     def known(self, verify: bool) -> tuple[Hour | None, bool]:
         """What was made before, if it can be used, and whether it is damaged."""
         try:
-            known = load_manifest(self.store, self.key(MANIFEST))
+            known = load_manifest(self.place.store, self.key(MANIFEST))
         except StateError:
             return None, True
         if not isinstance(known, Hour):
             return None, False
-        is_damaged = verify and not are_whole(self.store, known.keys, known.checks)
+        is_damaged = verify and not are_whole(self.place.store, known.keys, known.checks)
         return None if is_damaged else known, is_damaged
 
 

@@ -22,6 +22,7 @@ from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.program import GIVEN, Outcome, Program, together
 from mmon_ray.records import hourly as records
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.parse import plain
 from mmon_ray.records.record import without_error
 from mmon_ray.records.sources import file_contents
@@ -55,7 +56,7 @@ def run_programs(
     hours     the window's records
     """
     outcomes = []
-    captured = [entry.key for hour in window.hours() for entry in records.captured(store, monitor.endpoint, deployment, hour)]
+    captured = [entry.key for hour in window.hours() for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()]
     keys = [key for hour in hours for key in hour.keys]
     for program in monitor.programs if captured or keys else ():
         progress(f"running the program '{program.name}'")
@@ -171,14 +172,18 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         choice = monitor.choice(None)
         hours = (
             records.compile_hour(
-                store, monitor.endpoint, deployment, hour, prepare=monitor.steps, pre=monitor.pre, verify=True, choice=choice
+                DeploymentHour(store, monitor.endpoint, deployment, hour),
+                prepare=monitor.steps,
+                pre=monitor.pre,
+                verify=True,
+                choice=choice,
             )
             for hour in window.hours()
         )
         return "records", _kept(store, [key for hour in hours for key in hour.keys])
     return "capture", _Captured(
         store,
-        [entry.key for hour in window.hours() for entry in records.captured(store, monitor.endpoint, deployment, hour)],
+        [entry.key for hour in window.hours() for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()],
         monitor.choice(None),
     )
 

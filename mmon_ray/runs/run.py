@@ -34,6 +34,7 @@ from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.mapping import hints
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records import hourly as records
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.manifests import are_whole
 from mmon_ray.records.tally import Tally
 from mmon_ray.runs.post_hook import post
@@ -139,14 +140,14 @@ class _Hour:
         verify   make again what is damaged, too
         """
         schema = self.baseline.schema if self.baseline else Schema()
-        captured = sum(entry.size_bytes for entry in records.captured(self.store, self.monitor.endpoint, self.deployment, self.hour))
+        place = DeploymentHour(self.store, self.monitor.endpoint, self.deployment, self.hour)
+        captured = sum(entry.size_bytes for entry in place.captured())
         loads = any(step.loads for step in self.monitor.steps)
         spread = partial(on_workers, stay=loads) if self._on_ray(captured) else None
         progress(f"{self.hour:%Y-%m-%d %H}:00 reading {captured / 1e6:.1f} MB of capture")
         prepare = self.monitor.steps
-        place = (self.store, self.monitor.endpoint, self.deployment, self.hour)
         hour = records.compile_hour(
-            *place,
+            place,
             schema,
             prepare,
             pre=self.monitor.pre,
@@ -158,7 +159,7 @@ class _Hour:
         if self.monitor.labelled:
             every = self.monitor.repeats == "all"
             try:
-                joined = join_hour(*place, hour, label_columns(schema), self.monitor.label_hours, spread, anew=verify, keep_all=every)
+                joined = join_hour(place, hour, label_columns(schema), self.monitor.label_hours, spread, anew=verify, keep_all=every)
             except Exception:  # whatever reading damaged objects raises, here or on a worker
                 if verify:
                     raise
@@ -265,7 +266,9 @@ def _measured(store: Store, monitor: Monitor, deployment: str, window: Window, j
     if not monitor.labelled:
         return ()
     reading = reading_of([key for one in joins for key in one.keys])
-    return label_metrics(joins, unmatched(store, monitor.endpoint, deployment, reading, window, monitor.label_hours))
+    return label_metrics(
+        joins, unmatched(DeploymentHour(store, monitor.endpoint, deployment, window.start), reading, window, monitor.label_hours)
+    )
 
 
 def _remembered(store: Store, monitor: Monitor, window: Window, at: datetime) -> list[Past | None]:

@@ -38,6 +38,7 @@ from mmon_ray.labels.join import EARLY_HOURS, Joined, join_hour, reading_of
 from mmon_ray.labels.match import DELAY, TIME, attach
 from mmon_ray.labels.store import canonical, find_labels, read_labels
 from mmon_ray.labels.unmatched import unmatched
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour
 from mmon_ray.storage.keys import capture_key, label_key, report_key
 from mmon_ray.storage.open import open_store
@@ -72,8 +73,8 @@ def capture(store: Store, count: int, hour: datetime = HOUR, name: str = "a", ro
 
 
 def joined(store: Store, hour: datetime = HOUR, wait: int = 168) -> Joined:
-    records = compile_hour(store, "credit", "Credit", hour, SCHEMA)
-    return join_hour(store, "credit", "Credit", hour, records, label_columns(SCHEMA), wait)
+    records = compile_hour(DeploymentHour(store, "credit", "Credit", hour), SCHEMA)
+    return join_hour(DeploymentHour(store, "credit", "Credit", hour), records, label_columns(SCHEMA), wait)
 
 
 def rows_of(store: Store, made: Joined) -> pd.DataFrame:
@@ -406,8 +407,8 @@ def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest
     near = joined(store)
     for entry in store.list("joined/"):
         store.delete(entry.key)
-    hour = compile_hour(store, "credit", "Credit", HOUR, SCHEMA)
-    far = join_hour(store, "credit", "Credit", HOUR, hour, label_columns(SCHEMA), 168, on_workers)
+    hour = compile_hour(DeploymentHour(store, "credit", "Credit", HOUR), SCHEMA)
+    far = join_hour(DeploymentHour(store, "credit", "Credit", HOUR), hour, label_columns(SCHEMA), 168, on_workers)
     assert len(far.keys) == 3 and far.labelled == 51
     assert replace(far, size_bytes=0) == replace(near, size_bytes=0)
     assert rows_of(store, far)["paid"].sum() == 24 + 1
@@ -423,7 +424,9 @@ def test_labels_of_other_hours_are_no_reason_for_a_note(store: Store) -> None:
     put_labels(store, "credit", [{"id": "nobody", "label": 1}], at=hours[2])
     made = joined(store, hours[2])
     assert "none of 1 labels belongs to a record" in next(made.notes())
-    lost = unmatched(store, "credit", "Credit", reading_of(made.keys), Window(HOUR, hours[2] + timedelta(hours=1)), 168)
+    lost = unmatched(
+        DeploymentHour(store, "credit", "Credit", HOUR), reading_of(made.keys), Window(HOUR, hours[2] + timedelta(hours=1)), 168
+    )
     assert lost == (6, 1, ("nobody",))
 
 

@@ -28,6 +28,7 @@ from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.records import hourly as records
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.records.manifests import are_whole
 from mmon_ray.records.parse import parse
@@ -331,28 +332,28 @@ def names_in(store: Store, hour: datetime = TEN) -> list[str]:
 def test_an_hour_is_made_once_and_again_when_a_late_object_comes(store: Store) -> None:
     counting = Counting(store)
     capture(store, "a-0", line({"age": 1}, 0.1), line({"age": 2}, 0.2))
-    first = compile_hour(counting, "credit", "Model", TEN, SCHEMA)
+    first = compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA)
     assert [row["age"] for row in rows_of(store, first.keys)] == [1, 2]
     assert first.tally == Tally(requests=2, rows=2)
     assert first.size_bytes == len(store.get(first.keys[0]))
     assert counting.written[-1].endswith("manifest.json")  # last: whoever sees it sees all parts
 
     counting.written.clear()
-    assert compile_hour(counting, "credit", "Model", TEN, SCHEMA) == first
+    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA) == first
     assert counting.written == []
 
     capture(store, "b-0", line({"age": 3}, 0.3))
-    second = compile_hour(counting, "credit", "Model", TEN, SCHEMA)
+    second = compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA)
     assert second.digest != first.digest
     assert [row["age"] for row in rows_of(store, second.keys)] == [1, 2, 3]
-    assert compile_hour(counting, "credit", "Model", TEN, SCHEMA) == second
+    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA) == second
 
 
 def test_a_segment_that_is_sent_twice_is_there_once(store: Store) -> None:
     lines = (line({"age": 1}, 0.1), line({"age": 2}, 0.2))
     for _ in range(2):
         capture(store, "a-0", *lines)
-    made = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     assert made.tally.rows == 2
 
 
@@ -360,15 +361,15 @@ def test_the_hours_and_deployments_are_kept_apart(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}))
     capture(store, "a-1", line({"age": 2}), hour=TEN + timedelta(hours=1))
     store.put(capture_key("credit", "Model2", TEN, "a-0.jsonl.zst"), segment(line({"age": 3})))
-    assert [row["age"] for row in rows_of(store, compile_hour(store, "credit", "Model", TEN).keys)] == [1]
-    assert [row["age"] for row in rows_of(store, compile_hour(store, "credit", "Model2", TEN).keys)] == [3]
+    assert [row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model", TEN)).keys)] == [1]
+    assert [row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model2", TEN)).keys)] == [3]
 
 
 def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "PART_BYTES", 1)
     for number in range(3):
         capture(store, f"a-{number}", line({"age": number}), b"torn {")
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert names_in(store) == [
         "manifest.json",
         *(f"part-{number:05d}.parquet" for number in range(3)),
@@ -377,14 +378,14 @@ def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, mon
     assert (made.tally.requests, made.tally.rows, made.tally.rejected) == (6, 3, 3)
     monkeypatch.setattr(records, "PART_BYTES", 10**6)
     capture(store, "a-2", line({"age": 2}))
-    again = compile_hour(store, "credit", "Model", TEN)
+    again = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert names_in(store) == ["manifest.json", "part-00000.parquet", "rejected-00000.jsonl"]
     assert [row["age"] for row in rows_of(store, again.keys)] == [0, 1, 2]
     rejected = store.get(rejected_key(store)).splitlines()
     assert [orjson.loads(kept)["line"] for kept in rejected] == ["torn {", "torn {"]
     for number in range(3):
         capture(store, f"a-{number}", line({"age": number}))
-    compile_hour(store, "credit", "Model", TEN)
+    compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert names_in(store) == ["manifest.json", "part-00000.parquet"]
 
 
@@ -396,7 +397,7 @@ def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monk
     monkeypatch.setattr(records, "PART_BYTES", 1)
     for number in range(2):
         capture(store, f"a-{number}", line({"age": number}), b"torn {")
-    good = compile_hour(store, "credit", "Model", TEN, allowed=most_two)
+    good = compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two)
     there = {entry.key: store.get(entry.key) for entry in store.list("records/")}
     assert len(there) == 5
     monkeypatch.setattr(records, "PART_BYTES", 10**6)  # fewer parts than before
@@ -404,7 +405,7 @@ def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monk
         capture(store, "b-0", line({"age": 7}), late.encode())
         for _ in range(2):
             with pytest.raises(InputError, match="3 of 6"):
-                compile_hour(store, "credit", "Model", TEN, allowed=most_two)
+                compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two)
         now = {entry.key: store.get(entry.key) for entry in store.list("records/")}
         assert {key: now.get(key) for key in there} == there
         (beside,) = set(now) - set(there)  # to look at, and of this time only
@@ -413,11 +414,11 @@ def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monk
     kept = {key: store.get(key) for key in before}
     for key in before:
         store.delete(key)
-    assert compile_hour(store, "credit", "Model", TEN, allowed=most_two) == good  # the capture has expired
+    assert compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two) == good  # the capture has expired
     assert [row["age"] for row in rows_of(store, good.keys)] == [0, 1]
     for key, body in kept.items():
         store.put(key, body)
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert [row["age"] for row in rows_of(store, made.keys)] == [0, 1, 7]
     assert names_in(store) == ["manifest.json", "part-00000.parquet", "rejected-00000.jsonl"]
 
@@ -430,39 +431,39 @@ def test_parts_are_removed_after_the_manifest_no_longer_names_them(store: Store)
             super().put(key, body)
 
     capture(store, "a-0", line({"age": 1}))
-    good = compile_hour(store, "credit", "Model", TEN)
+    good = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     capture(store, "b-0", line({"age": 2}))
     with pytest.raises(StoreError, match="no space"):
-        compile_hour(Full(store), "credit", "Model", TEN)
+        compile_hour(DeploymentHour(Full(store), "credit", "Model", TEN))
     assert [row["age"] for row in rows_of(store, good.keys)] == [1]
 
 
 def test_monitors_whose_columns_differ_do_not_undo_each_others_records(store: Store) -> None:
     counting = Counting(store)
     capture(store, "a-0", line({"age": 1}))
-    mine = compile_hour(counting, "credit", "Model", TEN, SCHEMA)
-    other = compile_hour(counting, "credit", "Model", TEN)
+    mine = compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA)
+    other = compile_hour(DeploymentHour(counting, "credit", "Model", TEN))
     counting.written.clear()
-    assert compile_hour(counting, "credit", "Model", TEN, SCHEMA) == mine
-    assert compile_hour(counting, "credit", "Model", TEN) == other
+    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN), SCHEMA) == mine
+    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN)) == other
     assert counting.written == []
     assert not set(mine.keys) & set(other.keys)
     assert rows_of(store, mine.keys) == rows_of(store, other.keys)
     learned = SCHEMA.replace({SCHEMA.columns[0].name: replace(SCHEMA.columns[0], domain=("a",))})
-    assert compile_hour(counting, "credit", "Model", TEN, learned) == mine  # a domain does not change how rows are read
+    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN), learned) == mine  # a domain does not change how rows are read
 
 
 def test_records_outlive_the_capture_they_were_made_from(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}))
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     for entry in store.list("capture/"):
         store.delete(entry.key)
-    assert compile_hour(store, "credit", "Model", TEN) == made
+    assert compile_hour(DeploymentHour(store, "credit", "Model", TEN)) == made
     assert [row["age"] for row in rows_of(store, made.keys)] == [1]
 
 
 def test_an_hour_without_capture_has_no_records(store: Store) -> None:
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert (made.keys, made.tally) == ((), Tally())
 
 
@@ -473,7 +474,7 @@ def test_objects_that_are_torn_empty_or_no_zstd_are_rejected_and_the_others_stan
     capture(store, "c-empty", body=b"")
     capture(store, "d-two-frames", body=segment(line({"age": -1})) + segment(line({"age": -2})))
     capture(store, "e-cut-at-a-frame", body=segment(line({"age": -3})) + segment(line({"age": -4}))[:6])
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     ages = [row["age"] for row in rows_of(store, made.keys)]
     assert ages[-3:] == [-1, -2, -3]
     assert ages[:-3] == list(range(len(ages) - 3))  # the beginning of the torn one
@@ -487,7 +488,7 @@ def rejected_key(store: Store) -> str:
 
 def test_an_hour_of_nothing_but_rejections_can_be_read_and_folded(store: Store) -> None:
     capture(store, "a-0", b"torn {", b"torn {")
-    made = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     assert (made.tally.rows, made.tally.rejected) == (0, 2)
     assert fold([f"{store.uri}/{key}" for key in made.keys], Monitor("m").zero(SCHEMA)).rows == 0
 
@@ -513,21 +514,21 @@ def test_damaged_records_are_made_again_from_their_capture(store: Store, monkeyp
     monkeypatch.setattr(records, "PART_BYTES", 1)
     for number in range(2):
         capture(store, f"a-{number}", *(line({"age": 100 * number + age, "wage": age / 7}, age / 200) for age in range(100)))
-    good = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    good = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     rows = rows_of(store, good.keys)
     key = good.keys[1] if what == "part" else next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
     store.put(key, DAMAGES[damage](store.get(key)))
-    again = compile_hour(store, "credit", "Model", TEN, SCHEMA, verify=True)
+    again = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA, verify=True)
     assert rows_of(store, again.keys) == rows
     assert are_whole(store, again.keys, again.checks)
     assert again.tally.requests == 200
     store.delete(good.keys[0])
-    assert rows_of(store, compile_hour(store, "credit", "Model", TEN, SCHEMA, verify=True).keys) == rows
+    assert rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA, verify=True).keys) == rows
 
 
 def test_records_without_hashes_are_whole_when_they_can_be_read(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}))
-    made = replace(compile_hour(store, "credit", "Model", TEN), checks=())
+    made = replace(compile_hour(DeploymentHour(store, "credit", "Model", TEN)), checks=())
     assert are_whole(store, made.keys, made.checks)
     store.put(made.keys[0], store.get(made.keys[0])[:-9])
     assert not are_whole(store, made.keys, made.checks)
@@ -535,37 +536,37 @@ def test_records_without_hashes_are_whole_when_they_can_be_read(store: Store) ->
 
 def test_damaged_records_whose_capture_has_expired_are_said(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}))
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     for entry in store.list("capture/"):
         store.delete(entry.key)
-    assert compile_hour(store, "credit", "Model", TEN, verify=True) == made
+    assert compile_hour(DeploymentHour(store, "credit", "Model", TEN), verify=True) == made
     manifest = next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
     for key, verify in ((made.keys[0], True), (manifest, False)):
         store.put(key, b"nonsense")
         with pytest.raises(InputError, match=r"10/\w+-\*' are damaged, and their capture has expired"):
-            compile_hour(store, "credit", "Model", TEN, verify=verify)
+            compile_hour(DeploymentHour(store, "credit", "Model", TEN), verify=verify)
     assert store.exists(made.keys[0])
 
 
 def test_a_manifest_of_an_earlier_version_is_still_read(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}), b"# torn {")
-    made = compile_hour(store, "credit", "Model", TEN)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     manifest = next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
     earlier = replace(made, checks=(), tally=replace(made.tally, reasons=("the line \n# is torn",)))
     store.put(manifest, dumps(earlier))
-    assert compile_hour(store, "credit", "Model", TEN, verify=True) == earlier
+    assert compile_hour(DeploymentHour(store, "credit", "Model", TEN), verify=True) == earlier
 
 
 def test_columns_of_different_types_meet_within_a_part_and_among_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, value in enumerate([1, "two", 3.5, True, None, {"x": 1}, [1], [[1]]]):
         capture(store, f"a-{number}", line({"v": value, "age": number}))
-    one = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    one = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     rows = rows_of(store, one.keys)
     assert [row["v"] for row in rows] == ["1", "two", "3.5", "true", None, None, "[1]", "[[1]]"]
     assert [row["age"] for row in rows] == list(range(8))
     monkeypatch.setattr(records, "PART_BYTES", 1)
     capture(store, "b-0", line({"v": 1, "age": 8}))
-    many = compile_hour(store, "credit", "Model", TEN, SCHEMA)
+    many = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     assert len(many.keys) == 9
     paths = [f"{store.uri}/{key}" for key in many.keys]
     profile = fold(paths, Monitor("m").zero(Schema.infer(open_source(paths).schema)))
@@ -575,9 +576,9 @@ def test_columns_of_different_types_meet_within_a_part_and_among_parts(store: St
 def test_a_schema_gives_its_names_to_csv_without_a_header(store: Store) -> None:
     csv = encode(Body(b"40,9\n41,8\n", "text/csv")).payload
     capture(store, "a-0", line(csv, [0.1, 0.2]))
-    plain = compile_hour(store, "credit", "Model", TEN)
+    plain = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert [(row["_c0"], row["_c1"]) for row in rows_of(store, plain.keys)] == [(40, 9), (41, 8)]
-    named = compile_hour(store, "credit", "Model", TEN, SCHEMA)  # another schema: made again
+    named = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)  # another schema: made again
     assert [(row["age"], row["wage"], row["prediction"]) for row in rows_of(store, named.keys)] == [(40, 9.0, 0.1), (41, 8.0, 0.2)]
 
 
@@ -591,7 +592,7 @@ def test_parts_can_be_made_elsewhere(store: Store, monkeypatch: pytest.MonkeyPat
     def spread(part: Any, items: Any) -> list[Any]:
         return [pickle.loads(pickle.dumps(part))(item) for item in pickle.loads(pickle.dumps(items))]
 
-    made = compile_hour(store, "credit", "Model", TEN, SCHEMA, spread=spread)
+    made = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA, spread=spread)
     assert [row["age"] for row in rows_of(store, made.keys)] == [0, 1, 2]
 
 

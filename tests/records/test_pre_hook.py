@@ -33,6 +33,7 @@ from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.program import GIVEN
 from mmon_ray.records import hourly as records
 from mmon_ray.records import pre_hook as hooks
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour
 from mmon_ray.records.parse import parse
 from mmon_ray.records.preparations import Batch
@@ -266,7 +267,7 @@ def test_a_file_is_kept_by_its_content_and_a_changed_one_makes_everything_anew(s
     engine.run(changed, WINDOW, store)
     second = catalog.load_run(store, "credit", WINDOW)
     assert first is not None and second is not None and first.digest != second.digest
-    facts = compile_hour(store, "credit", "Model", HOUR, catalog.latest_baseline(store, "credit").schema, pre=changed.pre)
+    facts = compile_hour(DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, pre=changed.pre)
     assert max(row["age"] for row in rows_of(store, facts.keys)) == 4 * 59
     profile, _ = load_hour(store, "credit", HOUR)
     assert max(state.high for state in profile.states if isinstance(state, Moments)) == 4 * 59
@@ -313,7 +314,9 @@ def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(store: Store, tmp_pat
     assert "half" in monitor.fit(ray.data.from_items([{"age": n} for n in range(50)])).schema  # first: the workers do not know the file
     report = engine.run(monitor, WINDOW, store, engine="ray")
     assert (report.rows, report.errors) == (300, {})
-    facts = compile_hour(store, "credit", "Model", HOUR, catalog.latest_baseline(store, "credit").schema, monitor.prepare, pre=monitor.pre)
+    facts = compile_hour(
+        DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, monitor.prepare, pre=monitor.pre
+    )
     rows = rows_of(store, facts.keys)
     assert len(rows) == 300 and all(row["half"] == row["age"] for row in rows)
     assert os.getpid() not in {row["process"] for row in rows}

@@ -21,6 +21,7 @@ from mmon_ray.cli import main
 from mmon_ray.core.codec import dumps, loads
 from mmon_ray.errors import InputError
 from mmon_ray.monitors.monitor import Monitor
+from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour
 from mmon_ray.records.parse import plain
 from mmon_ray.records.preparations import Rename
@@ -221,7 +222,7 @@ TRAINED = pd.DataFrame({"code": ["01", "02", "03", "01"] * 50, "on": [True, Fals
 def test_text_is_read_as_the_types_of_the_new_names(tmp_path: Path, body: str, encoding: str, more: dict[str, Any]) -> None:
     put_hour(tmp_path, [body], encoding, **more)
     names = Rename((("q.code", "code"), ("q.on", "on"), ("q.x", "x")))
-    hour = compile_hour(open_store(tmp_path), "bikes", "Model", HOUR, Monitor("m").fit(TRAINED).schema, (names,))
+    hour = compile_hour(DeploymentHour(open_store(tmp_path), "bikes", "Model", HOUR), Monitor("m").fit(TRAINED).schema, (names,))
     (row,) = pq.read_table(f"{tmp_path}/{hour.keys[0]}").to_pylist()
     assert {name: row[name] for name in row if not name.startswith(("mmon.", "prediction"))} == {"code": "01", "on": True, "x": 1.0}
     assert isinstance(row["x"], float)
@@ -237,8 +238,8 @@ def test_a_path_operation_is_about_the_model_by_its_renamed_parameter(tmp_path: 
     lines = [orjson.loads(line) | {"operation": "predict", "http_method": "GET"} for line in plain(store.get(entry.key)).splitlines()]
     store.put(entry.key, zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
     schema = Monitor("m").fit(pd.DataFrame({"x": [0.5, 1.5, 2.5]})).schema
-    assert compile_hour(store, "bikes", "Model", HOUR, schema).tally.rows == 0
-    assert compile_hour(store, "bikes", "Model", HOUR, schema, (Rename((("place", "x"),)),)).tally.rows == 2
+    assert compile_hour(DeploymentHour(store, "bikes", "Model", HOUR), schema).tally.rows == 0
+    assert compile_hour(DeploymentHour(store, "bikes", "Model", HOUR), schema, (Rename((("place", "x"),)),)).tally.rows == 2
 
 
 def test_columns_that_changed_places_are_those_of_requests_and_not_of_the_training_data(tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_columns_that_changed_places_are_those_of_requests_and_not_of_the_traini
     schema = monitor.fit(training).schema
     assert {column.name: column.type for column in schema} == {"a": "fractional", "b": "string"}
     put_hour(tmp_path, [{"a": "u", "b": 1}, {"a": "v", "b": 2}])
-    hour = compile_hour(open_store(tmp_path), "bikes", "Model", HOUR, schema, monitor.steps)
+    hour = compile_hour(DeploymentHour(open_store(tmp_path), "bikes", "Model", HOUR), schema, monitor.steps)
     table = pq.read_table(f"{tmp_path}/{hour.keys[0]}")
     assert (table["a"].to_pylist(), table["b"].to_pylist()) == ([1.0, 2.0], ["u", "v"])
 
