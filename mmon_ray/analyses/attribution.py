@@ -13,9 +13,9 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.explain.explainers import condensed, explain, given_rows
 from mmon_ray.analyses.explain.shapley import AGGREGATES, importance, ndcg
 from mmon_ray.columns.reading import known_as
-from mmon_ray.core.codec import resolve
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Schema
 from mmon_ray.errors import InputError
@@ -125,9 +125,9 @@ class Attribution(Analysis, kind="attribution"):
         background, theirs = before.slice(0, self.background), before.slice(self.background, self.rows)
         weights = None
         if self.background_by == "clusters" and before.num_rows:
-            background, weights = resolve("mmon_ray.analyses.explain.explainers:condensed")(before, self.background, self.seed)
+            background, weights = condensed(before, self.background, self.seed)
         elif ":" in self.background_by:
-            background = resolve("mmon_ray.analyses.explain.explainers:given_rows")(self.background_by, names)
+            background = given_rows(self.background_by, names)
         same = now is base
         mine = theirs if same else self._sample(now, schema, names).slice(0, self.rows)
         if not theirs.num_rows or not mine.num_rows:
@@ -194,7 +194,7 @@ class Attribution(Analysis, kind="attribution"):
         return pa.table({name: there.get(name, pa.nulls(rows.num_rows)) for name in names})
 
     def _explained(self, schema: Schema, rows: pa.Table, background: pa.Table, weights: Floats | None) -> _Found:
-        found = resolve("mmon_ray.analyses.explain.explainers:explain")(
+        found = explain(
             self.model,
             rows,
             background,
