@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -16,6 +17,21 @@ from mmon_ray.storage.open import open_store
 
 settings.register_profile("mmon", deadline=None)  # machines are shared: slow is not wrong
 settings.load_profile("mmon")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what needs Ray and what starts processes; on several workers, Ray's tests share one session and a file stays together."""
+    sources = {path: path.read_text() for path in {item.path for item in items}}
+    for item in items:
+        on_ray = "ray_session" in item.fixturenames or _STARTS_RAY.search(sources[item.path])
+        if on_ray:
+            item.add_marker(pytest.mark.ray)
+        if "subprocess" in sources[item.path]:
+            item.add_marker(pytest.mark.process)
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else str(item.path)))
+
+
+_STARTS_RAY = re.compile(r"ray\.init\(|\bdemo\b.*subprocess|\"demo\"")
 
 
 def free_port() -> int:
