@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-from mmon_ray import analyses, sagemaker
+from mmon_ray import sagemaker
 from mmon_ray.catalog.monitors import load_monitor
 from mmon_ray.catalog.stored import to_json
 from mmon_ray.core.codec import brief, dumps, loads
@@ -44,26 +43,15 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
         return baseline_key(baseline.monitor, baseline.version, name)
 
     store.put(key("profile.parquet"), write_profile(baseline.profile))
-    store.put(key("statistics.json"), to_json(sagemaker.write_statistics(baseline.schema, baseline.profile)))
-    store.put(key("constraints.json"), to_json(sagemaker.write_constraints(baseline.schema, baseline.constraints, baseline.profile)))
-    quality = _quality_constraints(store, baseline)
-    if quality is not None:
-        store.put(key("model_quality_constraints.json"), to_json(quality))
+    judges = load_monitor(store, baseline.monitor).analyses if store.exists(monitor_key(baseline.monitor)) else ()
+    for name, doc in sagemaker.baseline_files(baseline, judges).items():
+        store.put(key(name), to_json(doc))
     store.put(key("metrics.json"), to_json(brief(baseline.metrics)))
     store.put(key(ABOUT), dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}))
     if baseline.suggested is not None:
         store.put(key(SUGGESTED), write_checks(baseline.suggested))
     store.put(key(CHECKS), write_checks(baseline.checks))
     return key(CHECKS)
-
-
-def _quality_constraints(store: Store, baseline: Baseline) -> dict[str, Any] | None:
-    """The closed service's constraints file of model quality, where the monitor judges that; None otherwise."""
-    if not store.exists(monitor_key(baseline.monitor)):
-        return None
-    judges = (one for one in load_monitor(store, baseline.monitor).analyses if isinstance(one, analyses.ModelQuality))
-    made = (sagemaker.write_quality_constraints(one, baseline.schema, baseline.constraints) for one in judges)
-    return next(made, None)
 
 
 def latest_baseline(store: Store, monitor: str) -> Baseline | None:

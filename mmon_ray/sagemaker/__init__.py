@@ -6,6 +6,7 @@ What a file has no word for is left out, and what is not understood is ignored; 
 from __future__ import annotations
 
 from mmon_ray.records.sagemaker_capture import capture_from_service, capture_to_service
+from mmon_ray.sagemaker.analysis_files import Judged, baseline_files, window_files
 from mmon_ray.sagemaker.attribution import write_attribution_analysis, write_attribution_violations
 from mmon_ray.sagemaker.bias import write_bias_analysis, write_bias_violations
 from mmon_ray.sagemaker.constraints import Learned, read_constraints, write_constraints
@@ -40,7 +41,9 @@ __all__ = [
     "OUTPUT",
     "RESULTS",
     "VIOLATION_FILES",
+    "Judged",
     "Learned",
+    "baseline_files",
     "capture_from_service",
     "capture_to_service",
     "program_paths",
@@ -51,6 +54,7 @@ __all__ = [
     "read_quality_statistics",
     "read_statistics",
     "read_violations",
+    "window_files",
     "write_attribution_analysis",
     "write_attribution_violations",
     "write_bias_analysis",

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from mmon_ray.analyses.attribution import EXPECTED, IMPORTANCE, NDCG
+from mmon_ray.analyses.attribution import EXPECTED, IMPORTANCE, NDCG, Attribution
 from mmon_ray.core.report import Metric, Report
+from mmon_ray.sagemaker.analysis_files import Judged, window_writer
 
 __all__ = ["write_attribution_analysis", "write_attribution_violations"]
 
@@ -37,3 +38,11 @@ def write_attribution_violations(report: Report) -> dict[str, Any] | None:
         if one.constraint.name == NDCG and one.metric is not None
     ]
     return {"version": "1.0", "violations": entries} if entries else None
+
+
+@window_writer(Attribution)
+def _window_files(_: Attribution, judged: Judged) -> dict[str, Any]:
+    return {
+        "explainability_analysis.json": write_attribution_analysis(judged.report.metrics),
+        "explainability_violations.json": write_attribution_violations(judged.report),
+    }

@@ -9,6 +9,7 @@ from typing import Any
 from mmon_ray.analyses.bias import Bias
 from mmon_ray.core.report import Metric, Report, Violation
 from mmon_ray.core.schema import Schema
+from mmon_ray.sagemaker.analysis_files import Judged, window_writer
 from mmon_ray.sagemaker.numbers import number, number_text
 from mmon_ray.stats.metrics.fairness import POST, PRE, disparities
 
@@ -83,3 +84,12 @@ def _violation(bias: Bias, violation: Violation, baseline: Mapping[tuple[str, st
                     f"Metric value {number_text(metric.value)} doesn't meet the baseline constraint requirement {number_text(bound)}"
                 ),
             }
+
+
+@window_writer(Bias)
+def _window_files(bias: Bias, judged: Judged) -> dict[str, Any]:
+    usual = next((metrics for analysis, metrics in judged.baseline.metrics if analysis == bias), ())
+    return {
+        "bias_analysis.json": write_bias_analysis(bias, judged.baseline.schema, judged.report.metrics),
+        "bias_violations.json": write_bias_violations(bias, judged.report, usual),
+    }

@@ -15,6 +15,8 @@ from mmon_ray.core.report import Constraint, Metric, Report, Violation
 from mmon_ray.core.schema import Schema
 from mmon_ray.core.window import iso
 from mmon_ray.errors import InputError
+from mmon_ray.monitors.baseline import Baseline
+from mmon_ray.sagemaker.analysis_files import Judged, baseline_writer, window_writer
 from mmon_ray.sagemaker.numbers import number, number_text
 from mmon_ray.states import Scores
 from mmon_ray.states.state import Need, Profile
@@ -173,3 +175,17 @@ def _zero(metric: Metric, problem: str) -> float:
 
 def _list(values: np.ndarray) -> list[float | str]:
     return [number(float(value)) for value in values]
+
+
+@window_writer(ModelQuality)
+def _window_files(quality: ModelQuality, judged: Judged) -> dict[str, Any]:
+    report, schema = judged.report, judged.baseline.schema
+    return {
+        "model_quality_statistics.json": write_quality_statistics(quality, schema, judged.profile, report.metrics, report, judged.at),
+        "model_quality_violations.json": write_quality_violations(report),
+    }
+
+
+@baseline_writer(ModelQuality)
+def _baseline_files(quality: ModelQuality, baseline: Baseline) -> dict[str, Any]:
+    return {"model_quality_constraints.json": write_quality_constraints(quality, baseline.schema, baseline.constraints)}
