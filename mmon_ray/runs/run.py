@@ -107,8 +107,8 @@ def run(
         baseline = latest_baseline(store, monitor.name)
         record = replace(record, baseline=baseline.version if baseline else "", judgement=_judgement(monitor, baseline))
         deployment = deployment_of(store, monitor.endpoint, monitor.deployment)
-        steps = (HourRun.of(monitor, store, deployment, hour, baseline) for hour in window.hours())
-        steps = tuple(replace(step, engine=engine, ray_from_bytes=ray_from_bytes, progress=progress) for step in steps)
+        hours = (HourRun.of(monitor, store, deployment, hour, baseline) for hour in window.hours())
+        steps = tuple(replace(one, engine=engine, ray_from_bytes=ray_from_bytes, progress=progress) for one in hours)
         blank = Report(monitor.name, window, 0, ())
         context = _Context(monitor, window, store, moment, baseline, deployment, steps, progress, record, blank)
         for phase in (_read, _fold, _judge, _keep, _tell):
