@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmon_ray import Monitor, fold
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window
 from mmon_ray.monitors.baseline import Baseline
@@ -140,11 +140,11 @@ CHANGES: dict[str, Callable[[Columns, str, Rng], Columns]] = {
 }
 
 
-def judged(baseline: Baseline, rows: Columns, past: list[Past | None]) -> Report:
+def judged(baseline: Baseline, rows: Columns, past: list[PastWindow | None]) -> Report:
     """A window's report; what is remembered of it is added to the past."""
     report = MONITOR.evaluate(fold(pa.table(rows), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :])
     violated = tuple((one.constraint.name, one.constraint.column) for one in report.violations)
-    past.append(Past(HOUR, report.rows, report.status, violated))
+    past.append(PastWindow(HOUR, report.rows, report.status, violated))
     return report
 
 
@@ -153,7 +153,7 @@ def studied(stream: Stream, baselines: list[Baseline], rows: int, windows: int, 
     rng = np.random.default_rng([11, rows])
     watched = alarmed = 0
     for baseline in baselines:
-        past: list[Past | None] = []
+        past: list[PastWindow | None] = []
         for _ in range(windows // len(baselines)):
             report = judged(baseline, stream.draw(rng, rows), past)
             watched, alarmed = watched + bool(report.violations), alarmed + bool(report.alarms)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.core.codec import Coded
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Constraint, Histogram, Metric, compare
 from mmon_ray.core.schema import Schema
 from mmon_ray.states.state import Need, Profile
@@ -54,7 +54,7 @@ class Analysis(Coded, ABC):
         """How many earlier windows `trend` looks back on; none by default."""
         return 0
 
-    def trend(self, metrics: Sequence[Metric], past: Sequence[Past | None]) -> Iterable[Metric]:
+    def trend(self, metrics: Sequence[Metric], past: Sequence[PastWindow | None]) -> Iterable[Metric]:
         """Metrics that compare this window's with those of earlier ones; none by default.
 
         It makes the same metrics whatever is known of the past, `undefined` while too little is: a metric that is absent is a violation.

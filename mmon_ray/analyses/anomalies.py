@@ -11,7 +11,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Schema
 from mmon_ray.errors import InputError
@@ -76,7 +76,7 @@ class Anomalies(Analysis, kind="anomalies"):
         """Nothing of one window alone."""
         yield from ()
 
-    def trend(self, metrics: Sequence[Metric], past: Sequence[Past | None]) -> Iterator[Metric]:
+    def trend(self, metrics: Sequence[Metric], past: Sequence[PastWindow | None]) -> Iterator[Metric]:
         """One metric for each that is watched."""
         for metric in metrics:
             if metric.name in self.metrics:
@@ -99,7 +99,7 @@ class Anomalies(Analysis, kind="anomalies"):
         for method in (*METHODS, RELATIVE):
             yield cls(method=method), Schema.infer(table), table
 
-    def _series(self, metric: Metric, past: Sequence[Past | None]) -> np.ndarray:
+    def _series(self, metric: Metric, past: Sequence[PastWindow | None]) -> np.ndarray:
         key = (metric.name, metric.column)
         hidden = (metric.name + SUFFIX, metric.column)
         values = [

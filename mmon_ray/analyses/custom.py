@@ -12,7 +12,7 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.analyses.shared.targets import Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.shared.targets import ResolvedTarget, check_words, resolve_target, seen_needs, seen_of, unlabelled
 from mmon_ray.columns.views import codes
 from mmon_ray.core.codec import resolve
 from mmon_ray.core.report import Constraint, Metric, compare, readable
@@ -89,14 +89,14 @@ class Custom(Analysis, kind="custom"):
         """
         if self.of == "answers":
             schema = seen_of(schema, base)
-            found = answers(schema)
+            found = resolve_target(schema)
             if found is not None:
                 check_words(schema, found)
         return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Each number, with its standard error."""
-        found = answers(schema) if self.of == "answers" else None
+        found = resolve_target(schema) if self.of == "answers" else None
         if self.of == "answers" and (found is None or not (found.prediction or found.score)):
             raise InputError(f"'{self.function}' wants labels and predictions; the baseline has no column of role label, or no prediction")
         column = found.label if found else ""
@@ -156,7 +156,7 @@ class Custom(Analysis, kind="custom"):
         yield loss, schema, table.set_column(0, "y", pa.nulls(290, pa.float64()))
         yield loss, schema, table.slice(0, 0)
 
-    def _rows(self, found: Answers | None, label: Column | None, profile: Profile) -> pa.Table:
+    def _rows(self, found: ResolvedTarget | None, label: Column | None, profile: Profile) -> pa.Table:
         """The rows that the function is given; of answers the label, the prediction and what each counts.
 
         Classes are in the words of the labels, and of their type, whatever the model says: 1 and not true.
@@ -175,7 +175,7 @@ class Custom(Analysis, kind="custom"):
                 known = known.set_column(place, name, _said(known, place, found, label))
         return known.drop_null()
 
-    def _asker(self, found: Answers | None) -> Callable[[pa.Table, pa.Table | None], dict[str, float]]:
+    def _asker(self, found: ResolvedTarget | None) -> Callable[[pa.Table, pa.Table | None], dict[str, float]]:
         """The function in one form: rows and the baseline's in, name -> number out."""
         function = resolve(self.function)
 
@@ -210,7 +210,7 @@ class Custom(Analysis, kind="custom"):
         return made
 
 
-def _said(rows: pa.Table, place: int, found: Answers, label: Column) -> pa.Array:
+def _said(rows: pa.Table, place: int, found: ResolvedTarget, label: Column) -> pa.Array:
     """A column in the words of the labels, and of their type; null where that cannot be."""
     texts, code = codes(rows, place)
     read = [found.read(text) for text in texts.to_pylist()]

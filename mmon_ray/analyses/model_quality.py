@@ -17,10 +17,10 @@ from mmon_ray.analyses.shared.confusion import Pooling, above_need, confusion, c
 from mmon_ray.analyses.shared.targets import (
     PROBLEMS,
     READ_ONCE,
-    Answers,
-    answers,
+    ResolvedTarget,
     captured_as,
     check_words,
+    resolve_target,
     seen_needs,
     seen_of,
     unlabelled,
@@ -110,13 +110,13 @@ class ModelQuality(Analysis, kind="model_quality"):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is '{getattr(self, name)}'; expected one of {', '.join(filter(None, known))}")
 
-    def setup(self, schema: Schema) -> Answers | None:
+    def setup(self, schema: Schema) -> ResolvedTarget | None:
         """What is compared with what; None without a label or a prediction.
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
         named = {name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive", "max_classes")}
-        return answers(schema, **named)
+        return resolve_target(schema, **named)
 
     def needs(self, schema: Schema) -> Iterator[Need]:
         """Joint counts of label and prediction, scores by label, or residuals; before the baseline is learned, all of them."""
@@ -242,7 +242,7 @@ class ModelQuality(Analysis, kind="model_quality"):
         yield cls(), Schema.infer(regression, label="y"), regression
         yield cls(), Schema.infer(regression, label="y"), regression.slice(0, 0)
 
-    def _answered(self, found: Answers, now: Profile, base: Profile | None) -> Iterator[Metric]:
+    def _answered(self, found: ResolvedTarget, now: Profile, base: Profile | None) -> Iterator[Metric]:
         """Which share of the labelled rows has a prediction, or a score, that is neither missing nor NaN."""
         if self.rule != "test":
             return
@@ -255,13 +255,13 @@ class ModelQuality(Analysis, kind="model_quality"):
             detail = f"{rows - known:,} of {rows:,}{_called(found, now) if known < rows else ''}"
             yield Metric(ANSWERED, known / rows, found.label, detail=detail, test=Share(known / rows, rows, before))
 
-    def _judging(self, found: Answers) -> Need:
+    def _judging(self, found: ResolvedTarget) -> Need:
         """What the predictions are held against the labels by."""
         if found.problem == "regression":
             return Need(Residuals(), (found.label, found.prediction))
         return pairs_need(found) if found.prediction else above_need(found, self.threshold)
 
-    def _measured(self, found: Answers, profile: Profile) -> dict[str, _Found]:
+    def _measured(self, found: ResolvedTarget, profile: Profile) -> dict[str, _Found]:
         """Each metric of a profile."""
         if profile.get(self._judging(found)) is None:
             made = {metric.name: _Found(math.nan, math.nan, READ_ONCE) for metric in metrics(found.problem)}
@@ -293,7 +293,7 @@ class ModelQuality(Analysis, kind="model_quality"):
         soft = form(likely(few)), form(resample(likely(few), self.draws))
         return {one.name: _Found(values[one.name], _std(one.ask(drawn)), rests=rests_on(*map(one.ask, soft))) for one in known}
 
-    def _of_scores(self, found: Answers, profile: Profile) -> dict[str, _Found]:
+    def _of_scores(self, found: ResolvedTarget, profile: Profile) -> dict[str, _Found]:
         """The areas under the curves, Brier score and calibration error."""
         state = profile.get(Need(Scores(), (found.label, found.score))) if found.score else None
         if not isinstance(state, Scores):
@@ -320,7 +320,7 @@ class ModelQuality(Analysis, kind="model_quality"):
             for name, value in values.items()
         }
 
-    def _regression(self, found: Answers, profile: Profile) -> dict[str, _Found]:
+    def _regression(self, found: ResolvedTarget, profile: Profile) -> dict[str, _Found]:
         state = profile.get(self._judging(found))
         assert isinstance(state, Residuals)
         if self.rule == "service":
@@ -343,12 +343,12 @@ def better_ways() -> dict[str, str]:
     return {one.name: one.better for problem in PROBLEMS for one in metrics(problem)} | _BETTER
 
 
-def _labelled(found: Answers, profile: Profile) -> int:
+def _labelled(found: ResolvedTarget, profile: Profile) -> int:
     counts = profile.get(Need(Counts(), (found.label,)))
     return counts.total if isinstance(counts, Counts) else 0
 
 
-def _judged(found: Answers, profile: Profile) -> int | None:
+def _judged(found: ResolvedTarget, profile: Profile) -> int | None:
     """How many rows have a label and what is held against it; None where that was not counted."""
     columns = (found.label, found.prediction)
     if found.problem == "regression":
@@ -361,7 +361,7 @@ def _judged(found: Answers, profile: Profile) -> int | None:
     return counts.total if isinstance(counts, Counts) else None
 
 
-def _called(found: Answers, profile: Profile) -> str:
+def _called(found: ResolvedTarget, profile: Profile) -> str:
     """What the predictions of a window are called, where none is called as in the baseline."""
     presence = profile.get(Need(Presence()))
     names = [*presence.columns] if isinstance(presence, Presence) else []

@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.explain.shapley import ndcg
-from mmon_ray.analyses.shared.targets import Answers, answers, unlabelled
+from mmon_ray.analyses.shared.targets import ResolvedTarget, resolve_target, unlabelled
 from mmon_ray.core.report import WAITING, Constraint, Metric, readable
 from mmon_ray.core.schema import META, REFUSED_LABEL, Schema
 from mmon_ray.states import Counts, GroupSample
@@ -107,14 +107,14 @@ class Ranking(Analysis, kind="ranking"):
         yield cls("query"), schema, table.set_column(1, "clicks", pa.nulls(240, pa.int64()))
         yield cls("query"), schema, table.slice(0, 40)
 
-    def _answers(self, schema: Schema) -> Answers | None:
-        found = answers(schema, problem="regression", label=self.label, prediction=self.score or schema.target.score)
+    def _answers(self, schema: Schema) -> ResolvedTarget | None:
+        found = resolve_target(schema, problem="regression", label=self.label, prediction=self.score or schema.target.score)
         return found if found is not None and found.prediction else None
 
-    def _need(self, found: Answers) -> Need:
+    def _need(self, found: ResolvedTarget) -> Need:
         return Need(GroupSample(self.lists), (self.group or f"{META}event_id", found.label, found.prediction))
 
-    def _values(self, found: Answers, profile: Profile) -> tuple[np.ndarray, str]:
+    def _values(self, found: ResolvedTarget, profile: Profile) -> tuple[np.ndarray, str]:
         """The NDCG of each list that has one, or why none has."""
         state = profile.get(self._need(found))
         if not isinstance(state, GroupSample) or not len(state.groups):

@@ -16,7 +16,7 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.confusion import Pooling, matrix_of, names_of
 from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name, sliced
-from mmon_ray.analyses.shared.targets import Answers, answers, check_words, seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.shared.targets import ResolvedTarget, check_words, resolve_target, seen_needs, seen_of, unlabelled
 from mmon_ray.columns.binning import told
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Column, Schema
@@ -155,25 +155,25 @@ class Slices(Analysis, kind="slices"):
         priced = table.set_column(3, "y", pa.array(rng.normal(size=n))).set_column(4, "prediction", pa.array(rng.normal(size=n)))
         yield cls(metric="rmse"), Schema.infer(priced, label="y").replace(ages), priced
 
-    def _answers(self, schema: Schema) -> Answers | None:
-        return answers(schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive)
+    def _answers(self, schema: Schema) -> ResolvedTarget | None:
+        return resolve_target(schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive)
 
-    def _columns(self, schema: Schema, found: Answers) -> tuple[Column, ...]:
+    def _columns(self, schema: Schema, found: ResolvedTarget) -> tuple[Column, ...]:
         answered = found.prediction or found.score
         return sliced(schema, self.columns, self.most_columns) if answered and self._fits(found) else ()
 
-    def _fits(self, found: Answers) -> bool:
+    def _fits(self, found: ResolvedTarget) -> bool:
         """Whether the problem has the metric that is asked."""
         known = ERRORS if found.problem == "regression" else [one.name for one in metrics(found.problem)]
         return not self.metric or self.metric in known
 
-    def _need(self, column: Column, found: Answers) -> Need:
+    def _need(self, column: Column, found: ResolvedTarget) -> Need:
         if found.problem == "regression":
             return Need(ResidualsBy(column.edges), (column.name, found.label, found.prediction))
         edges = (column.edges, (), () if found.prediction else (self.threshold,))
         return Need(Contingency(edges if any(edges) else ()), (column.name, found.label, found.prediction or found.score))
 
-    def _measured(self, column: Column, found: Answers, now: Profile) -> Metric:
+    def _measured(self, column: Column, found: ResolvedTarget, now: Profile) -> Metric:
         state = now.get(self._need(column, found))
         if state is None:
             detail = "its ranges were learned after its rows were read, and they could not be read again; give rows that can, or columns"
@@ -222,7 +222,7 @@ class Slices(Analysis, kind="slices"):
             made.append(_Slice(slice_name(column, told(value)), int(own_n), float(own), float(whole), float(below), float(std)))
         return made
 
-    def _by_counts(self, state: Contingency, column: Column, found: Answers) -> tuple[int, list[_Slice]]:
+    def _by_counts(self, state: Contingency, column: Column, found: ResolvedTarget) -> tuple[int, list[_Slice]]:
         """How many rows have label and prediction; the metric of each slice and of all rows, and how sure their difference is."""
         by_value: dict[str | None, Counter[tuple[str, str]]] = {}
         for (value, truth, said), count in state.combinations:
@@ -251,14 +251,14 @@ class Slices(Analysis, kind="slices"):
                 made.append(_Slice(slice_name(column, value), int(table[at].sum()), float(own[at]), whole, float(below[at]), std))
         return int(table.sum()), made
 
-    def _said(self, text: str, found: Answers) -> str:
+    def _said(self, text: str, found: ResolvedTarget) -> str:
         """An answer in the words of the labels; of a score a positive label, or the negative one."""
         if found.prediction:
             return found.read(text)
         negative = next((one for one in found.classes if not found.hit(one)), "")
         return found.positive[0] if text == "true" else negative
 
-    def _asked(self, tables: Floats, classes: tuple[str, ...], found: Answers) -> Floats:
+    def _asked(self, tables: Floats, classes: tuple[str, ...], found: ResolvedTarget) -> Floats:
         """The metric of tables (..., true, predicted)."""
         asked = self.metric or "accuracy"
         ask = next(one.ask for one in metrics(found.problem) if one.name == asked)

@@ -239,10 +239,10 @@ def _monitor(
 
 def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
     """For each label what was decided about it and its predictions."""
-    from mmon_ray.analyses.shared.targets import answers
+    from mmon_ray.analyses.shared.targets import resolve_target
 
     labels = [column.name for column in learned.schema if column.role == "label"]
-    found = [one for name in labels if (one := answers(learned.schema, label=name)) is not None and not one.open]
+    found = [one for name in labels if (one := resolve_target(learned.schema, label=name)) is not None and not one.open]
     return {
         one.label: {"said": one.words, **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")}}
         for one in found

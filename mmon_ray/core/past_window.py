@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from mmon_ray.core.window import Window
 
-__all__ = ["ROWS", "Past"]
+__all__ = ["ROWS", "PastWindow"]
 
 ROWS = "rows"  # the metric that each window has, whatever its analyses: how many rows it had
 
 
-class Past(NamedTuple):
+class PastWindow(NamedTuple):
     """What is remembered of one earlier window.
 
     status     as of its report: `ok`, `watch`, `alarm`, `not compared`, `waiting`, `insufficient` or `error`

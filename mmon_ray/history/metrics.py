@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmon_ray.core.past_window import ROWS, Past
+from mmon_ray.core.past_window import ROWS, PastWindow
 from mmon_ray.core.report import Constraint, Metric, Report, Violation
 from mmon_ray.core.window import Window, now
 from mmon_ray.errors import StateError, StoreError
@@ -116,7 +116,7 @@ def series(
     return table.sort_by([("start", "ascending"), ("end", "ascending")])
 
 
-def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False, at: datetime | None = None) -> list[Past]:
+def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False, at: datetime | None = None) -> list[PastWindow]:
     """What is remembered of some windows, in their order: `past(store, "credit", window.before(5))` for an alarm on 3 of 5.
 
     values   True brings the value of every metric too
@@ -136,12 +136,12 @@ def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool 
     return [made for window, table in zip(asked, tables, strict=True) if (made := _remembered(window, table.to_pylist()))]
 
 
-def _remembered(window: Window, rows: Sequence[dict[str, Any]]) -> Past | None:
+def _remembered(window: Window, rows: Sequence[dict[str, Any]]) -> PastWindow | None:
     head = next((row for row in rows if row["name"] == ROWS and not row["column"]), None)
     if head is None:
         return None
     violated = tuple((row["name"], row["column"]) for row in rows if row["band"])
-    return Past(window, int(head["value"]), head["status"], violated, {(row["name"], row["column"]): row["value"] for row in rows})
+    return PastWindow(window, int(head["value"]), head["status"], violated, {(row["name"], row["column"]): row["value"] for row in rows})
 
 
 def _table(report: Report, window: Window) -> pa.Table:

@@ -16,7 +16,7 @@ from mmon_ray.history.query_rows import Kept, Row, answer, by_feature, chosen, c
 from mmon_ray.history.states import extent, stretches
 from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.monitor import Monitor
-from mmon_ray.states.partial_profile import Stretch
+from mmon_ray.states.partial_profile import PartialProfile
 from mmon_ray.stats.metrics.descriptive import Measure, find_measures, measures
 from mmon_ray.storage.open import open_store
 from mmon_ray.storage.store import Store
@@ -166,7 +166,7 @@ def _other_side(
         if baseline is None:
             names = ", ".join(measure.name for measure in comparing)
             raise InputError(f"{names} compare with the baseline, and '{monitor}' has none; give a window with against=START/END")
-        return by_feature(Stretch.of(baseline.profile))
+        return by_feature(PartialProfile.of(baseline.profile))
     window = against if isinstance(against, Window) else Window.parse(against)
     (stretch,) = stretches(store, monitor, [window], at, chosen(features, comparing))
     return by_feature(stretch)

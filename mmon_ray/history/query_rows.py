@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mmon_ray.core.window import Window
 from mmon_ray.states.parquet import Choose, Key
-from mmon_ray.states.partial_profile import Covered, Stretch
+from mmon_ray.states.partial_profile import Covered, PartialProfile
 from mmon_ray.stats.metrics.descriptive import Measure
 
 __all__ = ["Kept", "Row", "answer", "by_feature", "chosen", "columns"]
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     note: str
 
 
-def answer(window: Window, stretch: Stretch, feature: str, asked: Sequence[Measure], kept: Kept, other: Kept) -> Row:
+def answer(window: Window, stretch: PartialProfile, feature: str, asked: Sequence[Measure], kept: Kept, other: Kept) -> Row:
     """The measures of one feature in one window.
 
     stretch   what is known of the window
@@ -71,7 +71,7 @@ def _value(measure: Measure, mine: Mapping[str, Covered], theirs: Mapping[str, C
     return value, f"of {covered.parts} of {hours} hours" if covered.parts < hours else ""
 
 
-def by_feature(stretch: Stretch) -> Kept:
+def by_feature(stretch: PartialProfile) -> Kept:
     """The states by feature and kind; of those with several settings, the one that covers most."""
     found: dict[str, dict[str, Covered]] = {}
     for need, covered in stretch.states.items():

@@ -16,7 +16,7 @@ from mmon_ray.core.window import Window
 from mmon_ray.errors import MissingKey, StateError
 from mmon_ray.history.rollup import Day, Ledger, find_days, read_day, read_part
 from mmon_ray.states.parquet import Choose, nothing, read_profile, read_states, write_profile, write_states
-from mmon_ray.states.partial_profile import Stretch
+from mmon_ray.states.partial_profile import PartialProfile
 from mmon_ray.states.state import Profile
 from mmon_ray.storage.keys import hour_of, state_key, state_prefix
 from mmon_ray.storage.store import Store
@@ -27,7 +27,7 @@ _AT_ONCE = 16  # objects that are merged together, and twice as many are read ah
 _THREADS = 8
 
 
-class States(Ledger[Stretch]):
+class States(Ledger[PartialProfile]):
     """The ledger of states: an hour's profile, a day's merge."""
 
     nothing = staticmethod(nothing)
@@ -36,17 +36,17 @@ class States(Ledger[Stretch]):
         """`states/{monitor}/`."""
         return state_prefix(monitor)
 
-    def read(self, source: bytes | BinaryIO, wanted: Choose | None = None) -> tuple[Stretch, str]:
+    def read(self, source: bytes | BinaryIO, wanted: Choose | None = None) -> tuple[PartialProfile, str]:
         """The states that are chosen."""
         return read_states(source, wanted)
 
-    def write(self, content: Stretch, made_of: str) -> bytes:
+    def write(self, content: PartialProfile, made_of: str) -> bytes:
         """One row a Need."""
         return write_states(content, made_of)
 
-    def merge(self, contents: Iterable[Stretch]) -> Stretch:
+    def merge(self, contents: Iterable[PartialProfile]) -> PartialProfile:
         """The merge, of a few at a time."""
-        merged, rest = Stretch(), iter(contents)
+        merged, rest = PartialProfile(), iter(contents)
         while chunk := list(islice(rest, _AT_ONCE)):
             merged = merged.merge_many(chunk)
         return merged
@@ -70,7 +70,9 @@ def load_hour(store: Store, monitor: str, hour: datetime) -> tuple[Profile, str]
     return None
 
 
-def stretches(store: Store, monitor: str, windows: Iterable[Window], at: datetime, choose: Choose | None = None) -> Iterator[Stretch]:
+def stretches(
+    store: Store, monitor: str, windows: Iterable[Window], at: datetime, choose: Choose | None = None
+) -> Iterator[PartialProfile]:
     """What is known of each of some windows, in their order: days that are over by their roll-ups, the edges by their hours.
 
     windows   of whole hours; they may lie apart or overlap
@@ -102,8 +104,8 @@ def _reads(
     hours: Mapping[datetime, Mapping[datetime, str]],
     at: datetime,
     choose: Choose | None,
-) -> list[Callable[[], Stretch]]:
-    reads: list[Callable[[], Stretch]] = []
+) -> list[Callable[[], PartialProfile]]:
+    reads: list[Callable[[], PartialProfile]] = []
     for start in (day.start for day in window.days()):
         day = days.get(start)
         if day is None:
@@ -116,9 +118,9 @@ def _reads(
     return reads
 
 
-def _ahead(pool: ThreadPoolExecutor, reads: Iterable[Callable[[], Stretch]]) -> Iterator[Stretch]:
+def _ahead(pool: ThreadPoolExecutor, reads: Iterable[Callable[[], PartialProfile]]) -> Iterator[PartialProfile]:
     """The results in order, while the next ones are read."""
-    waiting: deque[Future[Stretch]] = deque()
+    waiting: deque[Future[PartialProfile]] = deque()
     for read in reads:
         waiting.append(pool.submit(read))
         if len(waiting) > 2 * _AT_ONCE:

@@ -23,7 +23,7 @@ from mmon_ray.labels.coerce import REFUSED, Expected, fitted
 from mmon_ray.labels.match import DELAY, IDS, NONE, REPEATED, TIME, Hashes, Latest, attached, hashed, ids_of, own_labels
 from mmon_ray.labels.retries import READ, crossing, repeated
 from mmon_ray.labels.store import ID
-from mmon_ray.labels.unmatched import saved_ids, strangers
+from mmon_ray.labels.unmatched import saved_ids, unknown_ids
 from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.manifests import check_of
 from mmon_ray.storage.keys import hour_of
@@ -195,7 +195,7 @@ class Part:
         if found.others is None or not self.records:
             return ()
         around = Window.hour(self.place.hour).around(wait_hours)
-        lost = strangers(self.place, self.reading, around, hashed(found.others[ID]), any_will_do=True)
+        lost = unknown_ids(self.place, self.reading, around, hashed(found.others[ID]), any_will_do=True)
         if not lost.all():
             return ()
         table = self._read(self.records[0], IDS).slice(0, _EXAMPLES)

@@ -18,7 +18,7 @@ from mmon_ray.labels.store import ID, find_labels
 from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.storage.parquet import to_parquet
 
-__all__ = ["Unmatched", "save_ids", "saved_ids", "strangers", "unmatched"]
+__all__ = ["Unmatched", "save_ids", "saved_ids", "unknown_ids", "unmatched"]
 
 _COLUMN = "hash"
 _EXAMPLES = 3
@@ -55,7 +55,7 @@ def saved_ids(place: DeploymentHour, reading: str) -> Hashes:
     return np.asarray(pq.read_table(pa.BufferReader(body))[_COLUMN].to_numpy())
 
 
-def strangers(place: DeploymentHour, reading: str, around: Window, hashes: Hashes, any_will_do: bool = False) -> Mask:
+def unknown_ids(place: DeploymentHour, reading: str, around: Window, hashes: Hashes, any_will_do: bool = False) -> Mask:
     """Which of some hashes of ids are those of no record in a window; the later hours are looked at first, and no more than are needed.
 
     any_will_do   True: it is enough to know whether any of them is known
@@ -82,7 +82,7 @@ def unmatched(place: DeploymentHour, reading: str, window: Window, wait_hours: i
             made = labels_object(place.store, entry)
         except InputError:
             continue
-        lost = strangers(place, reading, Window(around.start, window.end), made.hashes)
+        lost = unknown_ids(place, reading, Window(around.start, window.end), made.hashes)
         ids = made.labels[ID].take(pa.array(np.flatnonzero(lost)[:_EXAMPLES])).to_pylist()
         total = Unmatched(total.labels + made.labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES])
     return total

@@ -15,7 +15,7 @@ from mmon_ray.analyses import DataQuality, Drift, Relations, RepeatedRows, Traff
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.semantics import clues, recognised, second_look
 from mmon_ray.core.codec import Coded
-from mmon_ray.core.past_window import ROWS, Past
+from mmon_ray.core.past_window import ROWS, PastWindow
 from mmon_ray.core.report import NOT_COMPARED, Constraint, Histogram, Metric, Report, check, compare, listed
 from mmon_ray.core.request_filter import Choice
 from mmon_ray.core.schema import META, MISSING, Column, Schema, Target, names_of
@@ -265,7 +265,7 @@ class Monitor(Coded, kind="monitor"):
         baseline: Baseline | None,
         window: Window | None = None,
         *,
-        past: Sequence[Past | None] = (),
+        past: Sequence[PastWindow | None] = (),
         measured: Sequence[Metric] = (),
         outcomes: Sequence[Outcome] = (),
     ) -> Report:
@@ -319,7 +319,7 @@ class Monitor(Coded, kind="monitor"):
             insufficient=waiting(blind, len({one.column for one in judged if one.enabled})),
         )
 
-    def _of_no_rows(self, report: Report, baseline: Baseline | None, past: Sequence[Past | None]) -> Report:
+    def _of_no_rows(self, report: Report, baseline: Baseline | None, past: Sequence[PastWindow | None]) -> Report:
         """What can be said of a window without rows: whether there are usually some."""
         found = [
             (metric, analysis)
@@ -361,7 +361,7 @@ class Monitor(Coded, kind="monitor"):
         schema: Schema,
         profile: Profile,
         base: Profile,
-        past: Sequence[Past | None],
+        past: Sequence[PastWindow | None],
         usual: Sequence[tuple[Analysis, Sequence[Metric]]],
     ) -> Iterator[tuple[Analysis, list[Metric | Histogram] | Exception]]:
         """What each analysis makes of a window, or what it raised; then what those that look back make of all that."""

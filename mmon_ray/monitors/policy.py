@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mmon_ray.core.codec import Coded
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import ALARM, WATCH, Violation
 from mmon_ray.errors import InputError
 
@@ -37,7 +37,7 @@ class Policy(Coded, kind="policy"):
         if not 0 <= self.at_once <= 1:
             raise InputError(f"at_once is {self.at_once}; expected a probability")
 
-    def decide(self, violations: Iterable[Violation], past: Sequence[Past | None] = ()) -> tuple[Violation, ...]:
+    def decide(self, violations: Iterable[Violation], past: Sequence[PastWindow | None] = ()) -> tuple[Violation, ...]:
         """The violations of a window, each with its band.
 
         past   the windows right before, the oldest first, None for one that was not analysed; more than are asked for do no harm

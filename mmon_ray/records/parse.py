@@ -17,7 +17,7 @@ from mmon_ray.core.rows import table_of
 from mmon_ray.core.schema import META, Schema
 from mmon_ray.core.window import parse_time
 from mmon_ray.errors import InputError
-from mmon_ray.records.bodies.instances import answers_of, instances_of
+from mmon_ray.records.bodies.instances import instances_of, predictions_of
 from mmon_ray.records.pre_hook import Reader, reader
 from mmon_ray.records.record import Record
 from mmon_ray.records.tally import Tally, Unclear
@@ -86,7 +86,7 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None, choice
         if failed:
             bodies = []  # the deployment did not understand it either
         else:
-            answers = answers_of(answered, len(rows), schema)
+            answers = predictions_of(answered, len(rows), schema)
             unmatched = answers is None
             if answers is not None:
                 rows = [{**instance, **answer} for instance, answer in zip(rows, answers, strict=True)]

@@ -13,7 +13,7 @@ from mmon_ray.catalog.baselines import latest_baseline
 from mmon_ray.catalog.reports import save_report
 from mmon_ray.catalog.runs import Run, save_run
 from mmon_ray.core.codec import dumps
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Metric, Report, listed
 from mmon_ray.core.schema import Schema
 from mmon_ray.core.window import Window, now
@@ -203,7 +203,7 @@ def _measured(context: _Context) -> tuple[Metric, ...]:
     return label_metrics(context.joins, unmatched(place, reading, window, monitor.label_hours))
 
 
-def _remembered(context: _Context) -> list[Past | None]:
+def _remembered(context: _Context) -> list[PastWindow | None]:
     """Return what is remembered of the windows before, the oldest first."""
     monitor = context.monitor
     before = context.window.before(monitor.recalls)

@@ -3,7 +3,7 @@
 Rows lie by kind, then by column, in row groups of one kind and about 256 KB: what a query does not ask for is not read.
 
 columns, kind, need   which state it is; `need` is the Need's JSON
-rows, parts           what it covers, see `Stretch`
+rows, parts           what it covers, see `PartialProfile`
 state                 its JSON, `{"$array": n}` in the place of the n-th array
 arrays                the arrays, little-endian
 """
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mmon_ray.core.codec import load, pack, unpack
 from mmon_ray.errors import StateError, StoreError
-from mmon_ray.states.partial_profile import Covered, Stretch
+from mmon_ray.states.partial_profile import Covered, PartialProfile
 from mmon_ray.states.state import Need, Profile
 from mmon_ray.storage.parquet import to_parquet
 
@@ -57,7 +57,7 @@ _READ = ["need", "rows", "parts", "state", "arrays"]
 _TEXT = ("columns.list.element", "kind", "need", "state")  # compressed; sketches would shrink by 5 % and take thrice the time
 
 
-def write_states(stretch: Stretch, made_of: str = "") -> bytes:
+def write_states(stretch: PartialProfile, made_of: str = "") -> bytes:
     """The Parquet file of some states.
 
     made_of   names what they were made from; `read_states` gives it back
@@ -72,7 +72,7 @@ def write_states(stretch: Stretch, made_of: str = "") -> bytes:
     return to_parquet(groups, schema=form, compression=dict.fromkeys(_TEXT, "zstd"), dictionaries=False, statistics=["kind"])
 
 
-def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple[Stretch, str]:
+def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple[PartialProfile, str]:
     """The states of a Parquet file, in the order in which they were given, and what they were made from.
 
     source   the file's bytes, or the file opened to read parts of it
@@ -89,12 +89,12 @@ def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple
         raise
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
         raise StateError(f"not states that mmon_ray wrote ({str(error).splitlines()[0]})") from None
-    return Stretch(head["rows"], head["parts"], dict(found[row] for row in lies)), head["made_of"]
+    return PartialProfile(head["rows"], head["parts"], dict(found[row] for row in lies)), head["made_of"]
 
 
 def write_profile(profile: Profile, made_of: str = "") -> bytes:
     """The Parquet file of one profile."""
-    return write_states(Stretch.of(profile), made_of)
+    return write_states(PartialProfile.of(profile), made_of)
 
 
 def read_profile(source: bytes | BinaryIO) -> tuple[Profile, str]:

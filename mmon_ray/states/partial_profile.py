@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mmon_ray.states.state import Need, Profile, State
 
-__all__ = ["Covered", "Stretch"]
+__all__ = ["Covered", "PartialProfile"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Covered:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class PartialProfile:
     """The merge of some profiles that need not have been made for the same needs. A fresh one is the zero.
 
     rows     all rows, whether or not their profile had a certain need
@@ -37,12 +37,12 @@ class Stretch:
     states: Mapping[Need, Covered] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, profile: Profile) -> Stretch:
+    def of(cls, profile: Profile) -> PartialProfile:
         """One profile as a stretch."""
         kept = zip(profile.needs, profile.states, strict=True)
         return cls(profile.rows, 1, {need: Covered(state, profile.rows, 1) for need, state in kept})
 
-    def merge_many(self, others: Iterable[Stretch]) -> Stretch:
+    def merge_many(self, others: Iterable[PartialProfile]) -> PartialProfile:
         """This stretch and all the others; a need that one lacks is merged of those that have it."""
         parts = [part for part in (self, *others) if part.parts]
         if len(parts) < 2:
@@ -57,7 +57,7 @@ class Stretch:
             )
             for need, each in found.items()
         }
-        return Stretch(sum(part.rows for part in parts), sum(part.parts for part in parts), states)
+        return PartialProfile(sum(part.rows for part in parts), sum(part.parts for part in parts), states)
 
     def profile(self, needs: Iterable[Need]) -> Profile | None:
         """The profile of exactly these needs, or None when one of them is not known of every part."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmon_ray.analyses import Anomalies, DataQuality
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Metric, check
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
@@ -17,14 +17,14 @@ from mmon_ray.monitors.monitor import Monitor
 FIRST = Window.parse("2026-11-22T00")
 
 
-def past(values: list[float], name: str = "mean", column: str = "age", *, spiked: tuple[int, ...] = ()) -> list[Past | None]:
+def past(values: list[float], name: str = "mean", column: str = "age", *, spiked: tuple[int, ...] = ()) -> list[PastWindow | None]:
     def violated(at: int) -> tuple[tuple[str, str], ...]:
         return ((f"{name}_anomaly", column),) if at in spiked else ()
 
-    return [None if math.isnan(one) else Past(FIRST, 100, "ok", violated(at), {(name, column): one}) for at, one in enumerate(values)]
+    return [None if math.isnan(one) else PastWindow(FIRST, 100, "ok", violated(at), {(name, column): one}) for at, one in enumerate(values)]
 
 
-def judged(analysis: Anomalies, value: float, before: list[Past | None], std: float = 0.0) -> Metric:
+def judged(analysis: Anomalies, value: float, before: list[PastWindow | None], std: float = 0.0) -> Metric:
     (made,) = analysis.trend([Metric("mean", value, "age", std), Metric("other", 1.0, "age")], before)
     return made
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mmon_ray import Monitor, fold
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.window import Window
 from mmon_ray.monitors.baseline import Baseline
 
@@ -55,12 +55,12 @@ def baseline() -> Baseline:
 def told(baseline: Baseline, change: Change, n: int, windows: int) -> list[set[tuple[str, str]]]:
     """The constraints that alarm, window by window."""
     rng = np.random.default_rng(n)
-    past: list[Past] = []
+    past: list[PastWindow] = []
     alarms = []
     for _ in range(windows):
         made = change(rows(rng, n), rng)
         report = MONITOR.evaluate(fold(pa.table(made), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :])
-        past.append(Past(HOUR, n, report.status, tuple((one.constraint.name, one.constraint.column) for one in report.violations)))
+        past.append(PastWindow(HOUR, n, report.status, tuple((one.constraint.name, one.constraint.column) for one in report.violations)))
         alarms.append({(one.constraint.name, one.constraint.column) for one in report.alarms})
     return alarms
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mmon_ray.core.past_window import Past
+from mmon_ray.core.past_window import PastWindow
 from mmon_ray.core.report import Constraint, Metric, Test, Violation, check
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError
@@ -36,10 +36,11 @@ def seen(p: float = 0.01, constraint: Constraint = KS) -> Violation:
     return Violation(constraint, Metric(constraint.name, 0.5, constraint.column, test=Fixed(p)), "it is far away", p)
 
 
-def past(*violated: bool | None) -> list[Past | None]:
+def past(*violated: bool | None) -> list[PastWindow | None]:
     """Windows, the oldest first: whether `ks` of `age` was violated, None where nothing was analysed."""
     return [
-        None if one is None else Past(FIRST, 100, "ok", (("ks", "age"), ("ks", "b")) if one else (("linf", "age"),)) for one in violated
+        None if one is None else PastWindow(FIRST, 100, "ok", (("ks", "age"), ("ks", "b")) if one else (("linf", "age"),))
+        for one in violated
     ]
 
 
@@ -102,13 +103,13 @@ def test_false_alarms_keep_to_the_bound(dependence: float, columns: int) -> None
     constraints = [Constraint("ks", f"c{number}", upper=0.1, level=level) for number in range(columns)]
     common, own = rng.normal(size=(count, 1)), rng.normal(size=(count, columns))
     p_values = norm.sf(math.sqrt(dependence) * common + math.sqrt(1 - dependence) * own)
-    remembered: list[Past | None] = []
+    remembered: list[PastWindow | None] = []
     alarms = 0
     for row in p_values:
         metrics = [Metric("ks", 0.1, f"c{number}", test=Fixed(float(p))) for number, p in enumerate(row)]
         found = policy.decide(check(metrics, constraints), remembered[-2:])
         alarms += any(one.band == "alarm" for one in found)
-        remembered.append(Past(FIRST, 100, "", tuple((one.constraint.name, one.constraint.column) for one in found)))
+        remembered.append(PastWindow(FIRST, 100, "", tuple((one.constraint.name, one.constraint.column) for one in found)))
     bound = policy.bound(level)
     noise = 4 * math.sqrt(bound * (1 - bound) / count)
     assert alarms / count <= bound + noise

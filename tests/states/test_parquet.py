@@ -13,7 +13,7 @@ from mmon_ray.core.codec import dumps
 from mmon_ray.errors import StateError
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Sample, Types
 from mmon_ray.states.parquet import nothing, read_profile, read_states, write_profile, write_states
-from mmon_ray.states.partial_profile import Stretch
+from mmon_ray.states.partial_profile import PartialProfile
 from mmon_ray.states.state import Need, Profile, State
 
 NUMBERS = [f"x{number}" for number in range(12)]
@@ -116,7 +116,7 @@ def test_anything_else_is_one_sentence(body: bytes) -> None:
 
 def test_the_merge_of_stretches_is_the_merge_of_profiles() -> None:
     parts = [profile(seed) for seed in range(5)]
-    merged = Stretch().merge_many(Stretch.of(part) for part in parts)
+    merged = PartialProfile().merge_many(PartialProfile.of(part) for part in parts)
     assert (merged.rows, merged.parts) == (15_000, 5)
     together = merged.profile(parts[0].needs)
     exact = [need for need in parts[0].needs if need.zero.exact]
@@ -131,7 +131,9 @@ def test_the_merge_of_stretches_is_the_merge_of_profiles() -> None:
 
 def test_a_need_that_some_lack_is_merged_of_the_others_and_says_so() -> None:
     x1, x2 = Need(Moments(), ("x1",)), Need(Moments(), ("x2",))
-    merged = Stretch.of(profile(1, [x1])).merge_many([Stretch.of(profile(2, [x1, x2], 2_000)), Stretch.of(profile(3, [x2], 500))])
+    merged = PartialProfile.of(profile(1, [x1])).merge_many(
+        [PartialProfile.of(profile(2, [x1, x2], 2_000)), PartialProfile.of(profile(3, [x2], 500))]
+    )
     assert (merged.rows, merged.parts) == (5_500, 3)
     assert (merged.states[x1].rows, merged.states[x1].parts) == (5_000, 2)
     assert (merged.states[x2].rows, merged.states[x2].parts) == (2_500, 2)
@@ -139,13 +141,13 @@ def test_a_need_that_some_lack_is_merged_of_the_others_and_says_so() -> None:
     assert merged.profile([x1]) is None
     read, _ = read_states(write_states(merged))
     assert read == merged
-    again = read.merge_many([Stretch.of(profile(4, [x1, x2]))])
+    again = read.merge_many([PartialProfile.of(profile(4, [x1, x2]))])
     assert (again.parts, again.states[x1].parts) == (4, 3)
 
 
 def test_the_same_state_with_other_settings_is_another() -> None:
     small, large = Need(Quantiles({"c": 0.64, "k": 64.0}), ("x1",)), Need(Quantiles(), ("x1",))
-    merged = Stretch.of(profile(1, [small])).merge_many([Stretch.of(profile(2, [large]))])
+    merged = PartialProfile.of(profile(1, [small])).merge_many([PartialProfile.of(profile(2, [large]))])
     assert {need: covered.parts for need, covered in merged.states.items()} == {small: 1, large: 1}
-    assert Stretch().merge_many([merged]) == merged
-    assert Stretch().profile([large]) is None
+    assert PartialProfile().merge_many([merged]) == merged
+    assert PartialProfile().profile([large]) is None

@@ -21,7 +21,7 @@ import pyarrow as pa
 from mmon_ray.capture.recorder.exemption import cluster_key, mark
 from mmon_ray.core.schema import PREDICTION
 from mmon_ray.errors import InputError, ModelError
-from mmon_ray.records.bodies.instances import answers_of
+from mmon_ray.records.bodies.instances import predictions_of
 
 __all__ = ["FORMS", "Endpoint", "is_address"]
 
@@ -165,7 +165,7 @@ class Endpoint:
 
     def _numbers(self, body: bytes, count: int) -> Floats:
         payload = {"content_type": "application/json", "encoding": "json", "data": body.decode("utf-8", "replace")}
-        answers = answers_of(payload, count)
+        answers = predictions_of(payload, count)
         if answers is None:
             raise InputError(f"{self.model} answered {count} rows with {body[:80].decode(errors='replace')}; expected one answer a row")
         name = self.answer or _only(answers, self.model)

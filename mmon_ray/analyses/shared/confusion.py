@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mmon_ray.analyses.shared.targets import Answers
+from mmon_ray.analyses.shared.targets import ResolvedTarget
 from mmon_ray.labels.classes import ordered
 from mmon_ray.states import Contingency, Counts
 from mmon_ray.states.state import Need, Profile
@@ -23,17 +23,17 @@ FEW, MANY_PAIRS = 45, 16_384  # 45 classes make no more pairs than are counted b
 STRANGE = 20  # predictions that are no label and have a column of their own
 
 
-def pairs_need(found: Answers) -> Need:
+def pairs_need(found: ResolvedTarget) -> Need:
     """The joint counts of label and prediction; of many classes more pairs are kept."""
     return Need(Counts(limit=MANY_PAIRS) if len(found.classes) > FEW else Counts(), (found.label, found.prediction))
 
 
-def above_need(found: Answers, threshold: float) -> Need:
+def above_need(found: ResolvedTarget, threshold: float) -> Need:
     """For each label how many scores are above a threshold: one that is equal to it is not positive."""
     return Need(Contingency(((), (float(threshold),))), (found.label, found.score))
 
 
-def pairs_of(found: Answers, profile: Profile) -> dict[Pair, int]:
+def pairs_of(found: ResolvedTarget, profile: Profile) -> dict[Pair, int]:
     """(label, prediction) in the words of the labels, and how many rows have both."""
     counts = profile.get(pairs_need(found))
     made: dict[Pair, int] = {}
@@ -102,7 +102,7 @@ def matrix_of(pairs: Mapping[Pair, int], names: Sequence[str]) -> Floats:
     return matrix
 
 
-def confusion(found: Answers, profile: Profile, threshold: float) -> Floats:
+def confusion(found: ResolvedTarget, profile: Profile, threshold: float) -> Floats:
     """True positives, false positives, false negatives, true negatives; by the score where there is no other prediction."""
     cells: Iterable[tuple[tuple[bool, bool], int]]
     if found.prediction:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mmon_ray.analyses.shared.targets import Answers, answers, check_words
+from mmon_ray.analyses.shared.targets import ResolvedTarget, check_words, resolve_target
 from mmon_ray.core.codec import Coded
 from mmon_ray.core.report import readable
 from mmon_ray.core.schema import PREDICTION, Column, Schema
@@ -88,7 +88,7 @@ class BiasSetup(NamedTuple):
     prediction: str
     group: str
     cuts: tuple[float | None, float | None]
-    found: Answers
+    found: ResolvedTarget
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -158,9 +158,9 @@ def bias_setup(
     if not labels and not said:
         return None
     if labels and said:
-        found = answers(schema, problem="binary", label=label, prediction=prediction, positive=positive)
+        found = resolve_target(schema, problem="binary", label=label, prediction=prediction, positive=positive)
     else:  # of one there is the same question: which of its values is positive
-        found = answers(schema, problem="binary", label=(labels or [said])[0], prediction=said or labels[0], positive=positive)
+        found = resolve_target(schema, problem="binary", label=(labels or [said])[0], prediction=said or labels[0], positive=positive)
     assert found is not None
     # Without labels the prediction stands for both: one with decimals is a score, too.
     scored = bool(said) and (not found.prediction or (not labels and schema[said].type == "fractional"))
@@ -233,7 +233,7 @@ def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     return "no label occurs in both groups" if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
 
 
-def _outcome(text: str | None, cut: float | None, found: Answers) -> int:
+def _outcome(text: str | None, cut: float | None, found: ResolvedTarget) -> int:
     if text is None:
         return UNKNOWN
     return POSITIVE if (text == "true" if cut is not None else found.hit(text)) else NEGATIVE

@@ -1,4 +1,4 @@
-"""Answers: which predictions are held against which label, and in whose words; the one decision that all analyses share.
+"""Targets: which predictions are compared with which label, and in whose words; the one decision that all analyses share.
 
 What a person has named counts first: the settings of an analysis, then `Schema.target`. The rest follows from the types of the columns and
 from what the baseline's rows hold in them, `Column.seen`.
@@ -22,11 +22,11 @@ from mmon_ray.states.state import Need, Profile
 __all__ = [
     "PROBLEMS",
     "READ_ONCE",
-    "Answers",
-    "answers",
+    "ResolvedTarget",
     "captured_as",
     "check_words",
     "label_columns",
+    "resolve_target",
     "seen_needs",
     "seen_of",
     "unlabelled",
@@ -38,7 +38,7 @@ _KEPT = {True: 200, False: 1_000}  # values of a column that are kept: of number
 _TOLD = 5  # values in a sentence
 
 
-class Answers(NamedTuple):
+class ResolvedTarget(NamedTuple):
     """What is compared with what.
 
     problem      one of PROBLEMS
@@ -73,7 +73,7 @@ class Answers(NamedTuple):
         return "; ".join([f"label `{self.label}`: {self.problem}{positive}", *columns])
 
 
-def answers(
+def resolve_target(
     schema: Schema,
     *,
     problem: str = "",
@@ -82,7 +82,7 @@ def answers(
     score: str = "",
     positive: object = (),
     max_classes: int = MAX_CLASSES,
-) -> Answers | None:
+) -> ResolvedTarget | None:
     """What is compared with what; None without a label or a prediction.
 
     By default the label is the column of that role. Text and booleans are classes; so are 0 and 1, whatever their type, and up to
@@ -92,32 +92,78 @@ def answers(
 
     errors   InputError for a column that does not exist, or several labels of which none is named
     """
-    labels = [schema[label].name] if label else [column.name for column in schema if column.role == "label"]
-    if len(labels) > 1:
-        raise InputError(f"there are several labels, {', '.join(labels)}; name one: label='{labels[0]}'")
-    told = schema.target
-    named, scored = (schema[name].name if name else "" for name in (prediction or told.prediction, score or told.score))
-    given = [column for column in schema if column.role == "prediction"]
-    if not labels or not (given or named or scored):
+    column = _label(schema, label)
+    named = _named(schema, problem, prediction, score, positive)
+    candidates = [one for one in schema if one.role == "prediction"]
+    if column is None or not (candidates or named.prediction or named.score):
         return None
-    column, hits = schema[labels[0]], texts(positive) or told.positive
-    chosen = problem or told.problem or ("binary" if hits else "")
-    classes = _classes(column, max_classes, bool(chosen))
-    main = schema[named] if named else next((one for one in given if one.name == PREDICTION), given[0] if len(given) == 1 else None)
-    main = None if main is not None and main.name == scored else main
-    found = chosen or _problem(column, classes, main)
-    unseen = column.seen is None and not column.domain
-    if found == "regression":
-        main = main or next((one for one in given if one.numeric), None)
-        return Answers(found, column.name, main.name if main else "", "", hits or ("1",), (), unseen)
-    if found == "binary" and main is not None and not _says_classes(main, classes):
-        scored, main = scored or main.name, None
+    classes = _classes(column, max_classes, bool(named.problem))
+    main = _main(schema, candidates, named)
+    kind = named.problem or _problem(column, classes, main)
+    if kind == "regression":
+        return _regression(column, candidates, main, named)
+    return _classification(kind, column, candidates, main, named, classes)
+
+
+class _Named(NamedTuple):
+    """What a person has named: the settings of an analysis first, then `Schema.target`; "" and () for what nobody has."""
+
+    problem: str
+    prediction: str
+    score: str
+    positive: tuple[str, ...]
+
+
+def _named(schema: Schema, problem: str, prediction: str, score: str, positive: object) -> _Named:
+    target = schema.target
+    main, probability = (schema[name].name if name else "" for name in (prediction or target.prediction, score or target.score))
+    values = texts(positive) or target.positive
+    return _Named(problem or target.problem or ("binary" if values else ""), main, probability, values)
+
+
+def _label(schema: Schema, label: str) -> Column | None:
+    """Return the column of the label; None where there is none."""
+    if label:
+        return schema[label]
+    labels = [column for column in schema if column.role == "label"]
+    if len(labels) > 1:
+        raise InputError(f"there are several labels, {', '.join(one.name for one in labels)}; name one: label='{labels[0].name}'")
+    return labels[0] if labels else None
+
+
+def _main(schema: Schema, candidates: Sequence[Column], named: _Named) -> Column | None:
+    """Return the column of the prediction: the one that is named, that of the usual name, or the only one; no score."""
+    if named.prediction:
+        main: Column | None = schema[named.prediction]
+    else:
+        only = candidates[0] if len(candidates) == 1 else None
+        main = next((one for one in candidates if one.name == PREDICTION), only)
+    return None if main is not None and main.name == named.score else main
+
+
+def _regression(column: Column, candidates: Sequence[Column], main: Column | None, named: _Named) -> ResolvedTarget:
+    main = main or next((one for one in candidates if one.numeric), None)
+    return ResolvedTarget("regression", column.name, main.name if main else "", "", named.positive or ("1",), (), _is_open(column))
+
+
+def _classification(
+    kind: str, column: Column, candidates: Sequence[Column], main: Column | None, named: _Named, classes: tuple[str, ...]
+) -> ResolvedTarget:
+    score = named.score
+    if kind == "binary" and main is not None and not _says_classes(main, classes):
+        score, main = score or main.name, None
     elif main is None:
-        main = _speaker([one for one in given if one.name != scored], classes)
-    meant = tuple(dict.fromkeys(read(one, classes) for one in hits)) or _usual(classes, column.seen is not None)
-    if found == "binary" and not scored:
-        scored = score_of([one for one in given if one is not main], meant, classes)
-    return Answers(found, column.name, main.name if main else "", scored if found == "binary" else "", meant, classes, unseen)
+        main = _speaker([one for one in candidates if one.name != score], classes)
+    positive = tuple(dict.fromkeys(read(one, classes) for one in named.positive)) or _usual(classes, column.seen is not None)
+    if kind == "binary" and not score:
+        score = score_of([one for one in candidates if one is not main], positive, classes)
+    prediction = main.name if main else ""
+    return ResolvedTarget(kind, column.name, prediction, score if kind == "binary" else "", positive, classes, _is_open(column))
+
+
+def _is_open(column: Column) -> bool:
+    """Whether nobody has looked at the label's values yet: the types alone decide."""
+    return column.seen is None and not column.domain
 
 
 def seen_needs(schema: Schema) -> Iterator[Need]:
@@ -138,7 +184,7 @@ def seen_of(schema: Schema, base: Profile) -> Schema:
     return schema.replace(found)
 
 
-def check_words(schema: Schema, found: Answers) -> None:
+def check_words(schema: Schema, found: ResolvedTarget) -> None:
     """Compare the vocabularies of label and prediction in the baseline.
 
     errors   InputError where no prediction is one of the classes, or none says a class or a score at all
@@ -260,6 +306,6 @@ def label_columns(schema: Schema) -> dict[str, Expected]:
     found = {}
     for column in schema:
         if column.role == "label":
-            compared = answers(schema, label=column.name)
+            compared = resolve_target(schema, label=column.name)
             found[column.name] = Expected(column.type, compared.classes if compared is not None else ())
     return found

@@ -39,6 +39,6 @@ from __future__ import annotations
 
 from mmon_ray.records.bodies.content import ANY, Content, content_of, json_within
 from mmon_ray.records.bodies.forms import Opened, opened
-from mmon_ray.records.bodies.side import Answered, Asked, is_nested
+from mmon_ray.records.bodies.side import PredictionSide, RequestSide, is_nested
 
-__all__ = ["ANY", "Answered", "Asked", "Content", "Opened", "content_of", "is_nested", "json_within", "opened"]
+__all__ = ["ANY", "Content", "Opened", "PredictionSide", "RequestSide", "content_of", "is_nested", "json_within", "opened"]

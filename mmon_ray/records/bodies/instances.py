@@ -15,9 +15,9 @@ from mmon_ray.capture.payload.payload import parameters
 from mmon_ray.core.rows import flatten
 from mmon_ray.core.schema import PREDICTION, Schema
 from mmon_ray.errors import InputError
-from mmon_ray.records.bodies import ANY, Answered, Asked, Content, Opened, content_of, is_nested, json_within, opened
+from mmon_ray.records.bodies import ANY, Content, Opened, PredictionSide, RequestSide, content_of, is_nested, json_within, opened
 
-__all__ = ["answers_of", "arguments", "instances_of", "typed"]
+__all__ = ["arguments", "instances_of", "predictions_of", "typed"]
 
 Payload = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -35,7 +35,7 @@ def instances_of(
     doubt             is told, once, why the rows are not those of the baseline
     errors            InputError when the payload cannot be decoded or holds no instance
     """
-    side = Asked(schema, lambda count: answer is not None and answers_of(answer, count, schema) is not None)
+    side = RequestSide(schema, lambda count: answer is not None and predictions_of(answer, count, schema) is not None)
     content = Content(None) if payload is None else content_of(payload, schema)
     value = content.value
     if content.kind == "cells":
@@ -64,13 +64,13 @@ def instances_of(
     return made
 
 
-def answers_of(payload: Payload | None, count: int, schema: Schema = ANY) -> Rows | None:
+def predictions_of(payload: Payload | None, count: int, schema: Schema = ANY) -> Rows | None:
     """The answers to `count` instances, each a flat dict of `prediction` or `prediction.<field>`.
 
     schema    the baseline's: the names that its predictions have, and the types of what was answered as text
     returns   None when the answer cannot be decoded, or not split that way
     """
-    side = Answered(schema, count)
+    side = PredictionSide(schema, count)
     try:
         content = Content(None) if payload is None else content_of(payload)
         if content.value is None:
@@ -123,20 +123,20 @@ def typed(cell: Any, name: str, schema: Schema) -> Any:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def _opened_rows(value: Any, side: Asked) -> Rows:
+def _opened_rows(value: Any, side: RequestSide) -> Rows:
     found = opened(value, side)
     if found is None:
         return []
     return [{**found.shared, **(item if item is value and isinstance(item, Mapping) else _row(item, side))} for item in found.rows]
 
 
-def _row(item: Any, side: Asked) -> dict[str, Any]:
+def _row(item: Any, side: RequestSide) -> dict[str, Any]:
     """One row among others: an object, which may hold its values in a list without names, such a list, or one value."""
     names = side.names
     if isinstance(item, str) and len(names) != 1:
         item = json_within(item)
     if isinstance(item, Mapping):
-        inner = opened(item, Asked(side.schema)) if is_nested(item.values()) else None
+        inner = opened(item, RequestSide(side.schema)) if is_nested(item.values()) else None
         if inner is None or len(inner.rows) != 1 or inner.rows[0] is item:
             return dict(item)
         return {**inner.shared, **_row(inner.rows[0], side)}

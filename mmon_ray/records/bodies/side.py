@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from mmon_ray.core.schema import PREDICTION, Schema
 
-__all__ = ["Answered", "Asked", "Side", "is_nested"]
+__all__ = ["PredictionSide", "RequestSide", "Side", "is_nested"]
 
 _NESTED = {list, dict}
 
@@ -62,7 +62,7 @@ class Side(ABC):
         """Whether lists of one length are columns of `count` rows; `rest` is what lies beside them and is no control field."""
 
 
-class Asked(Side):
+class RequestSide(Side):
     """A request: the baseline is asked how many features a row has, and then the answer how many rows there are."""
 
     wrappers = ("instances", "inputs", "dataframe_records", "rows", "data", "features", "values")
@@ -117,7 +117,7 @@ class Asked(Side):
         return any(lists) and lists == [isinstance(value, (Mapping, list)) for value in values]
 
 
-class Answered(Side):
+class PredictionSide(Side):
     """An answer to a known number of instances."""
 
     wrappers = ("predictions", "outputs", "instances", "results", "data", PREDICTION)

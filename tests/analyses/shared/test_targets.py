@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray import Bias, Facet, InputError, ModelQuality, Monitor, Slices, fold
-from mmon_ray.analyses.shared.targets import Answers, answers
+from mmon_ray.analyses.shared.targets import ResolvedTarget, resolve_target
 from mmon_ray.core.codec import dump, load
 from mmon_ray.core.report import Report
 from mmon_ray.core.schema import Column, Schema
@@ -35,8 +35,8 @@ def learned(frame: pd.DataFrame, *analyses: Any, **named: Any) -> tuple[Monitor,
     return monitor, monitor.fit(frame, label="y", **named)
 
 
-def decided(frame: pd.DataFrame, **named: Any) -> Answers:
-    found = answers(learned(frame, **named)[1].schema)
+def decided(frame: pd.DataFrame, **named: Any) -> ResolvedTarget:
+    found = resolve_target(learned(frame, **named)[1].schema)
     assert found is not None
     return found
 
@@ -259,7 +259,7 @@ def test_what_is_named_holds_for_every_analysis(named: dict[str, str], words: st
     assert again == baseline.schema
 
 
-def _setup(analysis: Any, schema: Schema) -> Answers | None:
+def _setup(analysis: Any, schema: Schema) -> ResolvedTarget | None:
     return analysis.setup(schema) if isinstance(analysis, ModelQuality) else analysis._answers(schema)
 
 
@@ -335,7 +335,7 @@ def test_a_baseline_without_what_is_seen_is_decided_by_its_domain_and_types(labe
     del doc["target"]
     for column in doc["columns"]:
         del column["seen"]
-    found = answers(load(doc))
+    found = resolve_target(load(doc))
     assert found is not None and found.words == f"label `y`: {words}"
 
 

@@ -98,7 +98,7 @@ def both(serve_port, tmp_path_factory):
         serve.delete(target.name, _blocking=False)
 
 
-def answers(client, urls, **request):
+def resolve_target(client, urls, **request):
     """What matters of both answers."""
     found = []
     for url in urls:
@@ -119,7 +119,7 @@ def test_any_body_is_answered_as_without_capture_and_recorded(both):
         def run(body, content_type, how, query):
             headers = {"x-how": how, "x-request-id": str(len(sent)), **({"content-type": content_type} if content_type else {})}
             sent.append(how)
-            plain, captured = answers(client, [f"{url}?{query}" for url in urls], content=body, headers=headers)
+            plain, captured = resolve_target(client, [f"{url}?{query}" for url in urls], content=body, headers=headers)
             assert captured == plain
 
         run()
@@ -127,7 +127,7 @@ def test_any_body_is_answered_as_without_capture_and_recorded(both):
             for body in (b'{"a": "' + b"x" * BIG + b'"}', b"\xff" * BIG):
                 sent.append(how)
                 headers = {"x-how": how, "x-request-id": str(len(sent) - 1), "content-type": "application/json"}
-                plain, captured = answers(client, urls, content=body, headers=headers)
+                plain, captured = resolve_target(client, urls, content=body, headers=headers)
                 assert captured == plain
     drain(endpoint, 120)
     found = [

@@ -489,11 +489,11 @@ def test_an_event_time_that_cannot_be_read_is_counted_and_the_arrival_is_used(se
 def test_a_plain_deployment_is_judged_by_what_was_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, path: str, query: str, body: bytes, reason: str
 ) -> None:
-    from starlette.requests import Request as Asked
+    from starlette.requests import Request as RequestSide
 
     @capture("e")
     class Model:
-        async def __call__(self, request: Asked) -> dict[str, float]:
+        async def __call__(self, request: RequestSide) -> dict[str, float]:
             await request.body()
             return {"prediction": 1.0}
 
@@ -506,7 +506,7 @@ def test_a_plain_deployment_is_judged_by_what_was_sent(
     scope = {"type": "http", "method": verb, "path": f"/m{path}", "root_path": "/m", "query_string": query.encode(), "headers": headers}
     token = serve_context._serve_request_context.set(serve_context._RequestContext(request_id="q"))
     try:
-        asyncio.run(model.model(Asked(scope, receive)))
+        asyncio.run(model.model(RequestSide(scope, receive)))
     finally:
         serve_context._serve_request_context.reset(token)
     (line,) = model.lines()

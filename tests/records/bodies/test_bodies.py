@@ -24,7 +24,7 @@ from mmon_ray.capture.payload.snapshot import Body, freeze_call
 from mmon_ray.core.schema import Column, Schema
 from mmon_ray.errors import InputError
 from mmon_ray.records.bodies import content
-from mmon_ray.records.bodies.instances import answers_of, instances_of
+from mmon_ray.records.bodies.instances import instances_of, predictions_of
 from mmon_ray.records.parse import parse
 from mmon_ray.states import Types
 from mmon_ray.states.state import Need, Profile
@@ -392,7 +392,7 @@ ANSWERS: dict[str, tuple[Payload, int, Schema, Rows | None]] = {
 @pytest.mark.parametrize("form", ANSWERS)
 def test_an_answer_in_any_form_is_one_part_a_row(form: str) -> None:
     payload, count, schema, rows = ANSWERS[form]
-    assert answers_of(payload, count, schema) == rows
+    assert predictions_of(payload, count, schema) == rows
 
 
 # --- any rows in any form -----------------------------------------------------------------------------------------------
@@ -493,11 +493,11 @@ def test_answers_in_any_form_are_the_same_answers_and_never_those_of_more_rows(f
     columns, grid = table
     schema = Schema(tuple(Column(f"prediction.{name}", "fractional", "prediction") for name in columns))
     payload = ANSWER_FORMS[form](columns, grid)
-    answers = answers_of(payload, len(grid), schema)
+    answers = predictions_of(payload, len(grid), schema)
     assert answers == [
         pytest.approx({f"prediction.{name}": value for name, value in row.items()}, abs=1e-9) for row in records(columns, grid)
     ]
-    assert answers_of(payload, len(grid) + 2, schema) is None
+    assert predictions_of(payload, len(grid) + 2, schema) is None
 
 
 @given(st.lists(st.integers(1, 4), min_size=3, max_size=3))

@@ -17,7 +17,7 @@ from mmon_ray.capture.payload.encode import encode
 from mmon_ray.capture.payload.snapshot import Body, freeze, freeze_call
 from mmon_ray.core.schema import Column, Schema
 from mmon_ray.errors import InputError
-from mmon_ray.records.bodies.instances import answers_of, instances_of
+from mmon_ray.records.bodies.instances import instances_of, predictions_of
 
 ANY = Schema()
 KNOWN = Schema(
@@ -227,7 +227,7 @@ ANSWERS: dict[str, tuple[dict[str, Any] | None, int, list[dict[str, Any]] | None
 @pytest.mark.parametrize("shape", ANSWERS)
 def test_the_answers_are_split_like_the_instances(shape: str) -> None:
     payload, count, expected = ANSWERS[shape]
-    assert answers_of(payload, count) == expected
+    assert predictions_of(payload, count) == expected
 
 
 def test_numbers_and_texts_of_base64_are_not_guessed() -> None:
