@@ -29,6 +29,10 @@ class Registry(Generic[M]):
             raise InputError(f"there is a {what} '{name}' already; give {function.__qualname__} another name")
         self._metrics[kind, name] = metric
 
+    def remove(self, name: str, kind: str = "") -> None:
+        """Forget a metric, so that its name is free again."""
+        del self._metrics[kind, name]
+
     def of(self, kind: str = "") -> dict[str, M]:
         """Return the metrics of a kind by name."""
         return {name: metric for (its_kind, name), metric in self._metrics.items() if its_kind == kind}
