@@ -1,41 +1,35 @@
 """The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 0.1 s.
 
-The model waits for `record` alone, which appends a reference. The thread makes the JSON lines, writes them to the spool,
-seals segments and sees to it that the node has an uploader. Nothing here raises into the model: what goes wrong is
-counted, and logged once.
+The model waits for `record` alone, which appends a reference. The thread makes the JSON lines and hands them to the keeper of the spool.
+Nothing here raises into the model: what goes wrong is counted, and logged once.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from mmon_ray.capture.payload.encode import Hasher
 from mmon_ray.capture.payload.snapshot import size_bytes
+from mmon_ray.capture.recorder.capture_counts import CaptureCounts
 from mmon_ray.capture.recorder.exemption import UNCAPTURED, is_marked
 from mmon_ray.capture.recorder.line import Draft, Drafted, Maker
+from mmon_ray.capture.recorder.spool_keeper import SpoolKeeper
+from mmon_ray.capture.recorder.uploader_keeper import UploaderKeeper
 from mmon_ray.capture.settings import Settings
 from mmon_ray.capture.spool.control import ControlFile, is_sampled
-from mmon_ray.capture.spool.counters import RECORDED, CountsFile
+from mmon_ray.capture.spool.counters import CountsFile
 from mmon_ray.capture.spool.spool import Origin, Spool
-from mmon_ray.capture.spool.writer import SpoolWriter
 
 __all__ = ["Recorder"]
 
-_log = logging.getLogger("mmon_ray.capture")
-_RETRY_S = 1.0
 _LOOK_S = 0.2  # how often the thread looks after everything but the queue
 _RESTLESS = 20  # turns without a record before the thread rests
 _REST_S = 0.5
-_UPLOADER_S = 30.0  # how often the thread makes sure that the uploader is there
 _QUEUE_RECORDS = 10_000
-_WRITE_BYTES = 64 << 10
 _QUEUE_BYTES = 128 << 20
-_COUNTS = (*RECORDED, "unserialisable", "omitted", "errors")
 
 
 class Recorder:
@@ -54,28 +48,22 @@ class Recorder:
         self.takes_all = False
         self.key = b""
         self._settings = settings
-        self._origin = origin
-        self._spool = spool
-        self._ensure = ensure
         self._sync = settings.durability == "sync"
         self._queue: deque[Drafted] = deque()
         self._queue_bytes = 0
         self._room = 0 if self._sync else _QUEUE_RECORDS
-        self._writer: SpoolWriter | None = None
-        self._retry_at = 0.0
         self._look_at = float("-inf")
-        self._ensure_at = 0.0
-        self._ensuring: threading.Thread | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._resting = False
-        self._logged: set[str] = set()
-        self._counts = dict.fromkeys(_COUNTS, 0)
-        self._maker = Maker(settings, origin, self._counts, self._log_once)
+        self._counts = CaptureCounts(settings.endpoint)
+        self._spool = SpoolKeeper(spool, origin, self._counts)
+        self._uploader = UploaderKeeper(ensure, self._counts)
+        self._maker = Maker(settings, origin, self._counts.values, self._counts.warn_once)
         self._control = ControlFile(spool, origin, settings)
         self._counts_file = CountsFile(spool.home(origin), spool.new_name(origin))
         # Before the first record: whoever asks this spool to be drained must see that there is a writer.
-        self._open_writer(time.monotonic())
+        self._spool.open(time.monotonic())
         self._follow_control(time.monotonic())
 
     def start(self) -> Recorder:
@@ -92,7 +80,7 @@ class Recorder:
 
     def left_out(self, request_id: str) -> None:
         """Count a request that is not recorded."""
-        self._counts["uncaptured" if self._explains(request_id) else "sampled_out"] += 1
+        self._counts.add("uncaptured" if self._explains(request_id) else "sampled_out")
 
     def offer(self, draft: Draft) -> None:
         """Take a record if its request is in the sample: for whoever did not draw when the request began."""
@@ -118,8 +106,9 @@ class Recorder:
             with self._lock:
                 self._write([made], time.monotonic())
         else:
-            self._counts["dropped"] += 1
-            self._log_once("queue", "the queue of captured requests is full (is the disk slow?): requests are served, and not recorded")
+            self._counts.add("dropped")
+            text = "the queue of captured requests is full (is the disk slow?): requests are served, and not recorded"
+            self._counts.warn_once("queue", text)
 
     def hasher(self) -> Hasher:
         """Hashes a payload that is too large to be kept."""
@@ -145,37 +134,30 @@ class Recorder:
     def _look(self, now_s: float) -> None:
         self._look_at = now_s + _LOOK_S
         self._follow_control(now_s)
-        if self._writer is not None and self._guarded(now_s, self._writer.tick, now_s) and self._writer.seals:
+        if self._spool.tick(now_s):
             self._look_at = now_s  # what a request handler was about to queue is written at the next turn; then it is sealed
-        self._counts_file.write(self._counts, now_s)
-        if now_s >= self._ensure_at and (self._ensuring is None or not self._ensuring.is_alive()):
-            self._ensure_at = now_s + _UPLOADER_S
-            # A thread of its own: a cluster without its head answers nothing for minutes, and the queue must be emptied.
-            self._ensuring = threading.Thread(target=self._ensure_uploader, name="mmon-uploader-start", daemon=True)
-            self._ensuring.start()
+        self._counts_file.write(self._counts.values, now_s)
+        self._uploader.tick(now_s)
 
     def counters(self) -> dict[str, int]:
         """What became of the requests, as `counters.Counts` tells; values without a JSON form; omitted payloads; errors."""
-        return dict(self._counts)
+        return dict(self._counts.values)
 
     def failed(self, error: BaseException) -> None:
         """Count something that went wrong around a record, which is therefore lost."""
-        self._counts["errors"] += 1
-        self._counts["dropped"] += 1
-        self._log_once("request", f"a request could not be captured ({type(error).__name__}: {error})")
+        self._counts.add("errors")
+        self._counts.add("dropped")
+        self._counts.warn_once("request", f"a request could not be captured ({type(error).__name__}: {error})")
 
     def close(self) -> None:
         """Write and seal everything; the thread ends."""
         self.closed = True
         self._room = 0
-        self._ensure_at = float("inf")
+        self._uploader.stop()
         self.tick(time.monotonic())
         with self._lock:
-            if self._writer is not None:
-                self._guarded(0.0, self._writer.close)
-            self._writer = None
-            self._retry_at = float("inf")
-            self._counts_file.close(self._counts)
+            self._spool.close()
+            self._counts_file.close(self._counts.values)
 
     def _run(self) -> None:
         empty = 0
@@ -199,12 +181,11 @@ class Recorder:
         self._resting = False
 
     def _write(self, made: list[Drafted], now_s: float) -> None:
-        if self._writer is None:
-            self._open_writer(now_s)
+        self._spool.open(now_s)
         if not made:
             return
-        if self._writer is None or self._writer.is_full(now_s):
-            self._dropped(len(made))
+        if not self._spool.has_room(now_s):
+            self._counts.add("dropped", len(made))
             return
         lines: dict[str, list[bytes]] = {}
         line, sides = self._maker.line, self._control.sides
@@ -216,72 +197,8 @@ class Recorder:
             except Exception as error:
                 self.failed(error)
         for hour, of_hour in lines.items():
-            for group in _groups(of_hour):
-                self._append(hour, group, now_s)
-
-    def _append(self, hour: str, lines: list[bytes], now_s: float) -> None:
-        body = b"".join(lines)
-        if self._writer is not None and self._guarded(now_s, self._writer.append, hour, body, now_s):
-            self._counts["captured"] += len(lines)
-            self._counts["bytes"] += len(body)
-        else:
-            self._counts["dropped"] += len(lines)
-
-    def _dropped(self, count: int) -> None:
-        self._counts["dropped"] += count
-        if self._writer is not None:
-            self._log_once("full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded")
+            self._spool.append(hour, of_hour, now_s)
 
     def _follow_control(self, now_s: float) -> None:
         self._control.look(now_s)
         self.takes_all = self._control.sample >= 1.0
-
-    def _open_writer(self, now_s: float) -> None:
-        if now_s < self._retry_at:
-            return
-        self._retry_at = now_s + _RETRY_S
-        try:
-            self._writer = self._spool.writer(self._origin)
-        except OSError as error:
-            self._disk_failed(error)
-
-    def _guarded(self, now_s: float, action: Callable[..., None], *arguments: Any) -> bool:
-        """Whether an action on the writer went well. If not, the writer is given up as if it had died, and replaced soon."""
-        try:
-            action(*arguments)
-        except OSError as error:
-            self._disk_failed(error)
-            if self._writer is not None:
-                self._writer.abandon()
-            self._writer = None
-            self._retry_at = now_s + _RETRY_S
-            return False
-        return True
-
-    def _disk_failed(self, error: OSError) -> None:
-        self._counts["errors"] += 1
-        self._log_once("disk", f"the spool {self._spool.root} cannot be written ({error}): requests are served, and not recorded")
-
-    def _ensure_uploader(self) -> None:
-        try:
-            self._ensure()
-        except Exception as error:
-            self._counts["errors"] += 1
-            self._ensure_at = time.monotonic() + 5 * _RETRY_S
-            self._log_once("uploader", f"the uploader cannot be started, records wait in the spool ({type(error).__name__}: {error})")
-
-    def _log_once(self, cause: str, message: str) -> None:
-        if cause not in self._logged:
-            self._logged.add(cause)
-            _log.warning("mmon_ray, endpoint '%s': %s", self._settings.endpoint, message)
-
-
-def _groups(lines: list[bytes]) -> Iterator[list[bytes]]:
-    """The lines in the groups that are written at once: a disk that has room for some of them takes these."""
-    start = size = 0
-    for number, line in enumerate(lines):
-        if size and size + len(line) > _WRITE_BYTES:
-            yield lines[start:number]
-            start, size = number, 0
-        size += len(line)
-    yield lines[start:]

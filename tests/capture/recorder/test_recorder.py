@@ -12,6 +12,7 @@ import pytest
 
 from mmon_ray.capture.payload.snapshot import Body, freeze
 from mmon_ray.capture.recorder import recorder as module
+from mmon_ray.capture.recorder import spool_keeper
 from mmon_ray.capture.recorder.line import Draft
 from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import Settings
@@ -146,7 +147,7 @@ def test_a_disk_that_fills_up_costs_whole_records_only(spool, monkeypatch):
     recorder = make(spool)
     recorder.offer(draft(0))
     recorder.tick(1e6)
-    real, calls = module.SpoolWriter.append, []
+    real, calls = spool_keeper.SpoolWriter.append, []
 
     def full(writer, hour, lines, now_s):
         calls.append(hour)
@@ -155,7 +156,7 @@ def test_a_disk_that_fills_up_costs_whole_records_only(spool, monkeypatch):
             raise OSError(28, "No space left on device")
         real(writer, hour, lines, now_s)
 
-    monkeypatch.setattr(module.SpoolWriter, "append", full)
+    monkeypatch.setattr(spool_keeper.SpoolWriter, "append", full)
     for i, now_s in ((1, 1e6), (2, 1e6 + 5)):
         recorder.offer(draft(i))
         recorder.tick(now_s)
@@ -246,7 +247,7 @@ def test_a_failing_uploader_start_is_counted_and_tried_again(spool):
     recorder = Recorder(Settings("credit"), ORIGIN, spool, ensure)
     for ahead_s in (0, 0, 6):
         recorder.tick(time.monotonic() + ahead_s)
-        recorder._ensuring.join()
+        recorder._uploader.thread.join()
     assert len(tries) == 2
     assert recorder.counters()["errors"] == 2
     recorder.close()
