@@ -19,6 +19,7 @@ settings.register_profile("mmon", deadline=None)  # machines are shared: slow is
 settings.load_profile("mmon")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items):
     """Mark what needs Ray and what starts processes; on several workers, Ray's tests share one session and a file stays together."""
     sources = {path: path.read_text() for path in {item.path for item in items}}
