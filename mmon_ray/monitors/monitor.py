@@ -354,6 +354,7 @@ class Monitor(Coded, kind="monitor"):
         constraints = [one for analysis in self.analyses for one in analysis.suggest(own.get(id(analysis), ()))]
         if constraints:
             constraints.append(Constraint(NOT_COMPARED, upper=self.most_unseen))
+        constraints.sort(key=lambda one: one.column)  # as in checks.json: a baseline that is read back is the same
         return tuple(constraints), tuple((analysis, tuple(own.get(id(analysis), ()))) for analysis in self.analyses)
 
     def _results(

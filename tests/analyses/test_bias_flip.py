@@ -44,7 +44,7 @@ def ft(now: pa.Table, bias: Bias = FLIP, base: pa.Table | None = None) -> Metric
 
 def test_the_numbers_of_smclarify_through_the_monitor() -> None:
     """24 sets of rows; answers of smclarify 0.5's FT. With `standard` other rows are near, so that some answers are others."""
-    stored = json.loads((Path(__file__).parents[1] / "stats" / "smclarify_flips.json").read_text())
+    stored = json.loads((Path(__file__).parents[1] / "stats" / "metrics" / "smclarify_flips.json").read_text())
     same = 0
     for case in stored:
         columns = {f"x{place}": values for place, values in enumerate(np.array(case["features"]).T)}
