@@ -1,4 +1,4 @@
-"""An own container of the closed service, carried over: its script runs unchanged, and its violations are told like all others."""
+"""An own container of SageMaker Model Monitor, carried over: its script runs unchanged, and its violations are told like all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An own container's script as it runs in the closed service: how unlike the training texts are those that the model is asked?
+"""An own container's script as it runs in SageMaker Model Monitor: how unlike the training texts are those that the model is asked?
 
 It knows nothing of mmon_ray and needs only Python. A text's score is the mean cosine between its letter trigrams and those of each
 training text; a text below THRESHOLD is a violation.

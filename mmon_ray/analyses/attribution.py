@@ -73,7 +73,7 @@ class Attribution(Analysis, kind="attribution"):
     min_rows   with fewer rows it is computed but not judged
     level      the share of violations that may be false, over all that is tested in a window
     seed       of the coalitions and the bootstrap
-    source     Model Monitor paper, section 4.5; the closed service's explainability monitor
+    source     Model Monitor paper, section 4.5; SageMaker Model Monitor's explainability monitor
     """
 
     model: str = ""

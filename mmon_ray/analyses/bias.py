@@ -54,7 +54,7 @@ class Bias(Analysis, kind="bias"):
                too, its error is added to the window's, and the interval is always `normal`. With 1,000 rows and 1,000 draws it takes half
                a second for each value of a facet
     flip_scale how far apart two rows are: `standard`, numbers are standardised, and other columns add as much where they differ as numbers
-               do on average; `service`, numbers as they are, and NaN where a feature is no number or is missing, as the closed service
+               do on average; `service`, numbers as they are, and NaN where a feature is no number or is missing, as SageMaker Model Monitor
     rule       `interval`: a metric is a violation when its interval and [-|b|, |b|] are disjoint, b being the baseline's; `point`: when it
                is outside itself
     margin     added to |b| on either side

@@ -1,6 +1,6 @@
 """Data quality: are the columns there, filled, of their type, within their values, and distributed as in the baseline?
 
-The six checks of the closed service (data type, completeness, missing column, extra column, categorical values,
+The six checks of SageMaker Model Monitor (data type, completeness, missing column, extra column, categorical values,
 baseline drift), and the numbers that describe each column.
 """
 

@@ -63,7 +63,7 @@ class Embedding(Analysis, kind="embedding"):
     column     of vectors: lists, JSON text, base64 of .npy; an encoder makes one of a text (`Encode`). Or what columns of numbers have in
                common: `prediction` for prediction.0, prediction.1 ...
     text       the column that is shown for the vectors that are least like the baseline's
-    threshold  the least mean cosine, in place of a fall by the margin: the rule of the closed service's example
+    threshold  the least mean cosine, in place of a fall by the margin: the rule of SageMaker Model Monitor's example
     margin, mmd, outside, auc   what is allowed
     metrics    which are judged; all of them when empty
     sample     how many vectors are kept for the radius, the classifier and the map

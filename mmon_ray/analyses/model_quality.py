@@ -66,7 +66,7 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelQuality(Analysis, kind="model_quality"):
-    """Every metric of the closed service for regression, binary and multiclass models, and calibration; from counts, so of any interval.
+    """Every metric of SageMaker Model Monitor for regression, binary and multiclass models, and calibration; from counts, so of any interval.
 
     `answered` is the share of the labelled rows whose prediction, or score, is there to be judged; by the test's rule only.
 

@@ -22,7 +22,7 @@ __all__ = ["fetch", "keep"]
 
 
 def keep(store: Store, monitor: Monitor) -> Monitor:
-    """The monitor with its files kept in the store. A file named without a function is one of the closed service's scripts.
+    """The monitor with its files kept in the store. A file named without a function is one of SageMaker Model Monitor's scripts.
 
     errors   InputError for a file that does not exist, is not Python (with the line), or has no such function
     """

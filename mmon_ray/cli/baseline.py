@@ -26,52 +26,82 @@ __all__ = ["baseline"]
 @click.argument("data", required=False)
 @click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
 @click.option("--endpoint", default="", help="The endpoint's name at capture.  [default: NAME]")
-@click.option("--deployment", default="", help="Which deployment, if the endpoint has several.")
-@click.option("--route", multiple=True, metavar="ROUTE", help="Only requests of this route are predictions: /predict, '/v1/*'. Repeatable.")
-@click.option("--method", multiple=True, metavar="NAME", help="Likewise of this method, or path operation of FastAPI. Repeatable.")
-@click.option("--label", multiple=True, metavar="COLUMN", help="The true answer: in training data, not in requests. Repeatable.")
-@click.option("--prediction", multiple=True, metavar="COLUMN", help="The model's answer, if its column is not called `prediction`.")
-@click.option("--score", default="", metavar="COLUMN", help="The probability of the positive label, e.g. prediction.1.")
-@click.option("--problem", default="", metavar="WHAT", help="binary, multiclass or regression, where the labels leave it open.")
-@click.option("--positive", multiple=True, metavar="VALUE", help="Which label is the positive one. Repeatable.")
-@click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="A column not to watch. Repeatable.")
+@click.option("--deployment", default="", help="The deployment, if several were captured for the endpoint.")
+@click.option(
+    "--route", multiple=True, metavar="ROUTE", help="Count only requests of this route as predictions: /predict, '/v1/*'. Repeatable."
+)
+@click.option(
+    "--method",
+    multiple=True,
+    metavar="NAME",
+    help="Count only requests of this method, or FastAPI path operation, as predictions. Repeatable.",
+)
+@click.option("--label", multiple=True, metavar="COLUMN", help="The label: a column of DATA that requests do not have. Repeatable.")
+@click.option("--prediction", multiple=True, metavar="COLUMN", help="The column of the prediction, if it is not called `prediction`.")
+@click.option("--score", default="", metavar="COLUMN", help="The column of the probability of the positive label, e.g. prediction.1.")
+@click.option(
+    "--problem", default="", metavar="WHAT", help="The problem type: binary, multiclass or regression.  [default: inferred from the labels]"
+)
+@click.option("--positive", multiple=True, metavar="VALUE", help="The label that counts as positive. Repeatable.")
+@click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="Do not watch this column. Repeatable.")
 @click.option(
     "--missing",
     multiple=True,
     metavar="WORD",
-    help="One more word for a missing value in columns of numbers, beside NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
+    help="Treat this word as missing in numeric columns, in addition to NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
 )
 @click.option(
-    "--rename", multiple=True, metavar="OLD=NEW", help="A name in requests, and what DATA calls it: weather.temp=temp. Repeatable."
+    "--rename", multiple=True, metavar="OLD=NEW", help="Map a column name in requests to its name in DATA: weather.temp=temp. Repeatable."
 )
-@click.option("--check-traffic", is_flag=True, help="Do requests have DATA's names? Without DATA, those of the baseline that there is.")
-@click.option("--watch", multiple=True, metavar="COLUMN", help="An id, date or clock to watch for drift all the same. Repeatable.")
-@click.option("--quality", is_flag=True, help="Also judge the predictions by the labels that come later; DATA has both.")
-@click.option("--webhook", multiple=True, metavar="URL", help="POST alarms there. Repeatable.")
-@click.option("--pre", default="", metavar="FUNCTION", help="Makes the rows of a captured request: pkg.mod:function, or file.py:function.")
 @click.option(
-    "--pre-batch", multiple=True, metavar="FUNCTION", help="Prepares tables of rows, of DATA and of traffic; likewise. Repeatable."
+    "--check-traffic",
+    is_flag=True,
+    help="Compare the column names in captured requests with those of DATA; without DATA, with the current baseline's.",
 )
-@click.option("--text", multiple=True, metavar="COLUMN", help="Watch what texts look like, their words and their copies. Repeatable.")
-@click.option("--image", multiple=True, metavar="COLUMN", help="Watch what images look like: size, brightness, entropy. Repeatable.")
+@click.option("--watch", multiple=True, metavar="COLUMN", help="Watch this id, date or clock for drift, too. Repeatable.")
+@click.option("--quality", is_flag=True, help="Measure model quality once labels arrive; DATA needs labels and predictions.")
+@click.option("--webhook", multiple=True, metavar="URL", help="POST alarms to this URL. Repeatable.")
+@click.option(
+    "--pre", default="", metavar="FUNCTION", help="Function that turns a captured request into rows: pkg.mod:function or file.py:function."
+)
+@click.option(
+    "--pre-batch",
+    multiple=True,
+    metavar="FUNCTION",
+    help="Function that prepares tables of rows, of DATA and of traffic: pkg.mod:function or file.py:function. Repeatable.",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="COLUMN",
+    help="Watch the length, script, words and repetitions of the texts in this column. Repeatable.",
+)
+@click.option(
+    "--image", multiple=True, metavar="COLUMN", help="Watch the size, brightness and entropy of the images in this column. Repeatable."
+)
 @click.option(
     "--encode",
     multiple=True,
     metavar="COLUMN[=ENCODER]",
-    help="Watch a column of texts by their meaning: with pkg.mod:function or file.py:function, or a sentence encoder.  Repeatable.",
+    help="Watch the meaning of the texts in this column, by pkg.mod:function, file.py:function or a sentence encoder. Repeatable.",
 )
-@click.option("--post", default="", metavar="FUNCTION", help="Is given each report before anybody is told; likewise.")
-@click.option("--post-timeout", type=float, metavar="SECONDS", help="Ends a postprocess_handler after so long.  [default: 60]")
-@click.option("--post-variable", multiple=True, metavar="NAME", help="A variable of the environment for it, too. Repeatable.")
+@click.option(
+    "--post",
+    default="",
+    metavar="FUNCTION",
+    help="Function called with each report before the sinks: pkg.mod:function or file.py:function.",
+)
+@click.option("--post-timeout", type=float, metavar="SECONDS", help="Time limit of a postprocess_handler.  [default: 60]")
+@click.option("--post-variable", multiple=True, metavar="NAME", help="Pass this environment variable to a postprocess_handler. Repeatable.")
 @click.option(
     "--program",
     "program_texts",
     multiple=True,
     metavar="NAME=COMMAND",
-    help="An analysis of your own: a command that is given each window's files; or a .yaml file with its settings. Repeatable.",
+    help="Your own analysis: a command that gets each window's files, or a .yaml file with its settings. Repeatable.",
 )
 @click.option(
-    "--program-baseline", is_flag=True, help="Run the programs over the baseline's data, too: they may make a baseline of their own."
+    "--program-baseline", is_flag=True, help="Run the programs on the baseline's data, too, so that they can write baselines of their own."
 )
 @click.option(
     "--reference",
@@ -81,7 +111,7 @@ __all__ = ["baseline"]
     help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks)."
     "  [default: training]",
 )
-@click.option("--reset", is_flag=True, help="Start afresh: keep nothing of the monitor and the edits that there are.")
+@click.option("--reset", is_flag=True, help="Start from scratch: discard the existing monitor and all edits of its constraints.")
 @with_context
 def baseline(
     context: Context,

@@ -20,17 +20,19 @@ __all__ = ["calibrate"]
 _USUAL_ROWS = 1_000
 
 
-@click.command(short_help="What the settings will cost in false alarms, and see.")
+@click.command(short_help="Estimate false alarms and detectable changes.")
 @click.argument("name")
 @click.argument("data", required=False)
-@click.option("--budget", default=1.0, show_default=True, help="False alarms a month that you can stand.")
-@click.option("--rows", type=click.IntRange(1), help="Rows of a window.  [default: the median of the windows of the last week, else 1000]")
-@click.option("--window-hours", default=1.0, show_default=True, help="How long a window is.")
-@click.option("--windows", type=click.IntRange(1), help="How many windows to replay.  [default: enough to show that the budget holds]")
-@click.option("--within", default=2, show_default=True, type=click.IntRange(1), help="Changes are to be seen within so many windows.")
-@click.option("--probability", default=0.95, show_default=True, help="How surely changes are to be seen.")
-@click.option("--feature", default="", metavar="A,B", help="Whose changes.  [default: those of all that are watched]")
-@click.option("--no-power", is_flag=True, help="Leave out which changes are seen.")
+@click.option("--budget", default=1.0, show_default=True, help="False alarms per month that are acceptable.")
+@click.option("--rows", type=click.IntRange(1), help="Rows per window.  [default: the median of the windows of the last week, else 1000]")
+@click.option("--window-hours", default=1.0, show_default=True, help="Length of a window.")
+@click.option("--windows", type=click.IntRange(1), help="Number of windows to replay.  [default: enough to show that the budget holds]")
+@click.option(
+    "--within", default=2, show_default=True, type=click.IntRange(1), help="Number of windows within which a change has to be detected."
+)
+@click.option("--probability", default=0.95, show_default=True, help="Probability with which a change has to be detected.")
+@click.option("--feature", default="", metavar="A,B", help="Column to change.  [default: all watched columns]")
+@click.option("--no-power", is_flag=True, help="Skip the power analysis.")
 @click.option("--apply", "apply_it", is_flag=True, help="Write the proposed constraints to the baseline.")
 @with_context
 def calibrate(

@@ -21,8 +21,8 @@ __all__ = ["capture_group", "status"]
 @click.group("capture", invoke_without_command=True)
 @click.option("--target", default="", metavar="MODULE:APP", help="The application, or the function that builds it.")
 @click.option("--endpoint", default="", metavar="NAME", help="The name under which records, baselines and reports are kept.")
-@click.option("--only", multiple=True, metavar="DEPLOYMENT", help="Capture this one and no other. Repeatable.")
-@click.option("--skip", multiple=True, metavar="DEPLOYMENT", help="Do not capture this one. Repeatable.")
+@click.option("--only", multiple=True, metavar="DEPLOYMENT", help="Capture only this deployment. Repeatable.")
+@click.option("--skip", multiple=True, metavar="DEPLOYMENT", help="Do not capture this deployment. Repeatable.")
 @click.pass_context
 def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
     """Print a Serve config file that serves an application captured, without a change of its code.
@@ -50,10 +50,10 @@ def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[st
 
 @capture_group.command("set", short_help="Change sampling or switch capture off, while it runs.")
 @click.argument("endpoint")
-@click.option("--sample", type=float, metavar="SHARE", help="Share of the requests that are recorded, 0 to 1.")
-@click.option("--on/--off", default=None, help="Record, or do not.")
-@click.option("--sides", type=click.Choice(["both", "request", "response"]), help="Which sides of a request.")
-@click.option("--reset", is_flag=True, help="Back to what was deployed.")
+@click.option("--sample", type=float, metavar="SHARE", help="Share of requests to record, from 0 to 1.")
+@click.option("--on/--off", default=None, help="Switch recording on or off.")
+@click.option("--sides", type=click.Choice(["both", "request", "response"]), help="What to record: the input, the output, or both.")
+@click.option("--reset", is_flag=True, help="Return to the settings of the deployment.")
 @click.pass_obj
 def capture_set(context: Context, endpoint: str, sample: float | None, on: bool | None, sides: str | None, reset: bool) -> None:
     """Change how ENDPOINT is captured, within seconds and without replacing a replica."""
@@ -71,10 +71,10 @@ def capture_set(context: Context, endpoint: str, sample: float | None, on: bool 
 
 
 @click.command()
-@click.option("--spool", default="", metavar="FOLDER", help="Read this spool of this machine, and ask no cluster.")
+@click.option("--spool", default="", metavar="FOLDER", help="Read this spool on this machine instead of asking the cluster.")
 @with_context
 def status(context: Context, spool: str) -> None:
-    """What became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
+    """Show what became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
 
     Uncaptured are requests of the monitor's own, that explain a model. Below the table it says how many records are no predictions and
     make no rows (redirects, OPTIONS, health checks, documentation), how many requests `routes` and `methods` did not choose, and how many

@@ -1,4 +1,4 @@
-"""`mmon labels`: put true answers into the store, see how many predictions have theirs, take them over HTTP."""
+"""`mmon labels`: put labels into the store, count the predictions that have one, take labels over HTTP."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ __all__ = ["labels"]
 
 @click.group()
 def labels() -> None:
-    """True answers: put them into the store, and see how many predictions have theirs."""
+    """Store labels, and count the predictions that have one."""
 
 
 @labels.command("put")
 @click.argument("data")
-@click.option("--endpoint", required=True, help="Whose predictions they are of.")
+@click.option("--endpoint", required=True, help="Endpoint whose predictions these labels belong to.")
 @click.option("--id-column", default="id", show_default=True, help="The column of inference ids (X-Request-ID) or event ids.")
 @click.option("--label-column", help="The column of the label.  [default: all others]")
-@click.option("--time-column", default="time", show_default=True, help="When each was known, if there is such a column.")
+@click.option(
+    "--time-column", default="time", show_default=True, help="The column of the times at which the labels became known, if there is one."
+)
 @click.option("--at", metavar="TIME", help="When they were collected, e.g. 2026-11-22T10.  [default: now]")
 @with_context
 def put(context: Context, data: str, endpoint: str, id_column: str, label_column: str | None, time_column: str, at: str | None) -> None:
-    """Put the labels of DATA (.csv, .jsonl, .parquet; local or s3://) into the store; a second time changes nothing."""
+    """Store the labels of DATA (.csv, .jsonl, .parquet; local or s3://). Storing them twice changes nothing."""
     from mmon_ray.labels.store import put_labels
     from mmon_ray.storage.keys import CAPTURE
 
@@ -51,7 +53,7 @@ def put(context: Context, data: str, endpoint: str, id_column: str, label_column
 )
 @with_context
 def status(context: Context, name: str, window_text: str | None) -> None:
-    """How many records of the monitor NAME have labels by now, hour by hour; joins what is new."""
+    """Join new labels, and count the records of the monitor NAME that have one, hour by hour."""
     from mmon_ray.analyses.shared.targets import label_columns
     from mmon_ray.catalog.baselines import latest_baseline
     from mmon_ray.catalog.monitors import load_monitor
@@ -108,7 +110,7 @@ def status(context: Context, name: str, window_text: str | None) -> None:
 @click.option("--port", default=8090, show_default=True)
 @with_context
 def serve_labels(context: Context, host: str, port: int) -> None:
-    """Take labels over HTTP: PUT /labels/ENDPOINT with JSON lines, CSV or Parquet."""
+    """Accept labels over HTTP: PUT /labels/ENDPOINT with JSON lines, CSV or Parquet."""
     from mmon_ray.labels.http import serve
 
     context.console.print(f"PUT http://{host}:{port}/labels/ENDPOINT", soft_wrap=True)

@@ -16,12 +16,12 @@ from mmon_ray.errors import InputError
 __all__ = ["demo", "doctor", "list_all"]
 
 
-@click.command(short_help="A model, its traffic and a fault, explained.")
+@click.command(short_help="Run a self-contained demo.")
 @click.option("--keep", is_flag=True, help="Leave the application running until Ctrl-C.")
 @click.option("--port", default=0, metavar="N", help="Port of the application.  [default: a free one]")
 @with_context
 def demo(context: Context, keep: bool, port: int) -> None:
-    """A model, its traffic and a fault, explained, in about a minute; needs nothing."""
+    """Run a self-contained demo: serve a model, break its data, explain the alarms (about a minute)."""
     from mmon_ray.demo.main import demo as play
 
     started = now()
@@ -39,7 +39,7 @@ def demo(context: Context, keep: bool, port: int) -> None:
 @click.command("list")
 @with_context
 def list_all(context: Context) -> None:
-    """The monitors, and what was captured."""
+    """List the monitors and the captured endpoints."""
     from mmon_ray.catalog.overview import overview
 
     found = overview(context.store)

@@ -36,15 +36,32 @@ def _explain(ctx: click.Context, option: click.Parameter, given: bool) -> None:
         ctx.exit()
 
 
-@click.command(short_help="Metrics of the past, over any interval, from stored states.")
+@click.command(short_help="Query metrics over any interval, from stored states.")
 @click.argument("name")
-@click.option("--feature", default="", metavar="A,B", help="Which features.  [default: all that are watched]")
-@click.option("--metric", default="missing,mean,p50", show_default=True, metavar="M,N", help="Which metrics; --metrics lists them.")
-@click.option("--from", "start", metavar="TIME", help="2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.  [default: the first stored hour]")
-@click.option("--to", "end", metavar="TIME", help="Likewise, not included.  [default: the end of the last stored hour]")
-@click.option("--by", default="day", show_default=True, metavar="CUT", help="hour, day, week, month, all, or whole hours: PT6H, P2D.")
+@click.option("--feature", default="", metavar="A,B", help="Feature to query.  [default: all watched ones]")
+@click.option("--metric", default="missing,mean,p50", show_default=True, metavar="M,N", help="Metric to compute; --metrics lists them.")
 @click.option(
-    "--against", default="baseline", show_default=True, metavar="WINDOW", help="What ks, mean_shift and linf compare with: START/END."
+    "--from",
+    "start",
+    metavar="TIME",
+    help="Start of the interval: 2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.  [default: the first stored hour]",
+)
+@click.option(
+    "--to", "end", metavar="TIME", help="End of the interval, exclusive, in the same forms.  [default: the end of the last stored hour]"
+)
+@click.option(
+    "--by",
+    default="day",
+    show_default=True,
+    metavar="CUT",
+    help="Length of a row: hour, day, week, month, all, or whole hours (PT6H, P2D).",
+)
+@click.option(
+    "--against",
+    default="baseline",
+    show_default=True,
+    metavar="WINDOW",
+    help="Interval that ks, mean_shift and linf compare with: START/END.",
 )
 @click.option("--no-empty", is_flag=True, help="Leave out the windows without rows.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
@@ -70,7 +87,7 @@ def query(
     no_empty: bool,
     as_csv: bool,
 ) -> None:
-    """Metrics of the monitor NAME over time, one row a window and feature; no rows are read, so a month takes a fraction of a second.
+    """Query metrics of the monitor NAME over time, one row per window and feature. No rows are read: a month takes a fraction of a second.
 
     \b
     mmon query credit --feature age --metric p50,mean,missing --from -7d --by day
@@ -88,14 +105,14 @@ def query(
 
 @click.group()
 def state() -> None:
-    """The stored states themselves: which there are, and any of them as readable JSON."""
+    """List the stored states, and show any of them as readable JSON."""
 
 
 @state.command("list")
 @click.argument("name")
 @with_context
 def list_states(context: Context, name: str) -> None:
-    """The days of the monitor NAME: how many hours have states, and how the day's roll-up stands."""
+    """List the days of the monitor NAME: how many hours have states, and the state of the day's roll-up."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.history.rollup import find_days, standing
     from mmon_ray.history.states import STATES, extent
@@ -131,7 +148,7 @@ def list_states(context: Context, name: str) -> None:
 @click.option("--kind", default="", metavar="KIND", help="Only states of this kind: moments, quantiles, counts ...")
 @with_context
 def show_states(context: Context, name: str, window_text: str, feature: str, kind: str) -> None:
-    """The states of the monitor NAME in WINDOW as JSON: an hour (2026-11-22T10), a day (2026-11-22), or START/END, merged."""
+    """Show the states of the monitor NAME in WINDOW as JSON: an hour (2026-11-22T10), a day (2026-11-22), or START/END, merged."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.core.codec import dumps, kinds
     from mmon_ray.history.states import stretches

@@ -24,9 +24,15 @@ __all__ = ["report", "run"]
     metavar="HOUR",
     help="An hour (2026-11-22T10), a day (2026-11-22), or START/END, in UTC.  [default: the newest captured hour that has ended]",
 )
-@click.option("--now", "at_once", is_flag=True, help="The last whole hour, whether or not anything was captured.")
-@click.option("--engine", type=click.Choice(["auto", "local", "ray"]), default="auto", show_default=True, help="Where the rows are folded.")
-@click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto: hours with more megabytes go through Ray Data.")
+@click.option("--now", "at_once", is_flag=True, help="Analyse the last whole hour, even if nothing was captured.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "local", "ray"]),
+    default="auto",
+    show_default=True,
+    help="Where to fold the rows: in this process, on Ray Data, or by size.",
+)
+@click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto, use Ray Data for hours with more megabytes of capture.")
 @with_context
 def run(context: Context, name: str, window_text: str | None, at_once: bool, engine: str, ray_from_mb: float) -> None:
     """Analyse a window of captured traffic and tell the sinks of violations.
@@ -84,12 +90,12 @@ def _newest(store: Any, monitor: Any) -> Window | None:
     return newest_hour(store, monitor.endpoint, monitor.deployment, now())
 
 
-@click.command(short_help="Show a report that was made before.")
+@click.command(short_help="Show a stored report.")
 @click.argument("name")
-@click.option("--window", "window_text", metavar="HOUR", help="Which report.  [default: the newest]")
+@click.option("--window", "window_text", metavar="HOUR", help="Window of the report.  [default: the newest]")
 @with_context
 def report(context: Context, name: str, window_text: str | None) -> None:
-    """Show a report that was made before."""
+    """Show a stored report."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.catalog.reports import load_report
     from mmon_ray.catalog.runs import newest_window

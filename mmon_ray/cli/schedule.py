@@ -17,7 +17,7 @@ __all__ = ["backfill", "runs", "schedule", "scheduler"]
 
 @click.group()
 def schedule() -> None:
-    """When monitors run."""
+    """Schedule monitors."""
 
 
 @schedule.command("add")
@@ -29,12 +29,12 @@ def schedule() -> None:
     "--jitter",
     "jitter_s",
     type=float,
-    help="Seconds over which the monitors are spread.  [default: 1200 for schedules on the hour, 0 for others]",
+    help="Seconds over which to spread the monitors.  [default: 1200 for schedules on the hour, 0 for others]",
 )
-@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds after which a run is stopped.")
-@click.option("--retries", default=2, show_default=True, help="How often a run that failed is tried again.")
-@click.option("--cpus", default=0.0, help="CPUs that a run asks for.")
-@click.option("--memory-mb", default=0.0, help="Memory that a run asks for.")
+@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Time limit of a run, in seconds.")
+@click.option("--retries", default=2, show_default=True, help="How often to retry a failed run.")
+@click.option("--cpus", default=0.0, help="CPUs to reserve for a run.")
+@click.option("--memory-mb", default=0.0, help="Memory to reserve for a run.")
 @click.option("--no-start", is_flag=True, help="Do not start the scheduler.")
 @with_context
 def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: float | None, **settings: Any) -> None:
@@ -63,7 +63,7 @@ def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: flo
 @schedule.command("list")
 @with_context
 def list_schedules(context: Context) -> None:
-    """All schedules, and when each runs next."""
+    """List the schedules, and when each runs next."""
     from mmon_ray.catalog.schedules import load_schedule, schedules
 
     found = [one for name in schedules(context.store) if (one := load_schedule(context.store, name))]
@@ -82,7 +82,7 @@ def list_schedules(context: Context) -> None:
 @click.argument("name")
 @with_context
 def remove(context: Context, name: str) -> None:
-    """Run the monitor NAME no more by itself; what it found stays."""
+    """Unschedule NAME. Its results are kept."""
     from mmon_ray.catalog.schedules import load_schedule
     from mmon_ray.storage.keys import schedule_key
 
@@ -94,13 +94,13 @@ def remove(context: Context, name: str) -> None:
 
 @click.group()
 def scheduler() -> None:
-    """The actor that has scheduled monitors run."""
+    """Control the actor that runs scheduled monitors."""
 
 
 @scheduler.command("start")
 @with_context
 def start(context: Context) -> None:
-    """Start the cluster's scheduler for this store, if there is none."""
+    """Start the cluster's scheduler for this store, unless it is running."""
     state = _start(context.store.uri)
     if not state.startswith("runs"):
         raise InputError(f"the scheduler needs a Ray cluster: {state}")
@@ -110,7 +110,7 @@ def start(context: Context) -> None:
 @scheduler.command("stop")
 @with_context
 def stop(context: Context) -> None:
-    """End the cluster's scheduler; schedules stay, jobs that run go on."""
+    """Stop the cluster's scheduler. Schedules are kept, running jobs continue."""
     import ray
 
     actor = _found()
@@ -123,7 +123,7 @@ def stop(context: Context) -> None:
 @scheduler.command("status")
 @with_context
 def status(context: Context) -> None:
-    """What the scheduler did at its last look, and what goes wrong."""
+    """Show what the scheduler did last, and what fails."""
     import ray
 
     actor = _found()
@@ -143,10 +143,12 @@ def status(context: Context) -> None:
 
 @click.command(short_help="Run a monitor over windows of the past.")
 @click.argument("name")
-@click.option("--from", "start_text", required=True, metavar="TIME", help="2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.")
-@click.option("--to", "end_text", metavar="TIME", help="Likewise, not included.  [default: the current hour]")
-@click.option("--by", default="hour", show_default=True, metavar="CUT", help="hour, day, or whole hours: PT6H.")
-@click.option("--force", is_flag=True, help="Judge every window again, changed or not.")
+@click.option(
+    "--from", "start_text", required=True, metavar="TIME", help="Start of the interval: 2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h."
+)
+@click.option("--to", "end_text", metavar="TIME", help="End of the interval, exclusive, in the same forms.  [default: the current hour]")
+@click.option("--by", default="hour", show_default=True, metavar="CUT", help="Length of a window: hour, day, or whole hours (PT6H).")
+@click.option("--force", is_flag=True, help="Judge every window again, even if nothing changed.")
 @with_context
 def backfill(context: Context, name: str, start_text: str, end_text: str | None, by: str, force: bool) -> None:
     """Run the monitor NAME over the windows of an interval, the oldest first.
@@ -189,12 +191,12 @@ def backfill(context: Context, name: str, start_text: str, end_text: str | None,
         raise SystemExit(ERROR if failed else ALARMS)
 
 
-@click.command(short_help="What ran, and how it ended.")
+@click.command(short_help="List runs and how they ended.")
 @click.argument("name")
-@click.option("--last", default=24, show_default=True, type=click.IntRange(1), help="How many windows.")
+@click.option("--last", default=24, show_default=True, type=click.IntRange(1), help="Number of windows.")
 @with_context
 def runs(context: Context, name: str, last: int) -> None:
-    """The last runs of the monitor NAME: window, status, rows, seconds, and why one failed."""
+    """List the last runs of the monitor NAME: window, status, rows, seconds, and why one failed."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.catalog.runs import load_runs
 

@@ -87,7 +87,7 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
         for report in (first, second):
             print_report(report, console)
             console.print()
-        step(5, f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the true answers to the first two hours come in")
+        step(5, f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the labels of the first two hours come in")
         _play(store, spool, url, {good: people[good]})
         for hour in (normal, bad):
             put_labels(store, ENDPOINT, _truth(people[hour], hour), label_column="income", at=good.start)

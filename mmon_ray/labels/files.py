@@ -1,4 +1,4 @@
-"""Files of labels as tables: JSON lines, CSV, Parquet, the closed service's ground truth; a line that cannot be read leaves the others.
+"""Files of labels as tables: JSON lines, CSV, Parquet, SageMaker Model Monitor's ground truth; a line that cannot be read leaves the others.
 
 An id stays as it is written, '007' or '2026-01-01', and so does a label that looks like a time.
 """

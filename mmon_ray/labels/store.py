@@ -1,9 +1,9 @@
-"""Labels: the true answers, which come hours or days after the predictions; how they are put into the store, and read from it.
+"""Labels: what turned out true, hours or days after the predictions; how labels are put into the store, and read from it.
 
 They lie under `labels/{endpoint}/yyyy/mm/dd/hh/`, by the hour in which they were collected, in files that anybody may write: JSON lines,
 CSV or Parquet with the columns `id` (the caller's inference id, or the event id) and `label`; further columns are further labels but for
 `instance` (the place of a row in its request; without it a label is for the whole request, and a list has one value for each) and `time`.
-The closed service's ground truth (`groundTruthData`, `eventMetadata.eventId`) is read as well.
+SageMaker Model Monitor's ground truth (`groundTruthData`, `eventMetadata.eventId`) is read as well.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Monitor(Coded, kind="monitor"):
                  only: training rows are columns already, named as those that it makes. Failed requests too, whose `output` is None
     post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
                  returns is kept and told instead
-                 (`"script.py"` alone is a script of the closed service, with `preprocess_handler` or `postprocess_handler`)
+                 (`"script.py"` alone is a script of SageMaker Model Monitor, with `preprocess_handler` or `postprocess_handler`)
     routes       which captured HTTP requests are predictions, as patterns of their routes: ("/predict", "/v1/*", "POST /items/{item}"); by
                  default those whose route takes input, see `Tally.left_out` for the others
     methods      likewise by the names of methods, or of a FastAPI application's path operations: ("forecast",)

@@ -28,7 +28,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Program(Coded, kind="program"):
-    """A command of your own that is given a window's files and writes violations and metrics, like an own container of the closed service.
+    """A command of your own that is given a window's files and writes violations and metrics, like an own container of SageMaker Model Monitor.
 
         Program("nlp", "python evaluation.py", environment={"THRESHOLD": "0.5"}, runtime_env={"image_uri": "registry/nlp:7"})
 

@@ -3,7 +3,7 @@
 `pre` is given every record that can be read, also of requests that failed: these have no `output`, and one of which it can make nothing
 (most hooks look for an answer) counts as failed and not as rejected. What it makes of the others is rows like any.
 
-A hook is named `"package.module:function"`, or `"file.py:function"` when it is uploaded with the monitor. The closed service's handlers are
+A hook is named `"package.module:function"`, or `"file.py:function"` when it is uploaded with the monitor. SageMaker Model Monitor's handlers are
 known by their names, `preprocess_handler` and `postprocess_handler`, and run unchanged.
 """
 

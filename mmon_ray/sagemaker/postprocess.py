@@ -1,4 +1,4 @@
-"""Scripts of the closed service, unchanged: `preprocess_handler(inference_record)` and `postprocess_handler()`.
+"""Scripts of SageMaker Model Monitor, unchanged: `preprocess_handler(inference_record)` and `postprocess_handler()`.
 
 The pre-processor is given an `InferenceRecord`. Its `ground_truth` is None: labels come later than the record, and are joined to the rows
 it returns by the record's id. Its `custom_attribute` is None: that header is not captured. The post-processor runs in a process of its

@@ -1,4 +1,4 @@
-"""Amazon's alarms: every window's metrics to CloudWatch, under the closed service's names, and alarms to a topic of SNS."""
+"""Amazon's alarms: every window's metrics to CloudWatch, under SageMaker Model Monitor's names, and alarms to a topic of SNS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _QUALITY = "model-metrics"
 
 @dataclass(frozen=True)
 class CloudWatch(Sink, kind="cloudwatch"):
-    """Publishes a window's metrics to CloudWatch, so that alarms and dashboards made for the closed service go on working.
+    """Publishes a window's metrics to CloudWatch, so that alarms and dashboards made for SageMaker Model Monitor go on working.
 
     Features are published as `feature_data_age` (a statistic set), `feature_completeness_age`, `feature_baseline_drift_age` and
     `feature_estimated_unique_values_age`, model quality as `f1`, `auc` and so on, each with the dimensions Endpoint and MonitoringSchedule;
@@ -37,7 +37,7 @@ class CloudWatch(Sink, kind="cloudwatch"):
 
     namespace   the first part of the namespaces; `data-metrics` and `model-metrics` are added
     region      AWS's; "" takes boto3's own
-    source      the service's CloudWatch metrics (formats of the closed service)
+    source      the service's CloudWatch metrics (formats of SageMaker Model Monitor)
     """
 
     namespace: str = "aws/sagemaker/Endpoints"

@@ -522,7 +522,7 @@ def test_a_post_hook_that_is_not_there_is_told_in_the_report(store: Store) -> No
     assert "cannot import 'own_hooks_absent'" in hooks.post(monitor, Report("credit", WINDOW, 1), store).errors["post"]
 
 
-# --- the closed service's scripts ----------------------------------------------------------------------------------------
+# --- SageMaker Model Monitor's scripts ----------------------------------------------------------------------------------------
 
 
 def service_line(data: str, answer: str, encoding: str = "csv", **more: Any) -> bytes:

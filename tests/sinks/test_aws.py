@@ -1,4 +1,4 @@
-"""CloudWatch and SNS over HTTP: the closed service's names and dimensions, what is not published, and failures that are kept."""
+"""CloudWatch and SNS over HTTP: SageMaker Model Monitor's names and dimensions, what is not published, and failures that are kept."""
 
 from __future__ import annotations
 

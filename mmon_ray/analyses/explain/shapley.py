@@ -104,7 +104,7 @@ def importance(values: npt.ArrayLike, how: str = "mean_abs") -> tuple[Floats, Fl
     values   (rows, features); rows with NaN are left out
     how      `mean_abs`: mean of the absolute values; `median`: of the signed values; `mean_sq`: mean of the squares
     returns  NaN without rows
-    source   the closed service's `agg_method`; for the median's error, normal values: 1.2533 times the mean's
+    source   SageMaker Model Monitor's `agg_method`; for the median's error, normal values: 1.2533 times the mean's
     """
     if how not in AGGREGATES:
         raise InputError(f"the importance is '{how}'; expected one of {', '.join(AGGREGATES)}")
@@ -124,7 +124,7 @@ def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike, k: int = 0) -> Floats:
     current    (..., features): give the order only; equal ones share their places
     k          only the first so many places count; all when 0
     returns    in [0, 1]; NaN where something is NaN or nothing has a gain
-    source     Jarvelin and Kekalainen 2002, as in the closed service, with ties as in McSherry and Najork 2008 (scikit-learn's ndcg_score)
+    source     Jarvelin and Kekalainen 2002, as in SageMaker Model Monitor, with ties as in McSherry and Najork 2008 (scikit-learn's ndcg_score)
     """
     gains, order = np.maximum(np.asarray(baseline, np.float64), 0), np.asarray(current, np.float64)
     discounts = 1 / np.log2(np.arange(gains.size) + 2)

@@ -146,7 +146,7 @@ def _row(item: Any, side: RequestSide) -> dict[str, Any]:
 
 
 def _by_position(values: Sequence[Any], schema: Schema) -> dict[str, Any]:
-    """A row without names: the baseline's features where the number fits, else `_c0`, `_c1`, ... as the closed service names them."""
+    """A row without names: the baseline's features where the number fits, else `_c0`, `_c1`, ... as SageMaker Model Monitor names them."""
     features = schema.features
     names = features if len(features) == len(values) else [f"_c{number}" for number in range(len(values))]
     return dict(zip(names, values, strict=True))

@@ -1,4 +1,4 @@
-"""The closed service's own distances, as its files name them: Simple, Robust, ChiSquared.
+"""SageMaker Model Monitor's own distances, as its files name them: Simple, Robust, ChiSquared.
 
 They are here to give the numbers that the service gives; the distances of this package are judged by tests with a margin instead.
 """

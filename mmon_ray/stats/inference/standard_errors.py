@@ -1,4 +1,4 @@
-"""How far a quality metric may be off by chance: the bootstrap on states, and the closed service's rule."""
+"""How far a quality metric may be off by chance: the bootstrap on states, and SageMaker Model Monitor's rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def service_means(state: Residuals, seed: int = 0) -> Regression:
-    """A regression's means in the closed service's five samples of 80 % of the rows, without replacement.
+    """A regression's means in SageMaker Model Monitor's five samples of 80 % of the rows, without replacement.
 
     source   the central limit theorem; the mean of a share s of n rows, each entering with probability s, has (1 - s) / s of the variance
              over n that a bootstrap's has
@@ -40,7 +40,7 @@ def resampled_means(state: Residuals, times: int, seed: int = 0, share: float = 
 
 
 def service_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], seed: int = 0) -> float:
-    """The closed service's standard deviation: of five samples of 80 % of the rows, without replacement, divided by five.
+    """SageMaker Model Monitor's standard deviation: of five samples of 80 % of the rows, without replacement, divided by five.
 
     tables   the counts of all rows; fewer than 200 have none
     returns  NaN when the metric of a sample is

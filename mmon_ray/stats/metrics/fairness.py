@@ -6,7 +6,7 @@
         return _minus(div(*...), div(*...))
 
 The docstring is the description. `a` are the others, `d` those in the facet; y is the label, what is said (ŷ) the prediction. No smoothing.
-Source of all: the closed service's bias metrics; Model Monitor paper, section 4.4; the arithmetic of smclarify 0.5.
+Source of all: SageMaker Model Monitor's bias metrics; Model Monitor paper, section 4.4; the arithmetic of smclarify 0.5.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def apart(rows: pa.Table, inside: Booleans, numeric: Collection[str], scale: str
 
     inside    which rows are in the facet
     numeric   the columns that are numbers
-    scale     `standard` is the above; `service`: numbers stand where they are, as for the closed service
+    scale     `standard` is the above; `service`: numbers stand where they are, as for SageMaker Model Monitor
     returns   (rows inside, other rows)
     """
     found: Floats = np.zeros((int(inside.sum()), int((~inside).sum())))
@@ -85,7 +85,7 @@ def flips(distances: Floats, inside: Booleans, others: Booleans, inside_weights:
     inside, others   whether the answer to each is positive
     inside_weights, other_weights   (times, rows inside), (times, other rows): how often each row counts
     returns          (times, 3): how many turn negative, stay, turn positive; NaN without others
-    source           Black, Yeom, Fredrikson, FlipTest, 2020; the closed service's metric FT, where the order of rows breaks ties
+    source           Black, Yeom, Fredrikson, FlipTest, 2020; SageMaker Model Monitor's metric FT, where the order of rows breaks ties
     """
     times, size = other_weights.shape
     if not size:

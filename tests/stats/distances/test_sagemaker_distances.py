@@ -1,4 +1,4 @@
-"""The closed service's distances against the unit values of Deequ, and against scipy."""
+"""SageMaker Model Monitor's distances against the unit values of Deequ, and against scipy."""
 
 from __future__ import annotations
 
