@@ -1,10 +1,12 @@
-"""Kernel SHAP with shared coalitions, beside shap's KernelExplainer at equal evaluations of the model and PermutationExplainer.
+"""Kernel SHAP with shared coalitions, beside shap's KernelExplainer at equal evaluations of the model and
+PermutationExplainer.
 
     python benchmarks/attribution.py [--rounds 5]
 
-Claim: 100 rows x 20 features of a cheap logistic model, at least 4x KernelExplainer with 50 background rows and 2.5x with 100.
-Wall seconds, rounds are interleaved, medians and the spread of the ratios. The errors are mean absolute differences from the interventional
-tree explainer's exact values, for a forest, at the evaluations that each takes. Writes benchmarks/results/attribution.json.
+Claim: 100 rows x 20 features of a cheap logistic model, at least 4x KernelExplainer with 50 background rows and 2.5x
+with 100. Wall seconds, rounds are interleaved, medians and the spread of the ratios. The errors are mean absolute
+differences from the interventional tree explainer's exact values, for a forest, at the evaluations that each takes.
+Writes benchmarks/results/attribution.json.
 """
 
 from __future__ import annotations

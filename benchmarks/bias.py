@@ -4,10 +4,10 @@
 
 Claim: at least 100 times as fast at 1e5 rows and 1,000 times at 1e6, and the same draws (two-sample Kolmogorov-Smirnov
 tests of 400 draws of each metric).
-Ours folds the rows (facet, label and prediction as integers, a group as text) into its state and evaluates them; the other draws rows with
-replacement, counts the cells of each draw with one `bincount` and computes the same metrics of all tables at once, the fastest that we know
-of: its time is that of a few draws, times 1,000. Processor seconds of one thread; rounds are interleaved. Writes
-benchmarks/results/bias.json.
+Ours folds the rows (facet, label and prediction as integers, a group as text) into its state and evaluates them; the
+other draws rows with replacement, counts the cells of each draw with one `bincount` and computes the same metrics of
+all tables at once, the fastest that we know of: its time is that of a few draws, times 1,000. Processor seconds of one
+thread; rounds are interleaved. Writes benchmarks/results/bias.json.
 """
 
 from __future__ import annotations
@@ -89,11 +89,15 @@ def measure(count: int, grouped: bool, rounds: int, some: int) -> dict[str, obje
     groups = GROUPS if grouped else 1
 
     def ours() -> dict[str, float]:
-        report = monitor.evaluate(fold(pa.table(dict(zip(names, table.columns, strict=True))), monitor.zero(baseline.schema)), baseline)
+        report = monitor.evaluate(
+            fold(pa.table(dict(zip(names, table.columns, strict=True))), monitor.zero(baseline.schema)), baseline
+        )
         return {metric.name: metric.std for metric in report.metrics}
 
     ours()
-    times = [(seconds(ours), seconds(lambda: row_bootstrap(columns, groups, some, 3)) * DRAWS / some) for _ in range(rounds)]
+    times = [
+        (seconds(ours), seconds(lambda: row_bootstrap(columns, groups, some, 3)) * DRAWS / some) for _ in range(rounds)
+    ]
     ratios = sorted(other / own for own, other in times)
     return {
         "rows": count,
@@ -112,11 +116,14 @@ def same_draws(count: int = 20_000, times: int = 400, seed: int = 5) -> dict[str
     by_rows = row_bootstrap(columns, GROUPS, times, seed)
     counts = np.bincount(cells_of(columns), minlength=GROUPS * 8).reshape(GROUPS, 2, 2, 2)
     cells = {
-        Cell(str(facet), y, said, str(group)): float(counts[group, facet, y, said]) for group, facet, y, said in np.ndindex(counts.shape)
+        Cell(str(facet), y, said, str(group)): float(counts[group, facet, y, said])
+        for group, facet, y, said in np.ndindex(counts.shape)
     }
     joint = Joint(cells, grouped=True)
     draws = resample(joint.likely, times, seed=seed)
-    by_cells = {name: one.ask(joint.groups(draws, ["1"], one.uses)) for name, one in disparities().items() if not one.sampled}
+    by_cells = {
+        name: one.ask(joint.groups(draws, ["1"], one.uses)) for name, one in disparities().items() if not one.sampled
+    }
     return {name: float(scipy.stats.ks_2samp(by_rows[name], by_cells[name]).pvalue) for name in by_rows}
 
 
@@ -133,7 +140,10 @@ def main() -> None:
             found.append(one)
             own, other = (statistics.median(one[name]) for name in ("ours_s", "row_bootstrap_s"))  # type: ignore[call-overload]
             middle, low, high = one["ratio"]  # type: ignore[misc]
-            print(f"{count:9,}  {grouped!s:5}  {1000 * own:6.1f} ms  {other:7.1f} s  {middle:,.0f} ({low:,.0f} to {high:,.0f})")
+            print(
+                f"{count:9,}  {grouped!s:5}  {1000 * own:6.1f} ms  {other:7.1f} s  {middle:,.0f} ({low:,.0f} to "
+                f"{high:,.0f})"
+            )
     p_values = same_draws()
     least = min(p_values.values()) * len(p_values)
     print(f"same draws: smallest p-value of {len(p_values)} metrics, times their number: {min(1.0, least):.2f}")

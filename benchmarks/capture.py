@@ -6,10 +6,10 @@ Claims: capture takes under 1 % of the replica's CPU and under 50 us of a reques
 core at 200 requests a second and 150 MB. A request has a 1 KB JSON body of 20 features; the models are a no-op and one
 that computes for 1 ms. How it is measured:
 
-request path   all that runs between Serve's call and the model's first line, and between its last line and the answer to
-               Serve: the model reads the clocks there, and so does a class around the captured one. `thread_time` for the
-               CPU, `perf_counter` for how long the request waits. The same two readings in a replica that is not captured
-               give what the clocks and the class around cost; that is taken off, and shown
+request path   all that runs between Serve's call and the model's first line, and between its last line and the answer
+               to Serve: the model reads the clocks there, and so does a class around the captured one. `thread_time`
+               for the CPU, `perf_counter` for how long the request waits. The same two readings in a replica that is
+               not captured give what the clocks and the class around cost; that is taken off, and shown
 writer thread  the CPU clock of the thread `mmon-recorder` itself, and `thread_time` around the start of the uploader
 share          both, over `process_time` of the whole replica in the same seconds
 off/off        two replicas that are not captured, side by side: what a comparison of replicas can tell here
@@ -109,13 +109,15 @@ class Model:
         return {
             "process_s": time.process_time(),
             "request_s": self.clock.cpu_s,
-            "writer_s": self.clock.start_s + sum(time.clock_gettime(time.pthread_getcpuclockid(one)) for one in writers if one),
+            "writer_s": self.clock.start_s
+            + sum(time.clock_gettime(time.pthread_getcpuclockid(one)) for one in writers if one),
             "waits_s": waits_s,
         }
 
 
 def timed(model: type) -> type:
-    """A class around a model, captured or not, that reads the clocks where Serve calls it and where it answers Serve."""
+    """A class around a model, captured or not, that reads the clocks where Serve calls it and where it answers
+    Serve."""
 
     async def call(self: Any, request: Any) -> Any:
         request.scope["called"] = self.clock.read()
@@ -130,7 +132,8 @@ def timed(model: type) -> type:
 
 
 class Client(asyncio.Protocol):
-    """One connection that asks again when it is answered: the least an HTTP client can do, to leave the CPU to the replica."""
+    """One connection that asks again when it is answered: the least an HTTP client can do, to leave the CPU to the
+    replica."""
 
     def __init__(self, message: bytes) -> None:
         self._message = message
@@ -166,7 +169,11 @@ class Client(asyncio.Protocol):
 
 async def load(port: int, path: str, seconds: float, rate: float | None) -> int:
     """Ask for so long, at a rate or as fast as it answers; returns the number of answers."""
-    message = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    message = (
+        f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(BODY)}\r\n\r\n".encode()
+        + BODY
+    )
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(lambda: Client(message), "127.0.0.1", port))[1] for _ in range(CLIENTS)]
     begin = loop.time()
@@ -211,7 +218,8 @@ def measure(port: int, handle: Any, path: str, seconds: float, rate: float | Non
 
 
 def attributed(arms: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The captured arm's rounds, without what the measuring itself costs in the arms of the same round that are not captured."""
+    """The captured arm's rounds, without what the measuring itself costs in the arms of the same round that are not
+    captured."""
     rounds = []
     for on, off, other in zip(arms["on"], arms["off"], arms["off again"], strict=True):
         own = {name: (off[name] + other[name]) / 2 for name in ("request_us", "wait_p50_us", "wait_p99_us")}
@@ -275,7 +283,11 @@ def measure_idle(seconds: float) -> dict[str, float]:
     pid = ray.get(actor.pid.remote())
     begin, start_s = time.perf_counter(), cpu_s(pid)
     time.sleep(seconds)
-    return {"core": (cpu_s(pid) - start_s) / (time.perf_counter() - begin), "rss_mb": rss_mb(pid), "peak_mb": rss_mb(pid, "VmHWM")}
+    return {
+        "core": (cpu_s(pid) - start_s) / (time.perf_counter() - begin),
+        "rss_mb": rss_mb(pid),
+        "peak_mb": rss_mb(pid, "VmHWM"),
+    }
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -292,7 +304,9 @@ def show(results: dict[str, Any]) -> None:
     console = Console(width=200)
     about = results["about"]
     table = Table(
-        title=f"capture, {about['body_bytes']} B of JSON, {about['cpus']} CPUs; median (spread) of {about['rounds']} rounds", box=None
+        title=f"capture, {about['body_bytes']} B of JSON, {about['cpus']} CPUs; median (spread) of {about['rounds']} "
+        f"rounds",
+        box=None,
     )
     for heading in (
         "model, load",
@@ -319,10 +333,13 @@ def show(results: dict[str, Any]) -> None:
             *(of(rounds, field, "{:.2f}") for field in ("null", "ratio")),
         )
     console.print(table)
-    console.print(f"load average of the last 15 minutes, of this and of whatever else ran here: {about['load_average']}")
+    console.print(
+        f"load average of the last 15 minutes, of this and of whatever else ran here: {about['load_average']}"
+    )
     console.print(
         "request, writer: attributed CPU a request (thread_time around the model; the clock of the writer's thread).\n"
-        "clocks: what the same readings cost without capture; taken off. waits: wall clock of the request path. off/off, on/off: ratios\n"
+        "clocks: what the same readings cost without capture; taken off. waits: wall clock of the request path. "
+        "off/off, on/off: ratios\n"
         "of replica CPU a request between replicas of one round; off/off compares two that are not captured."
     )
     table = Table(title=f"uploader, one replica at {RATE} requests/s, from /proc", box=None)
@@ -339,7 +356,9 @@ def show(results: dict[str, Any]) -> None:
             f"{one['answered']}",
         )
     idle = results["idle"]
-    table.add_row("(an actor that does nothing)", "", f"{idle['core']:.2%}", f"{idle['rss_mb']:.0f}", f"{idle['peak_mb']:.0f}")
+    table.add_row(
+        "(an actor that does nothing)", "", f"{idle['core']:.2%}", f"{idle['rss_mb']:.0f}", f"{idle['peak_mb']:.0f}"
+    )
     console.print(table)
     for goal, met in results["goals"].items():
         console.print(f"{'met   ' if met else 'MISSED'}  {goal}")
@@ -357,11 +376,15 @@ def goals(results: dict[str, Any]) -> dict[str, bool]:
         f"request path under 50 us: {most('wait_p50_us'):.0f} us": most("wait_p50_us") < 50,
         # A machine that was too busy to serve the rate has not shown it.
         **{
-            f"uploader at most 1 % of a core at {RATE}/s, {name}: {one['core']:.2%} at {one['rate']:.0f}/s": one["core"] <= 0.01
+            f"uploader at most 1 % of a core at {RATE}/s, {name}: {one['core']:.2%} at {one['rate']:.0f}/s": one["core"]
+            <= 0.01
             and one["rate"] >= 0.95 * RATE
             for name, one in results["uploader"].items()
         },
-        **{f"uploader at most 150 MB, {name}: {one['rss_mb']:.0f}": one["rss_mb"] <= 150 for name, one in results["uploader"].items()},
+        **{
+            f"uploader at most 150 MB, {name}: {one['rss_mb']:.0f}": one["rss_mb"] <= 150
+            for name, one in results["uploader"].items()
+        },
     }
 
 
@@ -390,7 +413,9 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update({f"AWS_{name}": value for name, value in aws.items()})
-        os.environ.update({"MMON_SPOOL": f"{folder}/spool", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"})
+        os.environ.update(
+            {"MMON_SPOOL": f"{folder}/spool", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        )
         os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
         os.environ.pop("RAY_ADDRESS", None)
         results = run(folder, rounds, seconds, uploader_s)
@@ -412,7 +437,12 @@ def run(folder: str, rounds: int, seconds: float, uploader_s: float) -> dict[str
 
     boto3.client("s3").create_bucket(Bucket="mmon-benchmark")
     ray.init(
-        address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, configure_logging=False, object_store_memory=200 << 20
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=200 << 20,
     )
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})

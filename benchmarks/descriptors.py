@@ -2,10 +2,10 @@
 
     python benchmarks/descriptors.py
 
-One thread, seconds of the processor, medians of the rounds; the ratios are of pairs measured one after another. Texts: 50,000 of 3 to 30
-words of a vocabulary of 20,000. pandas does length, words, share beyond ASCII and share of capitals (no script); scikit-learn's
-CountVectorizer finds in how many texts each word is. Images of 224 x 224 colours; Pillow decodes them to greys and does no more. Writes
-benchmarks/results/descriptors.json.
+One thread, seconds of the processor, medians of the rounds; the ratios are of pairs measured one after another. Texts:
+50,000 of 3 to 30 words of a vocabulary of 20,000. pandas does length, words, share beyond ASCII and share of capitals
+(no script); scikit-learn's CountVectorizer finds in how many texts each word is. Images of 224 x 224 colours; Pillow
+decodes them to greys and does no more. Writes benchmarks/results/descriptors.json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ TEXTS, IMAGES = 50_000, 200
 
 def make_texts() -> list[str]:
     rng = np.random.default_rng(7)
-    words = np.array(["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyzäéß"), rng.integers(2, 10))) for _ in range(20_000)])
+    words = np.array(
+        ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyzäéß"), rng.integers(2, 10))) for _ in range(20_000)]
+    )
     return [" ".join(words[rng.zipf(1.3, rng.integers(3, 31)) % 20_000]).capitalize() + "." for _ in range(TEXTS)]
 
 
@@ -44,7 +46,9 @@ def make_images(form: str) -> list[bytes]:
     found = []
     for _ in range(IMAGES):
         sink = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).resize((224, 224), Image.Resampling.BICUBIC).save(sink, form)
+        Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).resize((224, 224), Image.Resampling.BICUBIC).save(
+            sink, form
+        )
         found.append(sink.getvalue())
     return found
 
@@ -52,7 +56,9 @@ def make_images(form: str) -> list[bytes]:
 def with_pandas(texts: pd.Series) -> pd.DataFrame:
     length, capitals, letters = texts.str.len(), texts.str.count("[A-ZÄÉ]"), texts.str.count(r"[^\W\d_]")
     wide = texts.str.count(r"[^\x00-\x7f]") / length
-    return pd.DataFrame({"length": length, "words": texts.str.count(r"\w+"), "non_ascii": wide, "upper": capitals / letters})
+    return pd.DataFrame(
+        {"length": length, "words": texts.str.count(r"\w+"), "non_ascii": wide, "upper": capitals / letters}
+    )
 
 
 def greys(files: list[bytes]) -> None:
@@ -80,7 +86,11 @@ def main() -> None:
         return lambda: call(made)
 
     cases: dict[str, tuple[int, Callable[[], Callable[[], object]], Callable[[], object]]] = {
-        "a text described; pandas": (TEXTS, lambda: apart(TextDescriptors("x").prepare, texts), lambda: with_pandas(series)),
+        "a text described; pandas": (
+            TEXTS,
+            lambda: apart(TextDescriptors("x").prepare, texts),
+            lambda: with_pandas(series),
+        ),
         "a text's words counted; CountVectorizer": (
             TEXTS,
             lambda: apart(Words().update, texts),
@@ -103,8 +113,17 @@ def main() -> None:
         pairs = [(seconds(make()), seconds(theirs)) for _ in range(options.rounds)]
         ratios = sorted(a / b for a, b in pairs)
         ours, other = (statistics.median(side) / count * 1e6 for side in zip(*pairs, strict=True))
-        results[name] = {"ours_us": round(ours, 3), "theirs_us": round(other, 3), "ratio": [round(ratio, 3) for ratio in ratios]}
-        shown.add_row(name, f"{ours:.2f}", f"{other:.2f}", f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+        results[name] = {
+            "ours_us": round(ours, 3),
+            "theirs_us": round(other, 3),
+            "ratio": [round(ratio, 3) for ratio in ratios],
+        }
+        shown.add_row(
+            name,
+            f"{ours:.2f}",
+            f"{other:.2f}",
+            f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
+        )
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     Console(width=120).print(shown)
 

@@ -2,12 +2,13 @@
 
     python benchmarks/embedding.py [--new 1000] [--training 10000] [--length 768]
 
-Claim: at least 500 times the pairwise computation, with equal values to 1e-6; the state of a million vectors is under 10 KB.
+Claim: at least 500 times the pairwise computation, with equal values to 1e-6; the state of a million vectors is under
+10 KB.
 
-Three of ours: `query` has the states of both sides, as the store keeps them, and asks for the number; `each` computes every new vector's
-mean cosine to the training data's from their state; `window` makes the state of the new vectors, with the random features that the peer
-lacks. Processor seconds of one thread; rounds are interleaved, medians and the spread of the ratios.
-Writes benchmarks/results/embedding.json.
+Three of ours: `query` has the states of both sides, as the store keeps them, and asks for the number; `each` computes
+every new vector's mean cosine to the training data's from their state; `window` makes the state of the new vectors,
+with the random features that the peer lacks. Processor seconds of one thread; rounds are interleaved, medians and the
+spread of the ratios. Writes benchmarks/results/embedding.json.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def main() -> None:
     usual = base.mean(length)
     whole = Vectors().update(rows)
     pairs = cosine_similarity(new, training)
-    worst = max(abs(mean_cosine(whole.mean(length), usual) - pairs.mean()), np.abs(cosines(new, usual) - pairs.mean(axis=1)).max())
+    worst = max(
+        abs(mean_cosine(whole.mean(length), usual) - pairs.mean()),
+        np.abs(cosines(new, usual) - pairs.mean(axis=1)).max(),
+    )
     peer, query, window, each = [], [], [], []
     for _ in range(options.rounds):
         peer.append(best_of(lambda: cosine_similarity(new, training).mean(axis=1), 1))

@@ -2,10 +2,10 @@
 
     python benchmarks/embedding_alarms.py [--baselines 20] [--windows 15]
 
-The 1,700 questions of examples/data through wordllama, drawn with replacement: each as likely as any other, or by Zipf's law, so that a
-few are asked hundreds of times. Baselines of 3,000 rows, windows of 100 and 1,000. Prints the share of windows with any violation, and for
-each metric the share whose p-value is below 0.05 without any margin: 0.05 is exact, more is too much.
-Writes benchmarks/results/embedding_alarms.json.
+The 1,700 questions of examples/data through wordllama, drawn with replacement: each as likely as any other, or by
+Zipf's law, so that a few are asked hundreds of times. Baselines of 3,000 rows, windows of 100 and 1,000. Prints the
+share of windows with any violation, and for each metric the share whose p-value is below 0.05 without any margin: 0.05
+is exact, more is too much. Writes benchmarks/results/embedding_alarms.json.
 """
 
 from __future__ import annotations
@@ -61,7 +61,11 @@ def main() -> None:
                         elif metric.test is not None and short == "inside":
                             sure[short] += metric.test.p_value(0.99, math.inf) < 0.05
             rates = {short: sure[short] / count for short in (*EDGES, "inside")}
-            found[f"asked {name}, {size} rows"] = {"windows": count, "violated": violated / count, "below 0.05 without margin": rates}
+            found[f"asked {name}, {size} rows"] = {
+                "windows": count,
+                "violated": violated / count,
+                "below 0.05 without margin": rates,
+            }
             print(f"asked {name}, {size} rows: {violated} of {count} windows violated; without margin", rates)
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -1,17 +1,21 @@
-"""How often a monitor cries wolf, and what it sees: this project's defaults beside scipy's tests and Evidently's defaults.
+"""How often a monitor cries wolf, and what it sees: this project's defaults beside scipy's tests and Evidently's
+defaults.
 
     python benchmarks/false_alarms.py [--quick] [--data FOLDER]        # ours and scipy's
-    python benchmarks/false_alarms.py --peers [--venvs DIR]            # and Evidently's, in a virtual environment of its own
-    python benchmarks/false_alarms.py --streams [--only TEXT]          # only the streams and the four changes of streams.py
+    python benchmarks/false_alarms.py --peers [--venvs DIR]            # and Evidently's, in a virtual environment of
+                                                                       its own
+    python benchmarks/false_alarms.py --streams [--only TEXT]          # only the streams and the four changes of
+                                                                       streams.py
 
-Claims: with nothing changed, at most one alarm a month of hours, and something to watch in at most 5 % of windows: with 200 to a million
-rows, 20 and 200 columns, numbers and categories, a thousand categories; a column that has changed by twice the margin is found in 90 %
-of windows from 2,000 rows on. In the real sets rows are split at random (nothing has changed) or by time (something has).
-A window alarms when any column does: ours by the default Monitor, told apart into `watch` and `at once`; scipy's tests at p < 0.05 each
-column, as they come, and with Bonferroni's correction; Evidently's DataDriftPreset as it comes (a column that it calls drifted).
-Each window is compared with a baseline of its own size. Seeds are fixed. `--streams`: with a baseline of 20,000 rows no alarm in 500
-unchanged windows of each stream, and a spread of 1.5, a broken relation, rows sent twice and 1 % of infinity are seen at once at 2,000
-rows, or within five windows at 500; see streams.py. Writes benchmarks/results/false_alarms.json.
+Claims: with nothing changed, at most one alarm a month of hours, and something to watch in at most 5 % of windows: with
+200 to a million rows, 20 and 200 columns, numbers and categories, a thousand categories; a column that has changed by
+twice the margin is found in 90 % of windows from 2,000 rows on. In the real sets rows are split at random (nothing has
+changed) or by time (something has). A window alarms when any column does: ours by the default Monitor, told apart into
+`watch` and `at once`; scipy's tests at p < 0.05 each column, as they come, and with Bonferroni's correction;
+Evidently's DataDriftPreset as it comes (a column that it calls drifted). Each window is compared with a baseline of its
+own size. Seeds are fixed. `--streams`: with a baseline of 20,000 rows no alarm in 500 unchanged windows of each stream,
+and a spread of 1.5, a broken relation, rows sent twice and 1 % of infinity are seen at once at 2,000 rows, or within
+five windows at 500; see streams.py. Writes benchmarks/results/false_alarms.json.
 """
 
 from __future__ import annotations
@@ -150,10 +154,14 @@ def scipys(base: pa.Table, now: pa.Table) -> dict[str, set[str]]:
     p_values = {}
     for name in base.column_names:
         if pa.types.is_floating(base[name].type) or pa.types.is_integer(base[name].type):
-            p_values[name] = scipy.stats.ks_2samp(base[name].drop_null().to_numpy(), now[name].drop_null().to_numpy()).pvalue
+            p_values[name] = scipy.stats.ks_2samp(
+                base[name].drop_null().to_numpy(), now[name].drop_null().to_numpy()
+            ).pvalue
         else:
             codes, values = pd.factorize(np.r_[base[name].to_pandas(), now[name].to_pandas()].astype(str))
-            counts = np.stack([np.bincount(side, minlength=len(values)) for side in (codes[: base.num_rows], codes[base.num_rows :])])
+            counts = np.stack(
+                [np.bincount(side, minlength=len(values)) for side in (codes[: base.num_rows], codes[base.num_rows :])]
+            )
             p_values[name] = scipy.stats.chi2_contingency(counts).pvalue if counts.shape[1] > 1 else 1.0
     return {
         "p < 0.05": {name for name, p in p_values.items() if p < 0.05},
@@ -169,9 +177,16 @@ class Evidently:
         self._folder = folder
         environment = {**os.environ, "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [str(python), "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [str(python), "-c", PEER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
-        found = subprocess.run([str(python), "-m", "pip", "show", "evidently"], capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            [str(python), "-m", "pip", "show", "evidently"], capture_output=True, text=True, check=True
+        )
         self.version = re.search(r"Version: (\S+)", found.stdout)[1]  # type: ignore[index]
 
     def judge(self, base: pa.Table, now: pa.Table) -> tuple[set[str], float]:
@@ -197,7 +212,9 @@ class Evidently:
 # --- the studies ----------------------------------------------------------------------------------------------------
 
 
-def study(windows: Iterator[tuple[pa.Table, pa.Table]], peer: Evidently | None, peer_windows: int, target: str | None) -> dict[str, Any]:
+def study(
+    windows: Iterator[tuple[pa.Table, pa.Table]], peer: Evidently | None, peer_windows: int, target: str | None
+) -> dict[str, Any]:
     """For each judge the share of windows in which any column is found, and the share in which the target is."""
     found: dict[str, list[set[str]]] = {}
     for at, (base, now) in enumerate(windows):
@@ -219,7 +236,8 @@ def study(windows: Iterator[tuple[pa.Table, pa.Table]], peer: Evidently | None, 
 
 
 def alarms_a_month(result: dict[str, Any], columns: int) -> float:
-    """Of ours: at once, and by the default policy 3 of 5 of the same column, if windows follow each other independently."""
+    """Of ours: at once, and by the default policy 3 of 5 of the same column, if windows follow each other
+    independently."""
     watch, once = result["ours: watch"], result["ours: at once"]
     each = watch["columns"] / columns
     return round(MONTH * (once["any"] + columns * each * MONITOR.policy.again(each)), 3)
@@ -253,7 +271,11 @@ def real(data: Path, quick: bool, peer: Evidently | None) -> list[dict[str, Any]
     bikes = pq.read_table(data / "bike_sharing_hourly.parquet")
     flights = flights.select([name for name in flights.column_names if not pa.types.is_timestamp(flights[name].type)])
     bikes = bikes.select(
-        [name for name in bikes.column_names if pa.types.is_floating(bikes[name].type) or pa.types.is_integer(bikes[name].type)]
+        [
+            name
+            for name in bikes.column_names
+            if pa.types.is_floating(bikes[name].type) or pa.types.is_integer(bikes[name].type)
+        ]
     )
     rng, made = np.random.default_rng(3), []
     count = 40 if quick else 200
@@ -263,11 +285,21 @@ def real(data: Path, quick: bool, peer: Evidently | None) -> list[dict[str, Any]
             order = rng.permutation(table.num_rows)
             yield table.take(pa.array(order[:size])), table.take(pa.array(order[size : 2 * size]))
 
-    for name, table, size in (("adult", adult, 1_000), ("adult", adult, 10_000), ("flights", flights, 5_000), ("bikes", bikes, 2_000)):
+    for name, table, size in (
+        ("adult", adult, 1_000),
+        ("adult", adult, 10_000),
+        ("flights", flights, 5_000),
+        ("bikes", bikes, 2_000),
+    ):
         columns = table.num_columns
         result = study(split(table, size), peer, 10, None)
         made.append(
-            {"case": f"{name}, split at random", "rows": size, "unchanged": result, "ours, alarms a month": alarms_a_month(result, columns)}
+            {
+                "case": f"{name}, split at random",
+                "rows": size,
+                "unchanged": result,
+                "ours, alarms a month": alarms_a_month(result, columns),
+            }
         )
         print(json.dumps(made[-1]), flush=True)
 
@@ -306,7 +338,11 @@ def speed(peer: Evidently) -> dict[str, Any]:
         own.append(time.process_time() - start)
         theirs.append(peer.judge(base, now)[1])
     ratios = sorted(b / a for a, b in zip(own, theirs, strict=True))
-    return {"ours_s": own, "evidently_s": theirs, "ratio": [round(ratios[len(ratios) // 2], 1), round(ratios[0], 1), round(ratios[-1], 1)]}
+    return {
+        "ours_s": own,
+        "evidently_s": theirs,
+        "ratio": [round(ratios[len(ratios) // 2], 1), round(ratios[0], 1), round(ratios[-1], 1)],
+    }
 
 
 def show(results: dict[str, Any]) -> None:
@@ -353,12 +389,16 @@ def show(results: dict[str, Any]) -> None:
 
 def show_streams(rows: list[dict[str, Any]]) -> None:
     """The table of the streams."""
-    table = Table(title="baselines of 20,000 rows: windows with an alarm; of the changes: found at once / within five windows")
+    table = Table(
+        title="baselines of 20,000 rows: windows with an alarm; of the changes: found at once / within five windows"
+    )
     for name in ("stream", "rows", "windows", "watch", "false alarms", *CHANGES):
         table.add_column(name, justify="left" if name == "stream" else "right")
     for row in rows:
         found = [f"{100 * row[name]['at once']:.0f} / {100 * row[name]['in five']:.0f} %" for name in CHANGES]
-        table.add_row(row["stream"], f"{row['rows']:,}", str(row["windows"]), str(row["watch"]), str(row["alarms"]), *found)
+        table.add_row(
+            row["stream"], f"{row['rows']:,}", str(row["windows"]), str(row["watch"]), str(row["alarms"]), *found
+        )
     Console(width=170).print(table)
 
 
@@ -368,18 +408,30 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--streams", action="store_true", help="only these; what is known of the rest is kept")
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="only the cases whose name has this; what is known of the others is kept"
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="only the cases whose name has this; what is known of the others is kept",
     )
-    parser.add_argument("--venvs", type=Path, help="where the peer's virtual environment is made; default a temporary folder")
     parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data"), help="the folder of the real sets; they are left out when absent"
+        "--venvs", type=Path, help="where the peer's virtual environment is made; default a temporary folder"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("../shared/data"),
+        help="the folder of the real sets; they are left out when absent",
     )
     options = parser.parse_args()
     if options.streams:
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         for row in streams(options.quick, options.only):
             print(json.dumps(row), flush=True)
-            others = [one for one in results.get("streams", []) if (one["stream"], one["rows"]) != (row["stream"], row["rows"])]
+            others = [
+                one
+                for one in results.get("streams", [])
+                if (one["stream"], one["rows"]) != (row["stream"], row["rows"])
+            ]
             results["streams"] = [*others, row]
             RESULTS.write_text(json.dumps(results, indent=2) + "\n")
         show_streams(results.get("streams", []))

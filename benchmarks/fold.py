@@ -108,24 +108,39 @@ def main() -> None:
         }
         for arm in arms.values():  # compiles kernels and starts workers, here and there
             arm()
-        tenfold = {times * FILES * ROWS: peak_worker_mb(lambda times=times: fold(files * times, zero, "ray")) for times in (1, 10)}
+        tenfold = {
+            times * FILES * ROWS: peak_worker_mb(lambda times=times: fold(files * times, zero, "ray"))
+            for times in (1, 10)
+        }
         runs = [{name: seconds(arm) for name, arm in arms.items()} for _ in range(rounds)]
     median = {name: statistics.median(run[name] for run in runs) for name in arms}
     ratios = [run["in process"] / run["bare pool"] for run in runs]
-    slopes = [(run["Ray Data"] - run["Ray Data, half the files"]) / (run["in process"] - run["in process, half the files"]) for run in runs]
-    table = Table(title=f"{FILES} files, {size_mb:.0f} MB, {FILES * ROWS} rows, {os.cpu_count()} CPUs, medians of {rounds}", box=None)
+    slopes = [
+        (run["Ray Data"] - run["Ray Data, half the files"]) / (run["in process"] - run["in process, half the files"])
+        for run in runs
+    ]
+    table = Table(
+        title=f"{FILES} files, {size_mb:.0f} MB, {FILES * ROWS} rows, {os.cpu_count()} CPUs, medians of {rounds}",
+        box=None,
+    )
     for heading in ("", "seconds", "spread"):
         table.add_column(heading, justify="right" if heading else "left")
     for name in arms:
         values = sorted(run[name] for run in runs)
         table.add_row(name, f"{median[name]:.2f}", f"{values[0]:.2f} to {values[-1]:.2f}")
-    table.add_row("in process / bare pool", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}")
-    table.add_row("slope, Ray Data / in process", f"{statistics.median(slopes):.2f}", f"{min(slopes):.2f} to {max(slopes):.2f}")
+    table.add_row(
+        "in process / bare pool", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"
+    )
+    table.add_row(
+        "slope, Ray Data / in process", f"{statistics.median(slopes):.2f}", f"{min(slopes):.2f} to {max(slopes):.2f}"
+    )
     for rows, (taken, memory) in tenfold.items():
         table.add_row(f"Ray Data, {rows:,} rows", f"{taken:.1f}", f"{memory:.0f} MB a worker at most")
     Console().print(table)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"size_mb": round(size_mb), "runs": runs, "medians": median, "tenfold": tenfold}, indent=2) + "\n")
+    RESULTS.write_text(
+        json.dumps({"size_mb": round(size_mb), "runs": runs, "medians": median, "tenfold": tenfold}, indent=2) + "\n"
+    )
     ray.shutdown()
 
 

@@ -1,15 +1,17 @@
 """What a question about 30 days costs from stored states, beside reading the rows again.
 
-    python benchmarks/history.py                     # 30 days x 24 hours x 20 features: by all, week, day, hour; warm and cold
-    python benchmarks/history.py --peers             # and duckdb over the rows' Parquet files, in a virtual environment of its own
+    python benchmarks/history.py                     # 30 days x 24 hours x 20 features: by all, week, day, hour; warm
+                                                     and cold
+    python benchmarks/history.py --peers             # and duckdb over the rows' Parquet files, in a virtual environment
+                                                     of its own
     python benchmarks/history.py --peers --venvs DIR # keeps the environment in DIR for the next time
 
-The question is p50, mean and missing of every feature (p50 and mean of the 16 numeric ones). Wall-clock seconds of the call, and seconds
-of the processor beside them, since the machine is shared.
-Warm: rounds in one process, after a first one. Cold: each round in a new process, the store's files dropped from the system's cache
-before; imports are not counted, and are shown apart. duckdb uses all CPUs, its rows are files of an hour, as `records/` has them.
-The table shows medians and the spread over the rounds; the merge of sketches is measured by itself, with its error.
-Writes benchmarks/results/history.json.
+The question is p50, mean and missing of every feature (p50 and mean of the 16 numeric ones). Wall-clock seconds of the
+call, and seconds of the processor beside them, since the machine is shared.
+Warm: rounds in one process, after a first one. Cold: each round in a new process, the store's files dropped from the
+system's cache before; imports are not counted, and are shown apart. duckdb uses all CPUs, its rows are files of an
+hour, as `records/` has them. The table shows medians and the spread over the rounds; the merge of sketches is measured
+by itself, with its error. Writes benchmarks/results/history.json.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def make_rows(hour: int, count: int) -> pa.Table:
         columns[name] = pa.array(draws[place % 4](size=count), mask=rng.random(count) < place / 80)
     for name, size in WORDS.items():
         values = pa.array([f"value {number:04d}" for number in range(size)])
-        columns[name] = pa.DictionaryArray.from_arrays(pa.array(rng.integers(0, size, count, np.int32)), values).cast(pa.string())
+        columns[name] = pa.DictionaryArray.from_arrays(pa.array(rng.integers(0, size, count, np.int32)), values).cast(
+            pa.string()
+        )
     return pa.table(columns)
 
 
@@ -133,18 +137,24 @@ def cold(folder: Path, by: str, rounds: int) -> tuple[list[Taken], list[Taken]]:
     for _ in range(rounds):
         forget(folder / "store")
         command = [sys.executable, "-c", COLD, str(folder / "store"), by, METRICS, AT.isoformat()]
-        found = [float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+        found = [
+            float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        ]
         imports.append((found[0], found[1]))
         calls.append((found[2], found[3]))
     return calls, imports
 
 
 def merges(count: int, size: int) -> dict[str, Any]:
-    """Many sketches of one column at once, beside one by one: milliseconds, and the worst rank error in units of 1/k."""
+    """Many sketches of one column at once, beside one by one: milliseconds, and the worst rank error in units of
+    1/k."""
     values = np.random.default_rng(count).lognormal(size=(count, size))
     sketches = [Quantiles() for _ in values]
     for begin in range(0, size, 5_000):
-        sketches = [sketch.update(pa.table({"x": row[begin : begin + 5_000]})) for sketch, row in zip(sketches, values, strict=True)]
+        sketches = [
+            sketch.update(pa.table({"x": row[begin : begin + 5_000]}))
+            for sketch, row in zip(sketches, values, strict=True)
+        ]
 
     def one_by_one() -> Quantiles:
         merged = sketches[0]
@@ -168,7 +178,10 @@ def merges(count: int, size: int) -> dict[str, Any]:
 
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {"first_query_makes_the_roll_ups_s": round(seconds(lambda: ask(folder, "all"))[0], 2)}
-    result["mb_hours"], result["mb_days"] = megabytes(folder / "store" / "states", "[0-9]*.parquet"), megabytes(folder, "day.parquet")
+    result["mb_hours"], result["mb_days"] = (
+        megabytes(folder / "store" / "states", "[0-9]*.parquet"),
+        megabytes(folder, "day.parquet"),
+    )
     result["mb_rows"] = megabytes(folder / "rows", "*.parquet")
     warm: dict[str, list[Taken]] = {by: [] for by in CUTS}
     for by in CUTS:
@@ -177,8 +190,12 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
         for by in CUTS:
             warm[by].append(seconds(lambda by=by: ask(folder, by)))
     result["warm"] = {by: summary(times) for by, times in warm.items()}
-    result["warm, one feature by day"] = summary([seconds(lambda: ask(folder, "day", feature="x03")) for _ in range(rounds)])
-    result["warm, ks and linf by day"] = summary([seconds(lambda: ask(folder, "day", metric="ks,linf")) for _ in range(rounds)])
+    result["warm, one feature by day"] = summary(
+        [seconds(lambda: ask(folder, "day", feature="x03")) for _ in range(rounds)]
+    )
+    result["warm, ks and linf by day"] = summary(
+        [seconds(lambda: ask(folder, "day", metric="ks,linf")) for _ in range(rounds)]
+    )
     found = {by: cold(folder, by, min(rounds, 5)) for by in CUTS}
     result["cold"] = {by: summary(calls) for by, (calls, _) in found.items()}
     result["imports"] = summary([taken for _, imports in found.values() for taken in imports])
@@ -212,9 +229,13 @@ def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, Any]:
         for median in ("quantile_cont", "approx_quantile"):
             for by in CUTS:
                 command = [python, "-c", PEER, folder / "rows", rounds, by, ",".join(NUMBERS), ",".join(WORDS), median]
-                run = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True, timeout=900)
+                run = subprocess.run(
+                    [str(word) for word in command], check=True, capture_output=True, text=True, timeout=900
+                )
                 (line,) = (line for line in run.stdout.splitlines() if line.startswith("seconds "))
-                result.setdefault(f"duckdb {median}", {})[by] = summary(list(zip(*[map(float, line.split()[1:])] * 2, strict=True)))
+                result.setdefault(f"duckdb {median}", {})[by] = summary(
+                    list(zip(*[map(float, line.split()[1:])] * 2, strict=True))
+                )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (getattr(error, "stderr", "") or str(error)).strip()
         result["reason"] = said.splitlines()[-1][:200]
@@ -223,7 +244,9 @@ def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, Any]:
 
 def show(results: dict[str, Any]) -> None:
     asked, peers = results["history"], results.get("peers", {})
-    table = Table(title=f"p50, mean, missing of 20 features over 30 days ({results['made']['rows']:,} rows); goal {GOAL_S} s")
+    table = Table(
+        title=f"p50, mean, missing of 20 features over 30 days ({results['made']['rows']:,} rows); goal {GOAL_S} s"
+    )
     for heading in ("who", *CUTS):
         table.add_column(heading, justify="left" if heading == "who" else "right")
 
@@ -231,25 +254,38 @@ def show(results: dict[str, Any]) -> None:
         words = []
         for by in CUTS:
             one, ours = found[by], asked["warm"][by]
-            beside = f"\n{one['median_s'] / ours['median_s']:.1f}x, CPU {one['cpu_s'] / ours['cpu_s']:.1f}x" if ratio else ""
-            words.append(f"{one['median_s']:.3f} s ({one['fastest_s']:.3f}-{one['slowest_s']:.3f})\nCPU {one['cpu_s']:.3f} s{beside}")
+            beside = (
+                f"\n{one['median_s'] / ours['median_s']:.1f}x, CPU {one['cpu_s'] / ours['cpu_s']:.1f}x" if ratio else ""
+            )
+            words.append(
+                f"{one['median_s']:.3f} s ({one['fastest_s']:.3f}-{one['slowest_s']:.3f})\nCPU {one['cpu_s']:.3f} "
+                f"s{beside}"
+            )
         return words
 
     table.add_row("states, warm", *cells(asked["warm"], False))
     table.add_row("states, cold", *cells(asked["cold"], False))
     for name, found in peers.items():
-        table.add_row(*([name, *cells(found, True)] if isinstance(found, dict) else ["duckdb", f"not measured: {found}", "", "", ""]))
+        table.add_row(
+            *(
+                [name, *cells(found, True)]
+                if isinstance(found, dict)
+                else ["duckdb", f"not measured: {found}", "", "", ""]
+            )
+        )
     console = Console(width=150)
     console.print(table)
     console.print(
         f"one feature by day {asked['warm, one feature by day']['median_s']:.3f} s; ks and linf by day "
         f"{asked['warm, ks and linf by day']['median_s']:.3f} s; imports {asked['imports']['median_s']:.2f} s; "
-        f"roll-ups of 30 days made in {asked['first_query_makes_the_roll_ups_s']} s; on disk {asked['mb_hours']} MB of hours, "
+        f"roll-ups of 30 days made in {asked['first_query_makes_the_roll_ups_s']} s; on disk {asked['mb_hours']} MB of "
+        f"hours, "
         f"{asked['mb_days']} MB of days, {asked['mb_rows']} MB of rows"
     )
     for one in results["merges"]:
         said = ", ".join(
-            f"{way.replace('_', ' ')} {one[way]['ms']} ms, error {one[way]['worst_rank_error_k']}/k" for way in ("at_once", "one_by_one")
+            f"{way.replace('_', ' ')} {one[way]['ms']} ms, error {one[way]['worst_rank_error_k']}/k"
+            for way in ("at_once", "one_by_one")
         )
         console.print(f"{one['sketches']} sketches of {one['numbers_each']:,} numbers merged: {said}")
 
@@ -259,7 +295,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000, help="rows an hour")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--venvs", type=Path, help="where the peers' virtual environments are made; default a temporary folder")
+    parser.add_argument(
+        "--venvs", type=Path, help="where the peers' virtual environments are made; default a temporary folder"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -2,13 +2,13 @@
 
     python benchmarks/join.py --peers [--venvs DIR] [--rows 1000000]
 
-Claims: at most 1.5 times polars (both read the same Parquet files and write the result, with two threads, wall clock; seconds of the
-processor beside them, since the machine is shared); ten times the records in ten parts, through Ray Data, take no more memory of any
-worker. The records of an hour are four files, as so many captured requests become, and so are the labels. Ours also finds the latest of
-several labels of one id, looks up inference ids before event ids, computes delays, and keeps what makes the next join cheap: the labels
-that were found, and hashes of the ids; polars joins on one id of which there is one label, and writes one file. Rounds are interleaved;
-medians and the spread of the ratios. `later` is ours again, after an object of ten thousand labels has come. Writes
-benchmarks/results/join.json.
+Claims: at most 1.5 times polars (both read the same Parquet files and write the result, with two threads, wall clock;
+seconds of the processor beside them, since the machine is shared); ten times the records in ten parts, through Ray
+Data, take no more memory of any worker. The records of an hour are four files, as so many captured requests become, and
+so are the labels. Ours also finds the latest of several labels of one id, looks up inference ids before event ids,
+computes delays, and keeps what makes the next join cheap: the labels that were found, and hashes of the ids; polars
+joins on one id of which there is one label, and writes one file. Rounds are interleaved; medians and the spread of the
+ratios. `later` is ours again, after an object of ten thousand labels has come. Writes benchmarks/results/join.json.
 """
 
 from __future__ import annotations
@@ -66,13 +66,18 @@ def make(store: Store, rows: int, parts: int) -> Hour:
                 **{f"x{at}": rng.normal(size=rows) for at in range(6)},
                 "mmon.event_id": pa.array(ids),
                 "mmon.inference_id": pa.nulls(rows, pa.string()),
-                "mmon.event_time": pa.array(np.full(rows, np.datetime64(HOUR.replace(tzinfo=None), "us")), pa.timestamp("us", "UTC")),
+                "mmon.event_time": pa.array(
+                    np.full(rows, np.datetime64(HOUR.replace(tzinfo=None), "us")), pa.timestamp("us", "UTC")
+                ),
                 "mmon.instance": np.zeros(rows, np.int64),
             }
         )
         for key, body in (
             (records_key("e", "d", HOUR, f"r-part-{part:05d}.parquet"), table),
-            (label_key("e", HOUR, f"{part}.parquet"), pa.table({"id": pa.array(rng.permutation(ids)), "label": rng.integers(0, 2, rows)})),
+            (
+                label_key("e", HOUR, f"{part}.parquet"),
+                pa.table({"id": pa.array(rng.permutation(ids)), "label": rng.integers(0, 2, rows)}),
+            ),
         ):
             sink = pa.BufferOutputStream()
             pq.write_table(body, sink, compression="zstd")
@@ -113,7 +118,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--venvs", type=Path, help="where the peer's virtual environment is made; default a temporary folder")
+    parser.add_argument(
+        "--venvs", type=Path, help="where the peer's virtual environment is made; default a temporary folder"
+    )
     options = parser.parse_args()
     results: dict[str, object] = {"rows": options.rows}
     with tempfile.TemporaryDirectory() as name:
@@ -127,8 +134,13 @@ def main() -> None:
         if options.peers:
             python = peer_python((options.venvs or folder / "venvs") / "polars", ["polars"])
             environment = {**os.environ, "POLARS_MAX_THREADS": "2"}
-            peer = subprocess.Popen([str(python), "-c", POLARS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        paths = [str((folder / "one" / key).parent / "*.parquet") for key in (records.keys[0], label_key("e", HOUR, "0.parquet"))]
+            peer = subprocess.Popen(
+                [str(python), "-c", POLARS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+        paths = [
+            str((folder / "one" / key).parent / "*.parquet")
+            for key in (records.keys[0], label_key("e", HOUR, "0.parquet"))
+        ]
         for _ in range(options.rounds + 1):
             own.append(ours(store, records))
             again.append(later(store, records))

@@ -2,12 +2,13 @@
 
     python benchmarks/margin_tests.py [--quick]
 
-Claims: at the margin, where it is hardest to keep, no test alarms more often than its level says, at 5 % and at 0.1 %, for 200 to 100 000
-values on either side; windows of unchanged data with 200 columns, or with columns of 1 000 values, alarm in less than 5 %; a column
-that moves by twice the margin is seen in 90 % of windows from 2 000 rows on, among 20 and among 200 columns. The last is not reached
-by mean_shift at a margin of 0.1 standard deviations, where no test of the mean could reach it; it is at 0.2.
-The worst cases of KS are plateaus on which two distributions differ by exactly the margin, once or on both sides, and ties; of
-frequencies, shares near 0 and 1; of means, columns with a few huge values. Seeds are fixed. Writes benchmarks/results/margin_tests.json.
+Claims: at the margin, where it is hardest to keep, no test alarms more often than its level says, at 5 % and at 0.1 %,
+for 200 to 100 000 values on either side; windows of unchanged data with 200 columns, or with columns of 1 000 values,
+alarm in less than 5 %; a column that moves by twice the margin is seen in 90 % of windows from 2 000 rows on, among 20
+and among 200 columns. The last is not reached by mean_shift at a margin of 0.1 standard deviations, where no test of
+the mean could reach it; it is at 0.2. The worst cases of KS are plateaus on which two distributions differ by exactly
+the margin, once or on both sides, and ties; of frequencies, shares near 0 and 1; of means, columns with a few huge
+values. Seeds are fixed. Writes benchmarks/results/margin_tests.json.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def sketch(counts: np.ndarray) -> Quantiles:
 
 
 def table(counts: np.ndarray) -> Counts:
-    return Counts(table={(f"v{place}",): count for place, count in enumerate(counts.tolist()) if count}, total=int(counts.sum()))
+    return Counts(
+        table={(f"v{place}",): count for place, count in enumerate(counts.tolist()) if count}, total=int(counts.sum())
+    )
 
 
 def moments(values: np.ndarray) -> Moments:
@@ -62,7 +65,8 @@ def moments(values: np.ndarray) -> Moments:
 
 
 def plateaus(margin: float, crossings: int) -> Pair:
-    """F - G is +margin, then -margin, and so on: as many plateaus as crossings and one more, as wide as the mass allows."""
+    """F - G is +margin, then -margin, and so on: as many plateaus as crossings and one more, as wide as the mass
+    allows."""
     steps, sign = [(margin, 0.0)], 1
     for _ in range(crossings):
         steps.append((0.0, 2 * margin) if sign > 0 else (2 * margin, 0.0))
@@ -86,7 +90,10 @@ def worst_numbers(margin: float) -> Iterator[tuple[str, Pair]]:
         if crossings * margin <= 0.9:
             yield f"{crossings + 1} plateaus", plateaus(margin, crossings)
     short = np.full(40, 0.4 / 40)
-    yield "short plateau", (np.r_[0.3 - margin / 2, margin, short, 0.3 - margin / 2], np.r_[0.3 - margin / 2, 0, short, 0.3 + margin / 2])
+    yield (
+        "short plateau",
+        (np.r_[0.3 - margin / 2, margin, short, 0.3 - margin / 2], np.r_[0.3 - margin / 2, 0, short, 0.3 + margin / 2]),
+    )
     shift = 2 * scipy.stats.norm.ppf((1 + margin) / 2)
     cuts = np.linspace(-4, 4 + shift, CELLS)
     yield "normal", tuple(np.diff(np.r_[0, scipy.stats.norm.cdf(cuts - by), 1]) for by in (0, shift))  # type: ignore[misc]
@@ -101,9 +108,15 @@ def two_values(margin: float) -> Iterator[tuple[float, Pair]]:
 def worst_categories(margin: float) -> Iterator[tuple[str, Pair]]:
     yield from ((f"two values, {low:g}", two) for low, two in two_values(margin))
     many = int(1 / margin)
-    yield "all at the margin", (np.r_[np.full(many, 1 / many), np.zeros(many)], np.r_[np.zeros(many), np.full(many, 1 / many)])
+    yield (
+        "all at the margin",
+        (np.r_[np.full(many, 1 / many), np.zeros(many)], np.r_[np.zeros(many), np.full(many, 1 / many)]),
+    )
     rest = np.full(1000, 0.5 / 1000)
-    yield "two of 1 002", (np.r_[0.3 + margin / 2, 0.2 - margin / 2, rest], np.r_[0.3 - margin / 2, 0.2 + margin / 2, rest])
+    yield (
+        "two of 1 002",
+        (np.r_[0.3 + margin / 2, 0.2 - margin / 2, rest], np.r_[0.3 - margin / 2, 0.2 + margin / 2, rest]),
+    )
 
 
 HUGE: dict[str, Draw] = {
@@ -115,7 +128,7 @@ HUGE: dict[str, Draw] = {
 }
 
 
-# --- the tests ---------------------------------------------------------------------------------------------------------
+# --- the tests --------------------------------------------------------------------------------------------------------
 
 
 def ks_tests(a: np.ndarray, b: np.ndarray, margin: float) -> Found:
@@ -161,7 +174,7 @@ def cell_tests(a: np.ndarray, b: np.ndarray, margins: dict[str, float]) -> Found
     return {name: getattr(stats, name)(table(a), table(b)).p_value(margin) for name, margin in margins.items()}
 
 
-# --- the studies -------------------------------------------------------------------------------------------------------
+# --- the studies ------------------------------------------------------------------------------------------------------
 
 
 def cases() -> Iterator[Case]:
@@ -175,14 +188,22 @@ def cases() -> Iterator[Case]:
                 yield f"{name}, margin {margin}, {sizes}", partial(drawn, linf_tests, pair, (n, m), margin)
         for name, draw in HUGE.items():
             yield f"{name}, unchanged, {sizes}", partial(measured, draw, draw, (n, m))
-        yield f"normal at the margin, {sizes}", partial(measured, lambda rng, rows: rng.normal(0.1, 1, rows), HUGE["normal"], (n, m))
+        yield (
+            f"normal at the margin, {sizes}",
+            partial(measured, lambda rng, rows: rng.normal(0.1, 1, rows), HUGE["normal"], (n, m)),
+        )
         for name, (p, q) in {"two": ([0.6, 0.4], [0.5, 0.5]), "even": ([0.11] * 5 + [0.09] * 5, [0.1] * 10)}.items():
             shares = np.array(p), np.array(q)
             yield f"{name}, {sizes}", partial(drawn, cell_tests, shares, (n, m), true_distances(*shares))
 
 
-def drawn(judge: Callable[..., Found], pair: Pair, sizes: tuple[int, int], margin: Any, rng: np.random.Generator, runs: int) -> list[Found]:
-    return [judge(*(rng.multinomial(rows, shares) for rows, shares in zip(sizes, pair, strict=True)), margin) for _ in range(runs)]
+def drawn(
+    judge: Callable[..., Found], pair: Pair, sizes: tuple[int, int], margin: Any, rng: np.random.Generator, runs: int
+) -> list[Found]:
+    return [
+        judge(*(rng.multinomial(rows, shares) for rows, shares in zip(sizes, pair, strict=True)), margin)
+        for _ in range(runs)
+    ]
 
 
 def measured(now: Draw, base: Draw, sizes: tuple[int, int], rng: np.random.Generator, runs: int) -> list[Found]:
@@ -190,7 +211,8 @@ def measured(now: Draw, base: Draw, sizes: tuple[int, int], rng: np.random.Gener
 
 
 def levels(runs: int) -> list[tuple[str, ...]]:
-    """For each test and level the rate of alarms in its worst case: found with `runs` windows a case, measured anew with ten times as many.
+    """For each test and level the rate of alarms in its worst case: found with `runs` windows a case, measured anew
+    with ten times as many.
 
     The largest of hundreds of rates is large by chance; the second draw is not chosen, so its rate is not.
     """
@@ -215,7 +237,9 @@ def levels(runs: int) -> list[tuple[str, ...]]:
 
 
 def shares_of(found: list[Found]) -> dict[tuple[str, float], float]:
-    return {(name, level): float(np.mean([one[name] <= level for one in found])) for name in found[0] for level in LEVELS}
+    return {
+        (name, level): float(np.mean([one[name] <= level for one in found])) for name in found[0] for level in LEVELS
+    }
 
 
 def true_distances(p: np.ndarray, q: np.ndarray) -> dict[str, float]:
@@ -243,9 +267,14 @@ def powers(runs: int) -> list[tuple[str, ...]]:
     }
     for n, m in ((200, 2000), (500, 500), (500, 50_000), (1000, 1000), (2000, 2000)):
         for name, (f, g) in shapes.items():
-            found = [ks_tests(a, b, 0.1) for a, b in zip(rng.multinomial(n, f, runs), rng.multinomial(m, g, runs), strict=True)]
+            found = [
+                ks_tests(a, b, 0.1)
+                for a, b in zip(rng.multinomial(n, f, runs), rng.multinomial(m, g, runs), strict=True)
+            ]
             seen = {
-                test: " / ".join(f"{np.mean([one[test] <= level for one in found]):.2f}" for level in (0.05, 0.05 / 40, 0.05 / 400))
+                test: " / ".join(
+                    f"{np.mean([one[test] <= level for one in found]):.2f}" for level in (0.05, 0.05 / 40, 0.05 / 400)
+                )
                 for test in list(found[0])[:2]
             }
             rows.append((f"{name}, {n} and {m}", *seen.values()))
@@ -271,11 +300,15 @@ def p_values(kind: str, n: int, m: int, runs: int, shift: float, margin: float, 
 
 
 def windows(runs: int) -> list[tuple[str, ...]]:
-    """A window of many columns, one of which moves by twice a margin (or none): how often that one alarms, after Benjamini-Hochberg."""
+    """A window of many columns, one of which moves by twice a margin (or none): how often that one alarms, after
+    Benjamini-Hochberg."""
     rng, rows = np.random.default_rng(3), []
     cases = [
         ("ks 0.1: moves by 0.2 (0.51 sd)", "number", 0.1, 2 * scipy.stats.norm.ppf(0.6)),
-        *((f"mean_shift {margin}: moves by {2 * margin} sd", "number", margin, 2 * margin) for margin in (0.1, 0.15, 0.2, 0.25)),
+        *(
+            (f"mean_shift {margin}: moves by {2 * margin} sd", "number", margin, 2 * margin)
+            for margin in (0.1, 0.15, 0.2, 0.25)
+        ),
         ("linf 0.1 of 10 values: moves by 0.2", "10", 0.1, 0.2),
         ("linf 0.1 of 1 000 values: moves by 0.2", "1000", 0.1, 0.2),
         ("numbers, nothing moves", "number", 0.1, 0.0),
@@ -317,7 +350,9 @@ def main() -> None:
     show("Twice the margin: seen at 5 %, and as one of 40 and of 400 tests", ("change", "now", "before"), power)
     together = windows(runs)
     show(
-        "Windows in which the column that moves alarms; any alarm, where nothing moves", ("", "rows", "20 columns", "200 columns"), together
+        "Windows in which the column that moves alarms; any alarm, where nothing moves",
+        ("", "rows", "20 columns", "200 columns"),
+        together,
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"runs": runs, "worst": worst, "power": power, "windows": together}, indent=2) + "\n")

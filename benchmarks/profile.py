@@ -1,7 +1,8 @@
 """What a full profile costs beside decoding the same Parquet file, and beside other tools.
 
     python benchmarks/profile.py                     # ours against pyarrow's decode, and peak memory at two sizes
-    python benchmarks/profile.py --peers             # and whylogs, Evidently, TFDV, duckdb, each in its own virtual environment
+    python benchmarks/profile.py --peers             # and whylogs, Evidently, TFDV, duckdb, each in its own virtual
+                                                     environment
     python benchmarks/profile.py --peers --venvs DIR # keeps the environments in DIR for the next time
 
 One thread everywhere; seconds of the processor, so that others on the machine disturb less.
@@ -66,7 +67,9 @@ def make_column(rng: np.random.Generator, i: int, n: int) -> np.ndarray:
         return draws[i % 4]
     if i < 16:
         return rng.integers(0, (2, 100, 10_000, 10**9)[i - 12], n)
-    return np.array([f"value {j:04d}" for j in range(TEXT_SIZES[i - 16])], object)[rng.integers(0, TEXT_SIZES[i - 16], n)]
+    return np.array([f"value {j:04d}" for j in range(TEXT_SIZES[i - 16])], object)[
+        rng.integers(0, TEXT_SIZES[i - 16], n)
+    ]
 
 
 def zero_profile(schema: pa.Schema) -> Profile:
@@ -113,7 +116,13 @@ def measure(path: Path, rows: int, rounds: int) -> dict[str, object]:
             times[name].append(seconds(call) / rows / COLUMNS * 1e9)
     ours = np.array(times["full profile with decode"])
     size_mb = round(path.stat().st_size / 1e6)
-    result: dict[str, object] = {"rows": rows, "columns": COLUMNS, "rounds": rounds, "file_mb": size_mb, "first_run_s": round(first, 2)}
+    result: dict[str, object] = {
+        "rows": rows,
+        "columns": COLUMNS,
+        "rounds": rounds,
+        "file_mb": size_mb,
+        "first_run_s": round(first, 2),
+    }
     for name, values in times.items():
         ratios = np.sort(ours / np.array(values))
         result[name] = {
@@ -139,7 +148,9 @@ def measure_wide(folder: Path, rounds: int) -> dict[str, float]:
 
 def peak_mb(path: Path) -> float:
     """The peak resident memory of a fresh process that folds a file."""
-    run = subprocess.run([sys.executable, __file__, "--fold-only", str(path)], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, __file__, "--fold-only", str(path)], check=True, capture_output=True, text=True
+    )
     return float(run.stdout)
 
 
@@ -192,7 +203,12 @@ def peer(name: str, path: Path, rows: int, venvs: Path, rounds: int) -> dict[str
     requirements, setup = PEERS[name]
     try:
         python = peer_python(venvs / name.split(maxsplit=1)[0].lower(), requirements)
-        quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "WHYLOGS_NO_ANALYTICS": "True", "DO_NOT_TRACK": "1"}
+        quiet = {
+            "OMP_NUM_THREADS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "WHYLOGS_NO_ANALYTICS": "True",
+            "DO_NOT_TRACK": "1",
+        }
         environment = {**os.environ, **quiet}
         command = [str(python), "-c", PEER_LOOP.format(setup=setup), str(path), str(rounds)]
         run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=environment)
@@ -214,7 +230,10 @@ def measure_peers(folder: Path, venvs: Path, rounds: int) -> dict[str, object]:
     for name in PEERS:
         before = [seconds(lambda: fold(path)) for _ in range(5)]
         found = peer(name, path, rows, venvs, rounds)
-        own = [*before, *(seconds(lambda: fold(path)) for _ in range(5))]  # before and after, in case the machine's pace changes
+        own = [
+            *before,
+            *(seconds(lambda: fold(path)) for _ in range(5)),
+        ]  # before and after, in case the machine's pace changes
         ours = float(np.median(own)) / rows / COLUMNS * 1e9
         if "ns_a_value" in found:
             found["ours_with_decode_ns_a_value"] = round(ours, 1)
@@ -250,7 +269,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--venvs", type=Path, help="where the peers' virtual environments are made; default a temporary folder")
+    parser.add_argument(
+        "--venvs", type=Path, help="where the peers' virtual environments are made; default a temporary folder"
+    )
     parser.add_argument("--fold-only", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     pa.set_cpu_count(1)

@@ -2,9 +2,10 @@
 
     python benchmarks/quality.py [--rows 1000000]
 
-Claim: under twice the time of computing the same metrics once with scikit-learn, for a binary model with scores; a bootstrap of rows
-takes scikit-learn a thousand times as long. Ours folds the rows into states and evaluates them; both get the columns in memory.
-Processor seconds of one thread; rounds are interleaved, medians and the spread of the ratios. Writes benchmarks/results/quality.json.
+Claim: under twice the time of computing the same metrics once with scikit-learn, for a binary model with scores; a
+bootstrap of rows takes scikit-learn a thousand times as long. Ours folds the rows into states and evaluates them; both
+get the columns in memory. Processor seconds of one thread; rounds are interleaved, medians and the spread of the
+ratios. Writes benchmarks/results/quality.json.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def rows(count: int, seed: int) -> pa.Table:
 def once(table: pa.Table) -> dict[str, float]:
     """The metrics that both have, by scikit-learn."""
     y, said, score = (table[name].to_numpy() for name in table.column_names)
-    found = {"accuracy": sk.accuracy_score(y, said), "precision": sk.precision_score(y, said), "recall": sk.recall_score(y, said)}
+    found = {
+        "accuracy": sk.accuracy_score(y, said),
+        "precision": sk.precision_score(y, said),
+        "recall": sk.recall_score(y, said),
+    }
     found |= {f"f{name}": sk.fbeta_score(y, said, beta=beta) for name, beta in (("0_5", 0.5), ("1", 1), ("2", 2))}
     found |= {"auc": sk.roc_auc_score(y, score), "brier": sk.brier_score_loss(y, score)}
     sk.precision_recall_curve(y, score)
@@ -82,7 +87,10 @@ def main() -> None:
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     middle, low, high = result["ratio"]  # type: ignore[misc]
     print(f"ours, with {DRAWS} resamples: {statistics.median(a for a, _ in times):.2f} s; scikit-learn, once: ", end="")
-    print(f"{statistics.median(b for _, b in times):.2f} s; ratio {middle:.2f} ({low:.2f} to {high:.2f}); largest difference {worst:.1e}")
+    print(
+        f"{statistics.median(b for _, b in times):.2f} s; ratio {middle:.2f} ({low:.2f} to {high:.2f}); largest "
+        f"difference {worst:.1e}"
+    )
 
 
 if __name__ == "__main__":

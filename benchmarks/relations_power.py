@@ -1,13 +1,14 @@
-"""A broken relation: how often `stats.relations` sees it, and how often a classifier that is to tell the rows of both sides apart.
+"""A broken relation: how often `stats.relations` sees it, and how often a classifier that is to tell the rows of both
+sides apart.
 
     python benchmarks/relations_power.py [--repeats 20]
 
-Ten normal columns and a prediction. Both sides have the same marginals; on the window's side the prediction is drawn anew, so that it no
-longer follows its column (correlation 0.3 or 0.6), or the product of two (no two columns are related). `relations` has the margin of the
-analysis, 0.05, is given what that keeps, 1,000 rows of each side at most, and has Bonferroni's correction over all its pairs. The
-classifiers have no margin, and are given the whole window and as many rows of the baseline. Their scores come from five folds, so that no
-row is scored by a model that has seen it; their p-value is that of the Mann-Whitney test. Seeds are fixed. Writes
-benchmarks/results/relations_power.json.
+Ten normal columns and a prediction. Both sides have the same marginals; on the window's side the prediction is drawn
+anew, so that it no longer follows its column (correlation 0.3 or 0.6), or the product of two (no two columns are
+related). `relations` has the margin of the analysis, 0.05, is given what that keeps, 1,000 rows of each side at most,
+and has Bonferroni's correction over all its pairs. The classifiers have no margin, and are given the whole window and
+as many rows of the baseline. Their scores come from five folds, so that no row is scored by a model that has seen it;
+their p-value is that of the Mann-Whitney test. Seeds are fixed. Writes benchmarks/results/relations_power.json.
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ TESTS = {
     "logistic, columns": by_classifier(make_pipeline(StandardScaler(), LogisticRegression())),
     "logistic, products": by_classifier(
         make_pipeline(
-            StandardScaler(), PolynomialFeatures(2, include_bias=False), StandardScaler(), LogisticRegression(C=0.1, max_iter=200)
+            StandardScaler(),
+            PolynomialFeatures(2, include_bias=False),
+            StandardScaler(),
+            LogisticRegression(C=0.1, max_iter=200),
         )
     ),
 }

@@ -2,9 +2,9 @@
 
     python benchmarks/states.py
 
-One thread, seconds of the processor, the fastest of the rounds. What a column's states share (nulls compacted, words as a dictionary) is
-made before and not counted: a column has some other state that needs it. States of several columns get all 20 at once, Covariance the 16
-numbers. Writes benchmarks/results/states.json.
+One thread, seconds of the processor, the fastest of the rounds. What a column's states share (nulls compacted, words as
+a dictionary) is made before and not counted: a column has some other state that needs it. States of several columns get
+all 20 at once, Covariance the 16 numbers. Writes benchmarks/results/states.json.
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ def make_tables() -> dict[str, pa.Table]:
     columns: dict[str, pa.Array] = {}
     for i in range(20):
         if i < 12:
-            values = (rng.normal(size=ROWS), rng.lognormal(size=ROWS), rng.uniform(size=ROWS), rng.exponential(size=ROWS))[i % 4]
+            values = (
+                rng.normal(size=ROWS),
+                rng.lognormal(size=ROWS),
+                rng.uniform(size=ROWS),
+                rng.exponential(size=ROWS),
+            )[i % 4]
         elif i < 16:
             values = rng.integers(0, (2, 100, 10_000, 10**9)[i - 12], ROWS)
         else:

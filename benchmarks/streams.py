@@ -1,8 +1,10 @@
-"""Streams of rows of many kinds, and the four changes that no single column's distribution shows: what is found, and what for nothing.
+"""Streams of rows of many kinds, and the four changes that no single column's distribution shows: what is found, and
+what for nothing.
 
-A baseline has 20,000 rows, a window 500, 2,000 or 20,000. Unchanged windows come one after the other, with what the policy remembers of
-those before, so that a false alarm is one at once or one of 3 in 5. Changed windows come in fives after a quiet time: `at once` is the
-share of alarms in the first, `in five` that of fives with an alarm. Used by false_alarms.py; seeds are fixed.
+A baseline has 20,000 rows, a window 500, 2,000 or 20,000. Unchanged windows come one after the other, with what the
+policy remembers of those before, so that a false alarm is one at once or one of 3 in 5. Changed windows come in fives
+after a quiet time: `at once` is the share of alarms in the first, `in five` that of fives with an alarm. Used by
+false_alarms.py; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ def words(rng: Rng, rows: int) -> Columns:
     made: Columns = {}
     for kinds in (20, 300, 5_000):
         weights = 1 / np.arange(1, kinds + 1)
-        made[f"word_{kinds}"] = np.array([f"w{at}" for at in range(kinds)])[rng.choice(kinds, rows, p=weights / weights.sum())]
+        made[f"word_{kinds}"] = np.array([f"w{at}" for at in range(kinds)])[
+            rng.choice(kinds, rows, p=weights / weights.sum())
+        ]
     made["x"] = rng.normal(size=rows)
     return made | {"prediction": np.where(made["x"] + 0.5 * rng.normal(size=rows) > 0.3, "yes", "no")}
 
@@ -94,9 +98,16 @@ def categories(rng: Rng, rows: int) -> Columns:
 def mixed(rng: Rng, rows: int) -> Columns:
     """Twenty columns of numbers, counts and words, as a table of customers has them."""
     made = {f"n{at}": rng.normal(size=rows) for at in range(8)}
-    made |= {f"l{at}": rng.lognormal(size=rows) for at in range(4)} | {f"k{at}": rng.poisson(2 + at, rows) for at in range(4)}
-    made |= {f"w{at}": np.array(["red", "green", "blue", "grey"])[rng.choice(4, rows, p=[0.4, 0.3, 0.2, 0.1])] for at in range(3)}
-    return made | {"prediction": made["n0"] + 0.5 * made["n1"] + 0.3 * (made["w0"] == "red") + 0.5 * rng.normal(size=rows)}
+    made |= {f"l{at}": rng.lognormal(size=rows) for at in range(4)} | {
+        f"k{at}": rng.poisson(2 + at, rows) for at in range(4)
+    }
+    made |= {
+        f"w{at}": np.array(["red", "green", "blue", "grey"])[rng.choice(4, rows, p=[0.4, 0.3, 0.2, 0.1])]
+        for at in range(3)
+    }
+    return made | {
+        "prediction": made["n0"] + 0.5 * made["n1"] + 0.3 * (made["w0"] == "red") + 0.5 * rng.normal(size=rows)
+    }
 
 
 STREAMS = (
@@ -142,7 +153,9 @@ CHANGES: dict[str, Callable[[Columns, str, Rng], Columns]] = {
 
 def judged(baseline: Baseline, rows: Columns, past: list[PastWindow | None]) -> Report:
     """A window's report; what is remembered of it is added to the past."""
-    report = MONITOR.evaluate(fold(pa.table(rows), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :])
+    report = MONITOR.evaluate(
+        fold(pa.table(rows), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :]
+    )
     violated = tuple((one.constraint.name, one.constraint.column) for one in report.violations)
     past.append(PastWindow(HOUR, report.rows, report.status, violated))
     return report
@@ -157,13 +170,23 @@ def studied(stream: Stream, baselines: list[Baseline], rows: int, windows: int, 
         for _ in range(windows // len(baselines)):
             report = judged(baseline, stream.draw(rng, rows), past)
             watched, alarmed = watched + bool(report.violations), alarmed + bool(report.alarms)
-    made: dict[str, Any] = {"stream": stream.name, "rows": rows, "windows": windows, "watch": watched, "alarms": alarmed}
+    made: dict[str, Any] = {
+        "stream": stream.name,
+        "rows": rows,
+        "windows": windows,
+        "watch": watched,
+        "alarms": alarmed,
+    }
     for name, change in CHANGES.items():
         once = within = 0
         for turn in range(fives):
             past = []
             alarms = [
-                bool(judged(baselines[turn % len(baselines)], change(stream.draw(rng, rows), stream.target, rng), past).alarms)
+                bool(
+                    judged(
+                        baselines[turn % len(baselines)], change(stream.draw(rng, rows), stream.target, rng), past
+                    ).alarms
+                )
                 for _ in range(5)
             ]
             once, within = once + alarms[0], within + any(alarms)
@@ -179,4 +202,10 @@ def streams(quick: bool, only: str) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng(7)
         baselines = [MONITOR.fit(pa.table(stream.draw(rng, BASELINE_ROWS))) for _ in range(BASELINES)]
         for rows, windows in SIZES.items():
-            yield studied(stream, baselines, rows, windows // (10 if quick else 1), max(4, FIVES // (5 if quick or rows > 2_000 else 1)))
+            yield studied(
+                stream,
+                baselines,
+                rows,
+                windows // (10 if quick else 1),
+                max(4, FIVES // (5 if quick or rows > 2_000 else 1)),
+            )

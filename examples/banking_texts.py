@@ -1,6 +1,8 @@
-"""Texts on Ray Serve: a bank's customers ask about cards and transfers, then about anything else; a sentence encoder tells them apart.
+"""Texts on Ray Serve: a bank's customers ask about cards and transfers, then about anything else; a sentence encoder
+tells them apart.
 
-`python -m examples.banking_texts` (needs `pip install '.[text]'`, no network). The real application, capture and store; two hours.
+`python -m examples.banking_texts` (needs `pip install '.[text]'`, no network). The real application, capture and store;
+two hours.
 """
 
 from __future__ import annotations
@@ -59,9 +61,16 @@ def main(folder: str, port: int) -> None:
     store = mmon_ray.open_store(f"{folder}/store")
     ray.init(log_to_driver=False, ignore_reinit_error=True)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(mmon_ray.capture(Bank.bind(), endpoint="bank", store=store.uri, spool=f"{folder}/spool"), name="bank", route_prefix="/bank")
+    serve.run(
+        mmon_ray.capture(Bank.bind(), endpoint="bank", store=store.uri, spool=f"{folder}/spool"),
+        name="bank",
+        route_prefix="/bank",
+    )
     bank, other = ([row["text"] for row in read(name)] for name in ("banking_queries.csv", "other_queries.csv"))
-    encode, judge = mmon_ray.Encode("text", "mmon_ray.encoders:wordllama"), mmon_ray.Embedding("text.vector", text="text")
+    encode, judge = (
+        mmon_ray.Encode("text", "mmon_ray.encoders:wordllama"),
+        mmon_ray.Embedding("text.vector", text="text"),
+    )
     monitor = mmon_ray.Monitor("bank", analyses=(judge,), prepare=(encode,))
     catalog.save_monitor(store, monitor)
     catalog.save_baseline(store, monitor.fit(pa.table({"text": bank[:TRAINING]})))

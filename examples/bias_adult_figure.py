@@ -1,4 +1,5 @@
-"""Draws figure 3 of the Model Monitor paper from what `bias_adult.py` has found: the paper's interval above, the default below."""
+"""Draws figure 3 of the Model Monitor paper from what `bias_adult.py` has found: the paper's interval above, the
+default below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A composed application that knows nothing of mmon_ray; composed.yaml serves it captured: `serve run examples/composed.yaml`.
+"""A composed application that knows nothing of mmon_ray; composed.yaml serves it captured:
+`serve run examples/composed.yaml`.
 
     mmon capture --target examples.composed:app --endpoint credit > examples/composed.yaml     # how that file was made
 

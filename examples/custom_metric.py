@@ -24,5 +24,7 @@ if __name__ == "__main__":
     monitor = mmon_ray.Monitor("loans", analyses=(judge,))
     baseline = monitor.fit(loans(20_000, seed=1, right=0.95), label="bad", ignored="id")
     for right in (0.95, 0.85):
-        report = monitor.evaluate(mmon_ray.fold(loans(3_000, seed=2, right=right), monitor.zero(baseline.schema)), baseline)
+        report = monitor.evaluate(
+            mmon_ray.fold(loans(3_000, seed=2, right=right), monitor.zero(baseline.schema)), baseline
+        )
         print(report.status, *(violation.message for violation in report.violations))

@@ -1,8 +1,10 @@
-"""The German credit data as a stream of days, for figures 8 and 9 of the paper: a model, its applicants, and two things that happen.
+"""The German credit data as a stream of days, for figures 8 and 9 of the paper: a model, its applicants, and two things
+that happen.
 
-Days 1 to 7 are like the training data. From day 8 on the register of accounts finds no foreign workers, and the model is told of all of
-them that they have no checking account (A14). From day 15 on one applicant in three is no foreign worker; in the data one in 27 is.
-Applicants are drawn with replacement from the 1,000 of the data, and an id tells them apart.
+Days 1 to 7 are like the training data. From day 8 on the register of accounts finds no foreign workers, and the model
+is told of all of them that they have no checking account (A14). From day 15 on one applicant in three is no foreign
+worker; in the data one in 27 is. Applicants are drawn with replacement from the 1,000 of the data, and an id tells them
+apart.
 """
 
 from __future__ import annotations
@@ -56,14 +58,17 @@ def marked(panel: Any, lower: float, upper: float) -> None:
         panel.axhline(limit, color="tab:green", ls="--", lw=1)
     for start, what in ((LOST, "accounts lost"), (MIXED, "others apply")):
         panel.axvline(start - 0.5, color="gray", ls=":")
-        panel.text(start - 0.3, 0.98, what, transform=panel.get_xaxis_transform(), color="gray", va="top", fontsize="small")
+        panel.text(
+            start - 0.3, 0.98, what, transform=panel.get_xaxis_transform(), color="gray", va="top", fontsize="small"
+        )
     for colour, words in ((FINE, "no alarm"), (ALARM, "alarm")):
         panel.errorbar([], [], [], fmt="o", ms=4, color=colour, label=f"{words}, 95 % interval")
     panel.set(xlabel="day", xticks=range(1, DAYS + 1, 2))
 
 
 def day(number: int, rows: int) -> pd.DataFrame:
-    """The applicants of a day as the model sees them, the class they turn out to be of, and the model's prediction; day 0: training."""
+    """The applicants of a day as the model sees them, the class they turn out to be of, and the model's prediction; day
+    0: training."""
     rng = np.random.default_rng(number)
     foreign = (people()["foreign_worker"] == "A201").to_numpy()
     share = 2 / 3 if number >= MIXED else foreign.mean()

@@ -2,9 +2,10 @@
 
     python -m examples.german_credit_attribution [--rows 100] [--figure figure9.png]
 
-The importance is the mean absolute Shapley value, in log-odds, of so many applicants of the day, by Kernel SHAP from the model's answers.
-It alarms when it has surely moved by more than 1 % of the importance of all attributes. What happens is in `german_credit.py`: from day 8
-on foreign workers come with A14, all of them; from day 15 on one applicant in three is no foreign worker, so that A201 and A202 matter.
+The importance is the mean absolute Shapley value, in log-odds, of so many applicants of the day, by Kernel SHAP from
+the model's answers. It alarms when it has surely moved by more than 1 % of the importance of all attributes. What
+happens is in `german_credit.py`: from day 8 on foreign workers come with A14, all of them; from day 15 on one applicant
+in three is no foreign worker, so that A201 and A202 matter.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def draw(found: Sequence[mmon_ray.Report], path: str) -> None:
     figure, panel = pyplot.subplots(figsize=(6.5, 3.6), layout="constrained")
     limit = next(one for one in found[0].constraints if one.column == "A14")
     for number, report in enumerate(found, 1):
-        metric, alarm = report.metric("attribution", "A14"), any(one.constraint.column == "A14" for one in report.violations)
+        metric, alarm = (
+            report.metric("attribution", "A14"),
+            any(one.constraint.column == "A14" for one in report.violations),
+        )
         panel.errorbar(number, metric.value, 1.96 * metric.test.std, fmt="o", ms=4, color=ALARM if alarm else FINE)
     marked(panel, limit.lower, limit.upper)
     panel.set(title="importance of A14 (no checking account)", ylabel="mean |Shapley value|, log-odds", ylim=(0, 0.68))
@@ -49,7 +53,9 @@ def draw(found: Sequence[mmon_ray.Report], path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100, help="applicants of a day that are explained")
-    parser.add_argument("--figure", metavar="PATH.png", help="draws the figure; needs matplotlib: pip install '.[examples]'")
+    parser.add_argument(
+        "--figure", metavar="PATH.png", help="draws the figure; needs matplotlib: pip install '.[examples]'"
+    )
     options = parser.parse_args()
     found = reports(options.rows)
     print("day  importance of A14   NDCG  moved")

@@ -1,10 +1,12 @@
-"""Figure 8 of the Model Monitor paper: two metrics of bias against foreign workers, day by day, and the days on which they alarm.
+"""Figure 8 of the Model Monitor paper: two metrics of bias against foreign workers, day by day, and the days on which
+they alarm.
 
     python -m examples.german_credit_bias [--rows 20000] [--figure figure8.png]
 
-DCR may be within 0.5 of 0 and CDDL, given the kind of housing, within 0.1; a day alarms when its 95 % interval is outside. What happens is
-in `german_credit.py`: from day 8 on the model is too kind to foreign workers, which DCR sees, for it compares predictions with labels.
-From day 15 on others apply, too, who are better debtors; CDDL sees that, for it compares who is accepted with who is rejected.
+DCR may be within 0.5 of 0 and CDDL, given the kind of housing, within 0.1; a day alarms when its 95 % interval is
+outside. What happens is in `german_credit.py`: from day 8 on the model is too kind to foreign workers, which DCR sees,
+for it compares predictions with labels. From day 15 on others apply, too, who are better debtors; CDDL sees that, for
+it compares who is accepted with who is rejected.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ def reports(rows: int) -> list[mmon_ray.Report]:
     bias = mmon_ray.Bias((WHO,), positive="1", group="housing", metrics=tuple(LIMITS))
     monitor = mmon_ray.Monitor("credit", analyses=(bias,))
     baseline = monitor.fit(day(0, rows), label="class")
-    allowed = [replace(one, lower=-LIMITS[one.name], upper=LIMITS[one.name]) for one in baseline.constraints if one.name in LIMITS]
+    allowed = [
+        replace(one, lower=-LIMITS[one.name], upper=LIMITS[one.name])
+        for one in baseline.constraints
+        if one.name in LIMITS
+    ]
     others = [one for one in baseline.constraints if one.name not in LIMITS]
     baseline = replace(baseline, constraints=(*allowed, *others))  # as editing checks.json does
     windows = (mmon_ray.fold(day(number, rows), monitor.zero(baseline.schema)) for number in range(1, DAYS + 1))
@@ -51,12 +57,17 @@ def draw(found: Sequence[mmon_ray.Report], path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000, help="applicants a day")
-    parser.add_argument("--figure", metavar="PATH.png", help="draws the figure; needs matplotlib: pip install '.[examples]'")
+    parser.add_argument(
+        "--figure", metavar="PATH.png", help="draws the figure; needs matplotlib: pip install '.[examples]'"
+    )
     options = parser.parse_args()
     found = reports(options.rows)
     print("day           DCR            CDDL  alarms")
     for number, report in enumerate(found, 1):
-        cells = (f"{metric.value:7.3f} ± {metric.std:.3f}" for metric in (report.metric(name, WHO.column("A201")) for name in LIMITS))
+        cells = (
+            f"{metric.value:7.3f} ± {metric.std:.3f}"
+            for metric in (report.metric(name, WHO.column("A201")) for name in LIMITS)
+        )
         print(f"{number:3} ", *cells, "", ", ".join(sorted(one.constraint.name for one in report.violations)) or "-")
     if options.figure:
         draw(found, options.figure)

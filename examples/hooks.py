@@ -1,4 +1,5 @@
-"""Requests that are no rows yet, read by hooks: compressed, one-hot, and by an unchanged script of SageMaker Model Monitor."""
+"""Requests that are no rows yet, read by hooks: compressed, one-hot, and by an unchanged script of SageMaker Model
+Monitor."""
 
 from __future__ import annotations
 
@@ -32,13 +33,22 @@ def people(rows: int, seed: int) -> pd.DataFrame:
 
 def compressed(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     groups = [rows[start : start + 5] for start in range(0, len(rows), 5)]
-    packed = [base64.b64encode(gzip.compress(group[["age", "city"]].to_json(orient="records").encode())).decode() for group in groups]
+    packed = [
+        base64.b64encode(gzip.compress(group[["age", "city"]].to_json(orient="records").encode())).decode()
+        for group in groups
+    ]
     answers = [json.dumps({"scores": group["prediction"].tolist()}) for group in groups]
-    return [("application/json", json.dumps({"payload": text}), answer) for text, answer in zip(packed, answers, strict=True)]
+    return [
+        ("application/json", json.dumps({"payload": text}), answer)
+        for text, answer in zip(packed, answers, strict=True)
+    ]
 
 
 def one_hot(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    sent = [{"age": age, "city_Basel": int(city == "Basel"), "city_Bern": int(city == "Bern")} for _, age, city in rows.to_numpy()]
+    sent = [
+        {"age": age, "city_Basel": int(city == "Basel"), "city_Bern": int(city == "Bern")}
+        for _, age, city in rows.to_numpy()
+    ]
     answers = [json.dumps({"score": score}) for score in rows["prediction"]]
     return [("application/json", json.dumps(body), answer) for body, answer in zip(sent, answers, strict=True)]
 
@@ -53,7 +63,11 @@ def capture(store: mmon_ray.Store, endpoint: str, exchanges: list[tuple[str, str
     for number, (kind, asked, answered) in enumerate(exchanges):
         given, made = (encode(Body(text.encode(), kind)).payload for text in (asked, answered))
         at = (HOUR + timedelta(seconds=number)).isoformat()
-        lines.append(orjson.dumps({"event_id": f"{endpoint}-{number}", "time": at, "status": "200", "input": given, "output": made}))
+        lines.append(
+            orjson.dumps(
+                {"event_id": f"{endpoint}-{number}", "time": at, "status": "200", "input": given, "output": made}
+            )
+        )
     store.put(capture_key(endpoint, "Model", HOUR, "a.jsonl.zst"), zstandard.compress(b"\n".join(lines)))
 
 

@@ -1,4 +1,5 @@
-"""An own container of SageMaker Model Monitor, carried over: its script runs unchanged, and its violations are told like all others."""
+"""An own container of SageMaker Model Monitor, carried over: its script runs unchanged, and its violations are told
+like all others."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def serve(store: mmon_ray.Store, hour: datetime, texts: list[str]) -> None:
         body = {"content_type": "application/json", "encoding": "json", "data": orjson.dumps([text]).decode()}
         answer = {"content_type": "application/json", "encoding": "json", "data": '{"prediction": "card"}'}
         time = (hour + timedelta(seconds=number)).isoformat()
-        lines.append(orjson.dumps({"event_id": f"e{number}", "time": time, "status": "200", "input": body, "output": answer}))
+        lines.append(
+            orjson.dumps({"event_id": f"e{number}", "time": time, "status": "200", "input": body, "output": answer})
+        )
     store.put(capture_key("bank", "Bank", hour, "a.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\n"))
 
 
@@ -39,7 +42,9 @@ def main(folder: str) -> None:
     script = Path(__file__).parent / "own_program" / "evaluation.py"
     program = mmon_ray.Program("nlp", ("python", str(script)), environment={"THRESHOLD": "0.1"}, timeout_s=60)
     # On a cluster with pip packages or an image: runtime_env={"working_dir": str(script.parent), "pip": ["wordllama"]}
-    monitor = mmon_ray.Monitor("bank", analyses=(), programs=(program,))  # nothing else is asked, so no baseline is needed
+    monitor = mmon_ray.Monitor(
+        "bank", analyses=(), programs=(program,)
+    )  # nothing else is asked, so no baseline is needed
     store = mmon_ray.open_store(folder)
     for hour, texts in ((HOUR, 60 * BANKING), (HOUR + timedelta(hours=1), 50 * BANKING + 10 * COOKING)):
         serve(store, hour, texts)

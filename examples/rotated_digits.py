@@ -1,6 +1,8 @@
-"""Images on Ray Serve: scikit-learn's handwritten digits, read by a small network whose last layer is watched; then the scanner turns them.
+"""Images on Ray Serve: scikit-learn's handwritten digits, read by a small network whose last layer is watched; then the
+scanner turns them.
 
-`python -m examples.rotated_digits`. The endpoint answers with its embedding, so no encoder is needed. The real application, two hours.
+`python -m examples.rotated_digits`. The endpoint answers with its embedding, so no encoder is needed. The real
+application, two hours.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class Reader:
 def send(url: str, images: np.ndarray, hour: int) -> None:
     headers = {"Content-Type": "application/json", "X-Mmon-Event-Time": HOURS[hour].isoformat()}
     for image in images:
-        urllib.request.urlopen(urllib.request.Request(url, json.dumps({"image": image.tolist()}).encode(), headers)).read()
+        urllib.request.urlopen(
+            urllib.request.Request(url, json.dumps({"image": image.tolist()}).encode(), headers)
+        ).read()
 
 
 def main(folder: str, port: int) -> None:
@@ -57,13 +61,19 @@ def main(folder: str, port: int) -> None:
     ray.init(log_to_driver=False, ignore_reinit_error=True)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     app = serve.deployment(Reader).bind()
-    serve.run(mmon_ray.capture(app, endpoint="digits", store=store.uri, spool=f"{folder}/spool"), name="digits", route_prefix="/digits")
+    serve.run(
+        mmon_ray.capture(app, endpoint="digits", store=store.uri, spool=f"{folder}/spool"),
+        name="digits",
+        route_prefix="/digits",
+    )
     monitor = mmon_ray.Monitor("digits", analyses=(mmon_ray.Embedding("prediction.embedding"),))
     digits, hidden = Reader().read(IMAGES[:TRAINING])
     catalog.save_monitor(store, monitor)
     catalog.save_baseline(store, monitor.fit(pa.table({"prediction": digits, "prediction.embedding": hidden.tolist()})))
     later = IMAGES[TRAINING:]
-    turned = np.clip([rotate(image.reshape(8, 8), 25, reshape=False, order=1) for image in later[300:]], 0, 16).reshape(-1, 64)
+    turned = np.clip([rotate(image.reshape(8, 8), 25, reshape=False, order=1) for image in later[300:]], 0, 16).reshape(
+        -1, 64
+    )
     for hour, images in enumerate((later[:250], turned[:250])):
         send(f"http://127.0.0.1:{port}/digits", images, hour)
     mmon_ray.drain("digits", spool=f"{folder}/spool")

@@ -1,4 +1,5 @@
-"""The decorator on one's own deployment: `serve run examples.serve_app:app`, then POST {"income": 5200, "age": 41} to it.
+"""The decorator on one's own deployment: `serve run examples.serve_app:app`, then POST {"income": 5200, "age": 41} to
+it.
 
 Requests and answers go to ~/.mmon (MMON_STORE names another folder or s3://bucket/prefix). Then:
 

@@ -1,4 +1,5 @@
-"""Encoders that are ready to be named: `Encode("text", "mmon_ray.encoders:wordllama")`, and `minilm` for who has its weights."""
+"""Encoders that are ready to be named: `Encode("text", "mmon_ray.encoders:wordllama")`, and `minilm` for who has its
+weights."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _AT_ONCE = 32  # texts
 
 
 def wordllama(texts: list[str]) -> np.ndarray:
-    """WordLlama's vectors of texts, 256 numbers each: fast on any processor, and without a network, for its weights are in its package.
+    """WordLlama's vectors of texts, 256 numbers each: fast on any processor, and without a network, for its weights are
+    in its package.
 
     errors   InputError when it is not installed
     """
@@ -30,9 +32,11 @@ def wordllama(texts: list[str]) -> np.ndarray:
 
 
 def minilm(texts: list[str]) -> np.ndarray:
-    """all-MiniLM-L6-v2's vectors of texts, 384 numbers each, of length 1: it reads whole sentences, and is much slower than WordLlama.
+    """all-MiniLM-L6-v2's vectors of texts, 384 numbers each, of length 1: it reads whole sentences, and is much slower
+    than WordLlama.
 
-    The environment variable `MMON_MINILM` names the folder with its `tokenizer.json` and `model.safetensors`, as its authors publish them.
+    The environment variable `MMON_MINILM` names the folder with its `tokenizer.json` and `model.safetensors`, as its
+    authors publish them.
 
     errors   InputError when they are not there, or their readers are not installed
     source   Reimers, Gurevych, Sentence-BERT, 2019; Devlin et al., BERT, 2019, section 3, for the layers
@@ -61,7 +65,11 @@ def _wordllama() -> Any:
 def _minilm(folder: str) -> tuple[Any, dict[str, np.ndarray]]:
     lacking = [name for name in _FILES if not (Path(folder) / name).is_file()]
     if not folder or lacking:
-        where = f"{_FOLDER} names '{folder}', which has no {' and no '.join(lacking)}" if folder else f"{_FOLDER} is not set"
+        where = (
+            f"{_FOLDER} names '{folder}', which has no {' and no '.join(lacking)}"
+            if folder
+            else f"{_FOLDER} is not set"
+        )
         raise InputError(f"{where}; set it to a folder with all-MiniLM-L6-v2's {' and '.join(_FILES)}")
     tokenizer = _library("tokenizers").Tokenizer.from_file(f"{folder}/{_FILES[0]}")
     tokenizer.enable_truncation(_TOKENS)
@@ -74,7 +82,9 @@ def _library(name: str) -> Any:
         return import_module(name)
     except ImportError:
         what = name.partition(".")[0]
-        raise InputError(f"the encoder's {what} is not installed; in the folder of mmon_ray, pip install '.[text]'") from None
+        raise InputError(
+            f"the encoder's {what} is not installed; in the folder of mmon_ray, pip install '.[text]'"
+        ) from None
 
 
 def _bert(weights: dict[str, np.ndarray], ids: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -103,7 +113,8 @@ def _bert(weights: dict[str, np.ndarray], ids: np.ndarray, known: np.ndarray) ->
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         mixed = (scores / scores.sum(axis=-1, keepdims=True)) @ v
         x = normal(
-            x + linear(mixed.transpose(0, 2, 1, 3).reshape(texts, tokens, width), f"{at}.attention.output.dense"), f"{at}.attention.output"
+            x + linear(mixed.transpose(0, 2, 1, 3).reshape(texts, tokens, width), f"{at}.attention.output.dense"),
+            f"{at}.attention.output",
         )
         inner = linear(x, f"{at}.intermediate.dense")
         inner = inner * (1 + erf(inner * np.float32(0.5**0.5))) / 2

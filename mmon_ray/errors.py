@@ -14,7 +14,16 @@ Every message is one sentence: what is wrong, the value that was given, and what
 
 from __future__ import annotations
 
-__all__ = ["CaptureError", "ChangedKey", "InputError", "MissingKey", "ModelError", "MonitorError", "StateError", "StoreError"]
+__all__ = [
+    "CaptureError",
+    "ChangedKey",
+    "InputError",
+    "MissingKey",
+    "ModelError",
+    "MonitorError",
+    "StateError",
+    "StoreError",
+]
 
 
 class MonitorError(Exception):

@@ -21,7 +21,8 @@ settings.load_profile("mmon")
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items):
-    """Mark what needs Ray and what starts processes; on several workers, Ray's tests share one session and a file stays together."""
+    """Mark what needs Ray and what starts processes; on several workers, Ray's tests share one session and a file stays
+    together."""
     sources = {path: path.read_text() for path in {item.path for item in items}}
     for item in items:
         on_ray = "ray_session" in item.fixturenames or _STARTS_RAY.search(sources[item.path])

@@ -7,4 +7,6 @@ import json
 
 def unpack(record):
     customers = json.loads(gzip.decompress(base64.b64decode(record.input["payload"])))
-    return [customer | {"prediction": score} for customer, score in zip(customers, record.output["scores"], strict=True)]
+    return [
+        customer | {"prediction": score} for customer, score in zip(customers, record.output["scores"], strict=True)
+    ]

@@ -1,7 +1,8 @@
-"""An own container's script as it runs in SageMaker Model Monitor: how unlike the training texts are those that the model is asked?
+"""An own container's script as it runs in SageMaker Model Monitor: how unlike the training texts are those that the
+model is asked?
 
-It knows nothing of mmon_ray and needs only Python. A text's score is the mean cosine between its letter trigrams and those of each
-training text; a text below THRESHOLD is a violation.
+It knows nothing of mmon_ray and needs only Python. A text's score is the mean cosine between its letter trigrams and
+those of each training text; a text below THRESHOLD is a violation.
 """
 
 # ruff: noqa: SIM112  the service's variables are in small letters
@@ -36,7 +37,9 @@ def main() -> None:
                     entry = {"sentence": text, "avg_cosine_score": score, "feature_name": "sent_cosine_score"}
                     violations.append({**entry, "constraint_check_type": "baseline_drift_check", **names})
     if violations:
-        (Path(os.environ["output_path"]) / "constraints_violations.json").write_text(json.dumps({"violations": violations}))
+        (Path(os.environ["output_path"]) / "constraints_violations.json").write_text(
+            json.dumps({"violations": violations})
+        )
     metrics = Path(os.environ.get("cloudwatch_metrics_path", "/opt/ml/output/metrics/cloudwatch"))
     metrics.mkdir(parents=True, exist_ok=True)
     dimensions = [{"Name": "Endpoint", "Value": names["endpoint_name"]}]

@@ -38,10 +38,14 @@ class Analysis(Coded, ABC):
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterable[Metric | Histogram]:
         """The metrics of a window; `base` is the baseline's profile, None while there is none."""
 
-    def against(self, schema: Schema, now: Profile, base: Profile | None, usual: Sequence[Metric]) -> Iterable[Metric | Histogram]:
-        """What `finalize` makes; an analysis to which the baseline's numbers are costly may take them from its own metrics.
+    def against(
+        self, schema: Schema, now: Profile, base: Profile | None, usual: Sequence[Metric]
+    ) -> Iterable[Metric | Histogram]:
+        """What `finalize` makes; an analysis to which the baseline's numbers are costly may take them from its own
+        metrics.
 
-        usual   the metrics that the baseline's rows had when it was learned; () when that is not known, or it is not what is compared with
+        usual   the metrics that the baseline's rows had when it was learned; () when that is not known, or it is not
+                what is compared with
         """
         return self.finalize(schema, now, base)
 
@@ -57,10 +61,12 @@ class Analysis(Coded, ABC):
     def trend(self, metrics: Sequence[Metric], past: Sequence[PastWindow | None]) -> Iterable[Metric]:
         """Metrics that compare this window's with those of earlier ones; none by default.
 
-        It makes the same metrics whatever is known of the past, `undefined` while too little is: a metric that is absent is a violation.
+        It makes the same metrics whatever is known of the past, `undefined` while too little is: a metric that is
+        absent is a violation.
 
         metrics   of this window, of all analyses, and `rows`
-        past      the windows right before, the oldest first, None for one that was not analysed, so that seasons keep their place
+        past      the windows right before, the oldest first, None for one that was not analysed, so that seasons keep
+                  their place
         """
         return ()
 
@@ -73,11 +79,13 @@ class Analysis(Coded, ABC):
         return compare(metric, constraint)
 
     def beside(self, schema: Schema, now: Profile, base: Profile) -> Mapping[str, Any]:
-        """What is too large for a report and is kept beside it: file names, and for each what is written there as JSON; none by default."""
+        """What is too large for a report and is kept beside it: file names, and for each what is written there as JSON;
+        none by default."""
         return {}
 
     def aspect(self, metric: str) -> str:
-        """Return which side of its column a metric looks at; "" by default. What was compared on one side says nothing of another."""
+        """Return which side of its column a metric looks at; "" by default. What was compared on one side says nothing
+        of another."""
         return ""
 
     @classmethod

@@ -26,21 +26,26 @@ RELATIVE = "relative"
 
 @dataclass(frozen=True)
 class Anomalies(Analysis, kind="anomalies"):
-    """How far metrics of a window are from what the windows before it lead to expect; nothing is compared with the baseline.
+    """How far metrics of a window are from what the windows before it lead to expect; nothing is compared with the
+    baseline.
 
-    Each metric that is watched gets one beside it, `mean_anomaly` for `mean`: its deviation from the forecast in standard errors, tested
-    with all others of the window so that a stated share of them is false; or, with `relative`, by which share it has changed.
+    Each metric that is watched gets one beside it, `mean_anomaly` for `mean`: its deviation from the forecast in
+    standard errors, tested with all others of the window so that a stated share of them is false; or, with `relative`,
+    by which share it has changed.
 
-    metrics    which metrics are watched, in all columns that have them: any that the monitor's analyses make, and `rows`
-    method     `standard`, `robust` or `holt_winters` (see mmon_ray.stats.models.forecast), or `relative`: against the mean of the last windows
+    metrics    which metrics are watched, in all columns that have them: any that the monitor's analyses make, and
+               `rows`
+    method     `standard`, `robust` or `holt_winters` (see mmon_ray.stats.models.forecast), or `relative`: against the
+               mean of the last windows
     windows    how many windows are looked back on
-    season     after how many windows things are the same again: 24 for hours of a day, 168 for those of a week; 0 for none
+    season     after how many windows things are the same again: 24 for hours of a day, 168 for those of a week; 0 for
+               none
     least      with fewer values in the series nothing is judged
     sigmas     no smaller deviation is a violation, however sure
     change     with `relative`: the largest change allowed, as a share of the mean
     level      the share of violations that may be false, over all series of a window
-    forget     True leaves out of a series the values that were violations then: a spike does not hide the next one, but what has changed
-               for good is one for ever
+    forget     True leaves out of a series the values that were violations then: a spike does not hide the next one, but
+               what has changed for good is one for ever
     """
 
     metrics: tuple[str, ...] = ("rows", "completeness", "mean")
@@ -58,10 +63,14 @@ class Anomalies(Analysis, kind="anomalies"):
             raise InputError(f"method is '{self.method}'; expected one of {', '.join((*METHODS, RELATIVE))}")
         if self.windows < self.least or self.least < 2:
             raise InputError(
-                f"{self.windows} windows of which {self.least} are needed cannot be; ask for 2 or more, of as many windows or more"
+                f"{self.windows} windows of which {self.least} are needed cannot be; ask for 2 or more, of as many "
+                f"windows or more"
             )
         if self.season > 1 and 2 * self.season > self.windows:
-            raise InputError(f"a season of {self.season} windows cannot be known from {self.windows}; look back on twice as many or more")
+            raise InputError(
+                f"a season of {self.season} windows cannot be known from {self.windows}; look back on twice as many or "
+                f"more"
+            )
 
     @property
     def recalls(self) -> int:
@@ -139,7 +148,9 @@ def _changed(made: Metric, metric: Metric, series: np.ndarray, least: int, subje
         return replace(made, detail=f"the mean of {subject} was 0, of which nothing is a share")
     spread = float(known.std(ddof=1)) * math.sqrt(1 + 1 / len(known))
     words = f"{subject} is {readable(metric.value)}, {readable(mean)} on average in the windows before"
-    return replace(made, value=metric.value / mean - 1, std=max(spread, metric.std) / abs(mean), status="ok", detail=words)
+    return replace(
+        made, value=metric.value / mean - 1, std=max(spread, metric.std) / abs(mean), status="ok", detail=words
+    )
 
 
 def _allowed(constraint: Constraint, method: str) -> str:

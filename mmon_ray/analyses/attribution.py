@@ -47,27 +47,30 @@ class _Found(NamedTuple):
 class Attribution(Analysis, kind="attribution"):
     """The importance of each feature by Shapley values, and whether their order is still the baseline's (NDCG).
 
-    model      what is explained. "package.module:name" of a function that is given a table of the features and returns one number a row, in
-               large batches; or of a fitted model, or a function that loads one (`my.module:load`), which goes to shap's explainer for
-               trees or linear models where it is one: then it is the log-odds of a linear classifier that are explained, the
-               probability of the last class of any other, or else what is predicted, whichever background; the detail of
-               `expected_value` says which. Or where the model is served: `serve:application/deployment`, or an http:// address; such
-               requests are not captured
-    answer     of a served model: which field of its answers is the number, `prediction.score`; when empty the score or the prediction that
-               the baseline was told (`mmon baseline --score`), or the only number
-    form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
+    model      what is explained. "package.module:name" of a function that is given a table of the features and returns
+               one number a row, in large batches; or of a fitted model, or a function that loads one
+               (`my.module:load`), which goes to shap's explainer for trees or linear models where it is one: then it is
+               the log-odds of a linear classifier that are explained, the probability of the last class of any other,
+               or else what is predicted, whichever background; the detail of `expected_value` says which. Or where the
+               model is served: `serve:application/deployment`, or an http:// address; such requests are not captured
+    answer     of a served model: which field of its answers is the number, `prediction.score`; when empty the score or
+               the prediction that the baseline was told (`mmon baseline --score`), or the only number
+    form       of a served model: what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row,
+               ...], `row` for one row
     request_rows, timeout_s   of a served model: how many rows a request has, at most, and how long it may take
     aggregate  how the values of the rows become an importance: `mean_abs`, `median` or `mean_sq`
     rows       how many rows of the window, and of the baseline, are explained
     background how many rows of the baseline stand for a feature that is left out
-    background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample, each with its weight;
-               "package.module:name": these rows, or what this function without arguments returns: a table, a frame, a path; all of them
+    background_by   `sample`: they are drawn; `clusters`: they are the middles of clusters of the baseline's sample,
+               each with its weight; "package.module:name": these rows, or what this function without arguments returns:
+               a table, a frame, a path; all of them
     coalitions asked for each row; 2 * features + 2048 when 0. The model answers rows * coalitions * background rows
-    most_rows, budget_s   how many rows the model is given at most, and for how long, for the window's rows, and as much for the baseline's
-               where these were not explained yet; the rows that are then left are not explained, which is told; 0: no bound
+    most_rows, budget_s   how many rows the model is given at most, and for how long, for the window's rows, and as much
+               for the baseline's where these were not explained yet; the rows that are then left are not explained,
+               which is told; 0: no bound
     features   which; all of role feature when empty
-    rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance has surely moved by
-               more than the margin; `service`: when the NDCG is below the threshold
+    rule       `test`: a violation when the NDCG is surely below the threshold, or a feature's share of the importance
+               has surely moved by more than the margin; `service`: when the NDCG is below the threshold
     threshold  the least NDCG
     margin     how far a feature's importance may move, as a share of that of all features
     min_rows   with fewer rows it is computed but not judged
@@ -115,7 +118,13 @@ class Attribution(Analysis, kind="attribution"):
         """The same; the importances that the baseline's rows had are taken from its metrics where they are there."""
         names = self._names(schema)
         if not self.model or base is None or not names:
-            why = "no model is named" if not self.model else "there are no features" if not names else "there is no baseline"
+            why = (
+                "no model is named"
+                if not self.model
+                else "there are no features"
+                if not names
+                else "there is no baseline"
+            )
             yield Metric(NDCG, math.nan, status="undefined", detail=why)
             return
         if any(isinstance(state := one.get(self._need), Sample) and state.too_alike for one in (now, base)):
@@ -131,7 +140,11 @@ class Attribution(Analysis, kind="attribution"):
         same = now is base
         mine = theirs if same else self._sample(now, schema, names).slice(0, self.rows)
         if not theirs.num_rows or not mine.num_rows:
-            whose = "the window has no rows" if not mine.num_rows else f"the baseline has no more rows than the {self.background} behind"
+            whose = (
+                "the window has no rows"
+                if not mine.num_rows
+                else f"the baseline has no more rows than the {self.background} behind"
+            )
             yield from self._undefined(names, whose)
             return
         found = self._explained(schema, mine, background, weights)
@@ -150,7 +163,9 @@ class Attribution(Analysis, kind="attribution"):
         whole = sum(abs(one.value) for one in known if one.name == IMPORTANCE)
         for one in known:
             if one.name == NDCG:
-                yield Constraint(NDCG, lower=self.threshold, slack=0.0, level=1.0 if self.rule == "service" else self.level)
+                yield Constraint(
+                    NDCG, lower=self.threshold, slack=0.0, level=1.0 if self.rule == "service" else self.level
+                )
             elif self.rule == "test":
                 room = self.margin * whole
                 yield Constraint(IMPORTANCE, one.column, one.value - room, one.value + room, level=self.level)
@@ -165,7 +180,9 @@ class Attribution(Analysis, kind="attribution"):
         way = "more" if metric.value > constraint.upper else "less"
         value = f"{readable(metric.value)} ± {readable(metric.std)}"
         allowed = f"{readable(constraint.lower)} to {readable(constraint.upper)} is allowed"
-        return f"the model leans {way} on `{metric.column}`: its mean attribution is {value}, {metric.detail}; {allowed}"
+        return (
+            f"the model leans {way} on `{metric.column}`: its mean attribution is {value}, {metric.detail}; {allowed}"
+        )
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
@@ -208,20 +225,28 @@ class Attribution(Analysis, kind="attribution"):
             request_rows=self.request_rows,
             timeout_s=self.timeout_s,
         )
-        return _Found(found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed), found.unit)
+        return _Found(
+            found.values[~np.isnan(found.values).any(axis=1)], found.expected, "; ".join(found.failed), found.unit
+        )
 
     def _undefined(self, names: tuple[str, ...], why: str) -> Iterator[Metric]:
         yield Metric(NDCG, math.nan, status="undefined", detail=why)
         yield from (Metric(IMPORTANCE, math.nan, name, status="undefined", detail=why) for name in names)
 
-    def _metrics(self, names: tuple[str, ...], usual: tuple[Floats, Floats], found: _Found, failures: str) -> Iterator[Metric]:
+    def _metrics(
+        self, names: tuple[str, ...], usual: tuple[Floats, Floats], found: _Found, failures: str
+    ) -> Iterator[Metric]:
         (theirs, their_error), (mine, my_error) = usual, importance(found.values, self.aggregate)
         value = float(ndcg(theirs, mine))
         yield Metric(EXPECTED, found.expected, detail=f"the mean {found.unit} of the background")
         few = len(found.values) < self.min_rows
-        status, short = ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
+        status, short = (
+            ("insufficient", f"{len(found.values)} rows; {self.min_rows} are needed to judge") if few else ("ok", "")
+        )
         if math.isnan(value):
-            yield Metric(NDCG, value, status="undefined", detail="no feature had an importance in the baseline" + failures)
+            yield Metric(
+                NDCG, value, status="undefined", detail="no feature had an importance in the baseline" + failures
+            )
         else:
             std = self._ndcg_error(theirs, found.values)
             test = Drop(value, std) if self.rule == "test" and std > 0 else None
@@ -229,12 +254,22 @@ class Attribution(Analysis, kind="attribution"):
         for name, before, its, after, error in zip(names, theirs, their_error, mine, my_error, strict=True):
             whole = math.hypot(float(its), float(error))
             told = short or f"{readable(float(before))} in the baseline"
-            yield Metric(IMPORTANCE, float(after), name, float(error), status, told, Drop(float(after), whole) if whole > 0 else None)
+            yield Metric(
+                IMPORTANCE,
+                float(after),
+                name,
+                float(error),
+                status,
+                told,
+                Drop(float(after), whole) if whole > 0 else None,
+            )
 
     def _ndcg_error(self, theirs: Floats, values: Floats) -> float:
         """The bootstrap's standard deviation over the window's rows."""
         rng = np.random.default_rng(self.seed)
-        drawn = np.array([importance(values[rng.integers(0, len(values), len(values))], self.aggregate)[0] for _ in range(200)])
+        drawn = np.array(
+            [importance(values[rng.integers(0, len(values), len(values))], self.aggregate)[0] for _ in range(200)]
+        )
         return float(np.nanstd(ndcg(theirs, drawn), ddof=1)) if len(values) > 1 else 0.0
 
 
@@ -247,7 +282,10 @@ def _remembered(names: tuple[str, ...], usual: Sequence[Metric]) -> tuple[Floats
 
 
 def _order(names: tuple[str, ...], theirs: Floats, mine: Floats) -> str:
-    first = [", ".join(f"`{names[place]}`" for place in np.argsort(-values, kind="stable")[:_TOLD]) for values in (mine, theirs)]
+    first = [
+        ", ".join(f"`{names[place]}`" for place in np.argsort(-values, kind="stable")[:_TOLD])
+        for values in (mine, theirs)
+    ]
     return f"first {first[0]}, in the baseline {first[1]}"
 
 

@@ -37,10 +37,12 @@ _MOST = 5_000  # rows of a sample: each is set against each
 class Bias(Analysis, kind="bias"):
     """Every metric of bias (8 before training, 13 after), for each facet, with bootstrap intervals.
 
-    All but the flip test (FT) follow from counts of all rows; that one is asked of a sample of rows, and only where `flip` is given.
+    All but the flip test (FT) follow from counts of all rows; that one is asked of a sample of rows, and only where
+    `flip` is given.
 
-    Labels and predictions are categories, whatever their type, unless `above` is given. Rows without a label count where none is
-    needed: CI, DPPL, DI and CDDPL come before the labels do. A row whose facet is missing is one of the others.
+    Labels and predictions are categories, whatever their type, unless `above` is given. Rows without a label count
+    where none is needed: CI, DPPL, DI and CDDPL come before the labels do. A row whose facet is missing is one of the
+    others.
 
     facets     whom the others are compared with; without any, nothing is asked
     label, prediction, positive   their columns and the positive labels; by default as for ModelQuality
@@ -48,18 +50,20 @@ class Bias(Analysis, kind="bias"):
     threshold  a score above it is a positive prediction, where there is no other
     group      the column that CDDL and CDDPL are conditional on
     metrics    which, by name; all when empty
-    flip       of how many rows the flip test is asked; 0 leaves it out. For each row in the facet it asks whether most of the 5 rows most
-               like it, among the others, are told the same; FT = (those that would turn negative - those that would turn positive) / those
-               in the facet. All features tell who is like whom, but for the facet's own columns. As the baseline's FT is that of a sample
-               too, its error is added to the window's, and the interval is always `normal`. With 1,000 rows and 1,000 draws it takes half
-               a second for each value of a facet
-    flip_scale how far apart two rows are: `standard`, numbers are standardised, and other columns add as much where they differ as numbers
-               do on average; `service`, numbers as they are, and NaN where a feature is no number or is missing, as SageMaker Model Monitor
-    rule       `interval`: a metric is a violation when its interval and [-|b|, |b|] are disjoint, b being the baseline's; `point`: when it
-               is outside itself
+    flip       of how many rows the flip test is asked; 0 leaves it out. For each row in the facet it asks whether most
+               of the 5 rows most like it, among the others, are told the same; FT = (those that would turn negative -
+               those that would turn positive) / those in the facet. All features tell who is like whom, but for the
+               facet's own columns. As the baseline's FT is that of a sample too, its error is added to the window's,
+               and the interval is always `normal`. With 1,000 rows and 1,000 draws it takes half a second for each
+               value of a facet
+    flip_scale how far apart two rows are: `standard`, numbers are standardised, and other columns add as much where
+               they differ as numbers do on average; `service`, numbers as they are, and NaN where a feature is no
+               number or is missing, as SageMaker Model Monitor
+    rule       `interval`: a metric is a violation when its interval and [-|b|, |b|] are disjoint, b being the
+               baseline's; `point`: when it is outside itself
     margin     added to |b| on either side
-    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3 is that of 0.6: it
-               finds more with 200 rows, and calls one window in seven biased that is not
+    confidence of the intervals; with several metrics the p-values are adjusted for their number. The paper's figure 3
+               is that of 0.6: it finds more with 200 rows, and calls one window in seven biased that is not
     interval   `normal`, value +- z * standard deviation of the draws: its p-values can be tiny; or `percentile`
     draws      bootstrap resamples, of `Joint.likely`
     share      how many rows a resample has, as a share of all; the paper: 5 draws of 0.8
@@ -92,7 +96,9 @@ class Bias(Analysis, kind="bias"):
     def __post_init__(self) -> None:
         names = [facet.name for facet in self.facets]
         if len(set(names)) < len(names):
-            raise InputError(f"two facets are of the same columns, {', '.join(names)}; name all values in one, or none for each")
+            raise InputError(
+                f"two facets are of the same columns, {', '.join(names)}; name all values in one, or none for each"
+            )
         known = tuple(disparities())
         for name, allowed in (("rule", RULES), ("interval", INTERVALS), ("flip_scale", SCALES)):
             if getattr(self, name) not in allowed:
@@ -101,13 +107,18 @@ class Bias(Analysis, kind="bias"):
             if one not in known:
                 raise InputError(f"there is no bias metric '{one}'; expected some of {', '.join(known)}")
         if self.flip < 0 or self.flip > _MOST or 0 < self.flip < self.min_rows:
-            raise InputError(f"flip is {self.flip}; expected 0, or min_rows, which are {self.min_rows}, to {_MOST:,} rows")
+            raise InputError(
+                f"flip is {self.flip}; expected 0, or min_rows, which are {self.min_rows}, to {_MOST:,} rows"
+            )
         if FLIP in self.metrics and not self.flip:
-            raise InputError(f"{FLIP} is asked of a sample of rows, and flip is 0; give the rows of the sample, such as flip=1000")
+            raise InputError(
+                f"{FLIP} is asked of a sample of rows, and flip is 0; give the rows of the sample, such as flip=1000"
+            )
         for name in ("confidence", "share"):
             if not 0 < getattr(self, name) <= (1 if name == "share" else 0.9999):
                 raise InputError(
-                    f"{name} is {getattr(self, name)}; expected more than 0 and {'at most' if name == 'share' else 'less than'} 1"
+                    f"{name} is {getattr(self, name)}; expected more than 0 and "
+                    f"{'at most' if name == 'share' else 'less than'} 1"
                 )
 
     def setup(self, schema: Schema) -> BiasSetup | None:
@@ -186,13 +197,18 @@ class Bias(Analysis, kind="bias"):
         known = disparities().get(metric.name)
         scale = 100 if known is not None and known.says else 1
         low, high = (f"{scale * end:.3g}" for end in (constraint.lower, constraint.upper))
-        allowed = f"the baseline allows ±{high}" if constraint.lower == -constraint.upper else f"{low} to {high} is allowed"
+        allowed = (
+            f"the baseline allows ±{high}" if constraint.lower == -constraint.upper else f"{low} to {high} is allowed"
+        )
         sure = f" ({metric.detail})" if metric.detail else ""
         if known is None or not known.says:
             words = known.words if known is not None else metric.name
             return f"{words} of `{metric.column}` is {metric.value:.3g}{sure}; {allowed}"
         way = known.way(metric.value)
-        return f"{known.says} of `{metric.column}` is {100 * abs(metric.value):.3g} points {way} than that of the others{sure}; {allowed}"
+        return (
+            f"{known.says} of `{metric.column}` is {100 * abs(metric.value):.3g} points {way} than that of the "
+            f"others{sure}; {allowed}"
+        )
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
@@ -210,23 +226,36 @@ class Bias(Analysis, kind="bias"):
         yield cls(facets), schema, table.set_column(4, "y", pa.nulls(n, pa.int64()))
         yield cls(facets[:1], flip=200), schema, table.slice(0, 0)
         yield cls(facets[1:2], flip=300, draws=50), schema, table
-        scored = table.drop_columns("prediction").append_column("prediction", pa.array(np.clip(said * 0.6 + 0.4 * rng.random(n), 0, 1)))
+        scored = table.drop_columns("prediction").append_column(
+            "prediction", pa.array(np.clip(said * 0.6 + 0.4 * rng.random(n), 0, 1))
+        )
         yield cls(facets[:1], rule="point"), Schema.infer(scored, label="y"), scored
         alone = table.drop_columns("prediction")
         yield cls((Facet("sex"),), interval="percentile", draws=200), Schema.infer(alone, label="y"), alone
 
     def _counted(
-        self, facet: Facet, setup: BiasSetup, state: object, values: Sequence[tuple[str, tuple[str, ...]]], lacking: tuple[str, str]
+        self,
+        facet: Facet,
+        setup: BiasSetup,
+        state: object,
+        values: Sequence[tuple[str, tuple[str, ...]]],
+        lacking: tuple[str, str],
     ) -> Iterator[Metric]:
         """The metrics that follow from counts, of each value of a facet, of one set of draws.
 
         lacking   why there is no label, where there is none
         """
-        asked = [one for one in disparities().values() if not one.sampled and (not self.metrics or one.name in self.metrics)]
-        asked = [one for one in asked if (one.stage != POST or setup.prediction) and ("label" not in one.uses or setup.label)]
+        asked = [
+            one for one in disparities().values() if not one.sampled and (not self.metrics or one.name in self.metrics)
+        ]
+        asked = [
+            one for one in asked if (one.stage != POST or setup.prediction) and ("label" not in one.uses or setup.label)
+        ]
         if not isinstance(state, Contingency):
             names = [facet.column(name) for name, _ in values] or [facet.name]
-            yield from (Metric(one.name, math.nan, name, status=UNDEFINED, detail=READ_ONCE) for name in names for one in asked)
+            yield from (
+                Metric(one.name, math.nan, name, status=UNDEFINED, detail=READ_ONCE) for name in names for one in asked
+            )
             return
         table = joint(state.combinations, facet, setup)
         drawn = resample(table.likely, self.draws, share=self.share) if not state.cells.error else table.counts[None]
@@ -235,11 +264,17 @@ class Bias(Analysis, kind="bias"):
             made: dict[tuple[str, ...], tuple[Groups, Groups]] = {}
             for one in asked:
                 if state.cells.error:
-                    detail = "there are more combinations of its values with labels, predictions and groups than can be counted"
+                    detail = (
+                        "there are more combinations of its values with labels, predictions and groups than can "
+                        "be counted"
+                    )
                     yield Metric(one.name, math.nan, column, status="undefined", detail=detail)
                     continue
                 if one.uses not in made:
-                    made[one.uses] = table.groups(table.counts[None], wanted, one.uses), table.groups(drawn, wanted, one.uses)
+                    made[one.uses] = (
+                        table.groups(table.counts[None], wanted, one.uses),
+                        table.groups(drawn, wanted, one.uses),
+                    )
                 metric = self._metric(one, column, setup, state.total, *made[one.uses])
                 refused = "label" in one.uses and metric.detail.startswith(WAITING) and lacking[0] == UNDEFINED
                 yield replace(metric, status=lacking[0], detail=lacking[1]) if refused else metric
@@ -273,33 +308,61 @@ class Bias(Analysis, kind="bias"):
             if before is not None and before is not state:
                 known = next((metric.std for metric in usual if (metric.name, metric.column) == (FLIP, column)), None)
                 theirs = ask(values=wanted, sample=before) if known is None else ""
-                error = known or 0.0 if isinstance(theirs, str) else spread(flip.ask(theirs[1]), 0.0, self.confidence, "normal").std
+                error = (
+                    known or 0.0
+                    if isinstance(theirs, str)
+                    else spread(flip.ask(theirs[1]), 0.0, self.confidence, "normal").std
+                )
             metric = self._metric(flip, column, setup, state.rows.num_rows, *found, error=error)
             part = f"; in a sample of {self.flip:,} of {state.total:,} rows"
-            yield metric if metric.status == "ok" or state.total <= self.flip else replace(metric, detail=metric.detail + part)
+            yield (
+                metric
+                if metric.status == "ok" or state.total <= self.flip
+                else replace(metric, detail=metric.detail + part)
+            )
 
     def _metric(
-        self, one: Disparity, column: str, setup: BiasSetup, total: int, whole: Groups, draws: Groups, error: float = 0.0
+        self,
+        one: Disparity,
+        column: str,
+        setup: BiasSetup,
+        total: int,
+        whole: Groups,
+        draws: Groups,
+        error: float = 0.0,
     ) -> Metric:
         """A metric and its interval; `error` is that of what a sampled one is judged by."""
         others, inside = whole.counts[0].sum(axis=(-2, -1))
         rows = int(others + inside)
         if total and not rows:
             lacking = "labels" if "label" in one.uses else "predictions"
-            detail = f"waiting for {lacking}: 0 of {total:,} rows have {'one' if len(one.uses) == 1 else 'all that it needs'}"
+            detail = (
+                f"waiting for {lacking}: 0 of {total:,} rows have "
+                f"{'one' if len(one.uses) == 1 else 'all that it needs'}"
+            )
             return Metric(one.name, math.nan, column, status="insufficient", detail=detail)
         reason = missing(one, whole, column, setup)
         value = math.nan if reason else float(one.ask(whole)[0])
         if math.isnan(value):
-            return Metric(one.name, math.nan, column, status="undefined", detail=reason or "it cannot be computed of these rows")
+            return Metric(
+                one.name, math.nan, column, status="undefined", detail=reason or "it cannot be computed of these rows"
+            )
         taken = one.ask(draws)
-        found = blurred(taken, value, self.confidence, error) if one.sampled else spread(taken, value, self.confidence, self.interval)
+        found = (
+            blurred(taken, value, self.confidence, error)
+            if one.sampled
+            else spread(taken, value, self.confidence, self.interval)
+        )
         std = 0.0 if math.isnan(found.std) else found.std
-        if self.rule == "interval" and (rows < self.min_rows or min(others, inside) < self.min_group or found.test is None):
+        if self.rule == "interval" and (
+            rows < self.min_rows or min(others, inside) < self.min_group or found.test is None
+        ):
             few = f"{int(inside):,} rows of `{column}` and {int(others):,} others"
             detail = f"{few}; {self.min_group} of both and {self.min_rows} in all are needed to judge"
             return Metric(one.name, value, column, std, status="insufficient", detail=detail)
         scale = 100 * math.copysign(1, value) if one.says else 1
         low, high = sorted((scale * found.low, scale * found.high))
-        detail = f"{100 * self.confidence:g} %: {low:.3g} to {high:.3g}" + (f" points {one.way(value)}" if one.says else "")
+        detail = f"{100 * self.confidence:g} %: {low:.3g} to {high:.3g}" + (
+            f" points {one.way(value)}" if one.says else ""
+        )
         return Metric(one.name, value, column, std, detail=detail, test=found.test if self.rule == "interval" else None)

@@ -12,7 +12,14 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.analyses.shared.targets import ResolvedTarget, check_words, resolve_target, seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.shared.targets import (
+    ResolvedTarget,
+    check_words,
+    resolve_target,
+    seen_needs,
+    seen_of,
+    unlabelled,
+)
 from mmon_ray.columns.views import codes
 from mmon_ray.core.codec import resolve
 from mmon_ray.core.report import Constraint, Metric, compare, readable
@@ -32,7 +39,8 @@ BETTER = ("high", "low", "")
 
 @dataclass(frozen=True)
 class Custom(Analysis, kind="custom"):
-    """Numbers of your own: a function of a sample of the window's rows, judged against the baseline's with its standard error.
+    """Numbers of your own: a function of a sample of the window's rows, judged against the baseline's with its standard
+    error.
 
         def spread(now: pa.Table, base: pa.Table | None) -> dict[str, float]: ...
         Custom("my.module:spread", names=("p90_p10",))
@@ -41,8 +49,8 @@ class Custom(Analysis, kind="custom"):
         Custom("my.module:cost", of="answers", better="low")
 
     function   "package.module:name"; importable wherever the analysis runs
-    of         `rows`: it is given the sample and the baseline's, and returns name -> number; `answers`: it is given labels, predictions and
-               weights of the rows that have both, and returns one number, which gets its name
+    of         `rows`: it is given the sample and the baseline's, and returns name -> number; `answers`: it is given
+               labels, predictions and weights of the rows that have both, and returns one number, which gets its name
     names      of `rows`: the numbers it returns, which must be known when it fails or there are no rows
     better     which way is good: `high`, `low`, or "": a change either way is a violation
     margin     how far it may move, as a share of the baseline's value
@@ -98,10 +106,15 @@ class Custom(Analysis, kind="custom"):
         """Each number, with its standard error."""
         found = resolve_target(schema) if self.of == "answers" else None
         if self.of == "answers" and (found is None or not (found.prediction or found.score)):
-            raise InputError(f"'{self.function}' wants labels and predictions; the baseline has no column of role label, or no prediction")
+            raise InputError(
+                f"'{self.function}' wants labels and predictions; the baseline has no column of role label, or no "
+                f"prediction"
+            )
         column = found.label if found else ""
         if any(
-            isinstance(state := one.get(Need(Sample(self.k), ())), Sample) and state.too_alike for one in (now, base) if one is not None
+            isinstance(state := one.get(Need(Sample(self.k), ())), Sample) and state.too_alike
+            for one in (now, base)
+            if one is not None
         ):
             yield from (Metric(name, math.nan, column, status="undefined", detail=TOO_ALIKE) for name in self.names)
             return
@@ -115,12 +128,16 @@ class Custom(Analysis, kind="custom"):
         mine = ask(rows, before)
         spread = self._spread(ask, rows, before)
         theirs, their_spread = (
-            (ask(before, before), self._spread(ask, before, before)) if before is not None and before.num_rows else ({}, {})
+            (ask(before, before), self._spread(ask, before, before))
+            if before is not None and before.num_rows
+            else ({}, {})
         )
         for name in self.names:
             value, std = mine[name], spread[name]
             if math.isnan(value):
-                yield Metric(name, value, column, status="undefined", detail=f"'{self.function}' has no number for these rows")
+                yield Metric(
+                    name, value, column, status="undefined", detail=f"'{self.function}' has no number for these rows"
+                )
             elif rows.num_rows < self.min_rows:
                 detail = f"{rows.num_rows} rows; {self.min_rows} are needed to judge"
                 yield Metric(name, value, column, std, status="insufficient", detail=detail)
@@ -191,7 +208,9 @@ class Custom(Analysis, kind="custom"):
     def _checked(self, made: Any) -> dict[str, float]:
         if not isinstance(made, Mapping) or not set(self.names) <= set(made):
             what = sorted(map(str, made)) if isinstance(made, Mapping) else f"a {type(made).__name__}"
-            raise InputError(f"'{self.function}' returned {what}; expected a dict with numbers for {', '.join(self.names)}")
+            raise InputError(
+                f"'{self.function}' returned {what}; expected a dict with numbers for {', '.join(self.names)}"
+            )
         try:
             return {name: float(made[name]) for name in self.names}
         except (TypeError, ValueError):
@@ -202,7 +221,9 @@ class Custom(Analysis, kind="custom"):
     ) -> dict[str, float]:
         """The bootstrap's standard deviation of each number; 0 where it is not known."""
         rng = np.random.default_rng(0)
-        drawn = [ask(rows.take(pa.array(rng.integers(0, rows.num_rows, rows.num_rows))), before) for _ in range(self.draws)]
+        drawn = [
+            ask(rows.take(pa.array(rng.integers(0, rows.num_rows, rows.num_rows))), before) for _ in range(self.draws)
+        ]
         made = {}
         for name in self.names:
             known = np.array([one[name] for one in drawn if not math.isnan(one[name])])
@@ -217,7 +238,11 @@ def _said(rows: pa.Table, place: int, found: ResolvedTarget, label: Column) -> p
     if label.numeric:
         values = pa.array([number(text) for text in read], pa.float64())
     else:
-        values = pa.array([truth(text) for text in read], pa.bool_()) if label.type == "boolean" else pa.array(read, pa.string())
+        values = (
+            pa.array([truth(text) for text in read], pa.bool_())
+            if label.type == "boolean"
+            else pa.array(read, pa.string())
+        )
     return values.take(pa.array(code))
 
 

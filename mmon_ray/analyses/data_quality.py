@@ -48,8 +48,8 @@ class DataQuality(Analysis, kind="data_quality"):
     """The rules that the columns of a window must meet, learned from the baseline.
 
     baseline_drift   `robust` (distance less what chance explains), `simple` (the bare distance) or `off`
-    categorical_drift   `linf`, or `chi_squared`: then categories have, in place of a distance, the p-value of the service's chi-squared
-                     test (`chi_squared_p`), and too small a p-value is a violation
+    categorical_drift   `linf`, or `chi_squared`: then categories have, in place of a distance, the p-value of the
+                     service's chi-squared test (`chi_squared_p`), and too small a p-value is a violation
     drift_threshold  largest distance, and smallest p-value, allowed
     type_match       smallest share of values of the expected type
     domain_match     smallest share of values among the known ones
@@ -58,7 +58,9 @@ class DataQuality(Analysis, kind="data_quality"):
     source           Model Monitor paper, section 4.1; the service's constraint checks
     """
 
-    coverage: ClassVar[frozenset[str]] = frozenset({"completeness", "type_match", "infinite", "missing_columns", "extra_columns"})
+    coverage: ClassVar[frozenset[str]] = frozenset(
+        {"completeness", "type_match", "infinite", "missing_columns", "extra_columns"}
+    )
 
     baseline_drift: str = "robust"
     categorical_drift: str = "linf"
@@ -104,14 +106,26 @@ class DataQuality(Analysis, kind="data_quality"):
         seen = _seen(now)
         for column in (*schema.identifying(), *schema.watched()):
             if column.name not in seen:
-                absent = Metric("", math.nan, column.name, status="undefined", detail=MISSING_COLUMN, unseen=1.0, lacks=column.made_of)
+                absent = Metric(
+                    "",
+                    math.nan,
+                    column.name,
+                    status="undefined",
+                    detail=MISSING_COLUMN,
+                    unseen=1.0,
+                    lacks=column.made_of,
+                )
                 yield from (replace(absent, name=name) for name in self._judged(column))
                 continue
             types = now.get(Need(Types(), (column.name,)))
             assert isinstance(types, Types)
             before = (base or now).get(Need(Types(), (column.name,)))
             assert isinstance(before, Types)
-            (rows, of), (usual, _), known = expected_rows(column, now), expected_rows(column, base or now), before.present
+            (rows, of), (usual, _), known = (
+                expected_rows(column, now),
+                expected_rows(column, base or now),
+                before.present,
+            )
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
             fit = _matching(types, column, now)
             yield _share("type_match", fit, types.present, known, column, *_unlike(types, column, fit))
@@ -170,7 +184,10 @@ class DataQuality(Analysis, kind="data_quality"):
             frame = "the data" if metric.name == "missing_columns" else "the baseline"
             return f"{metric.value:.0f} column{'s' * (metric.value > 1)} {word} {frame}: {metric.detail}"
         if metric.name == "baseline_drift":
-            return f"{subject} is distributed differently: distance {metric.value:.3g} from the baseline, {constraint.upper:.3g} is allowed"
+            return (
+                f"{subject} is distributed differently: distance {metric.value:.3g} from the baseline, "
+                f"{constraint.upper:.3g} is allowed"
+            )
         if metric.name == "chi_squared_p":
             odds = f"chance alone would do this with probability {metric.value:.3g}"
             return f"{subject} is distributed differently: {odds}, {constraint.lower:.3g} is required"
@@ -207,12 +224,23 @@ class DataQuality(Analysis, kind="data_quality"):
         assert isinstance(counts, Counts) and isinstance(before, Counts)
         allowed = set(column.domain)
         known = sum(count for value, count in counts.table.items() if value[0] in allowed)
-        strange = sorted((value for value in counts.table.items() if value[0][0] not in allowed), key=lambda item: -item[1])
+        strange = sorted(
+            (value for value in counts.table.items() if value[0][0] not in allowed), key=lambda item: -item[1]
+        )
         names = ", ".join(f"'{value[0]}'" for value, _ in strange[:3]) + (" ..." if len(strange) > 3 else "")
         # Values that the capped counts have let go may have been known ones: they count as known.
         known += counts.total - sum(counts.table.values())
         once = sum(count == 1 for count in before.table.values())
-        return _share("domain_match", known, counts.total, before.total, column, "values not seen before in", f"of its rows: {names}", once)
+        return _share(
+            "domain_match",
+            known,
+            counts.total,
+            before.total,
+            column,
+            "values not seen before in",
+            f"of its rows: {names}",
+            once,
+        )
 
     def _drift(self, column: Column, now: Profile, base: Profile) -> Metric:
         need = Need(Quantiles() if column.numeric else Counts(), (column.name,))
@@ -224,7 +252,9 @@ class DataQuality(Analysis, kind="data_quality"):
         if isinstance(p, (Quantiles, Counts)) and isinstance(q, (Quantiles, Counts)):
             found = (service.robust if self.baseline_drift == "robust" else service.simple)(p, q)
             return _measured(name, found, found.value, column)
-        return Metric(name, math.nan, column.name, status="undefined", detail=f"values of type {column.type} have no distance")
+        return Metric(
+            name, math.nan, column.name, status="undefined", detail=f"values of type {column.type} have no distance"
+        )
 
     def _drift_name(self, column: Column) -> str:
         return "chi_squared_p" if column.categorical and self.categorical_drift == "chi_squared" else "baseline_drift"
@@ -249,16 +279,31 @@ def _seen(now: Profile) -> set[str]:
 def _columns(schema: Schema, now: Profile) -> Iterator[Metric]:
     seen = _seen(now)
     missing = [column.name for column in (*schema.identifying(), *schema.watched()) if column.name not in seen]
-    extra = [name for name in sorted(seen) if name not in schema and not name.startswith(META) and not is_prediction(name)]
+    extra = [
+        name for name in sorted(seen) if name not in schema and not name.startswith(META) and not is_prediction(name)
+    ]
     unanswered = any(schema[name].role == "prediction" for name in missing)
-    yield Metric("missing_columns", float(len(missing)), detail=listed(missing) + (f"; {captured_as(seen)}" if unanswered else ""))
+    yield Metric(
+        "missing_columns",
+        float(len(missing)),
+        detail=listed(missing) + (f"; {captured_as(seen)}" if unanswered else ""),
+    )
     yield Metric("extra_columns", float(len(extra)), detail=listed(extra))
 
 
-def _share(name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0) -> Metric:
+def _share(
+    name: str, part: int, whole: int, m: int, column: Column, before: str, after: str, unseen: int = 0
+) -> Metric:
     """The share part / whole, with its test and with words before and after the share that is lacking."""
     if not whole:
-        return Metric(name, math.nan, column.name, status="undefined", detail=_LACKING.get(name, "no values"), lacks=column.made_of)
+        return Metric(
+            name,
+            math.nan,
+            column.name,
+            status="undefined",
+            detail=_LACKING.get(name, "no values"),
+            lacks=column.made_of,
+        )
     value = part / whole
     std = math.sqrt(value * (1 - value) / whole)
     test = Share(value, whole, max(m, 1), unseen)
@@ -271,7 +316,11 @@ def _infinite(column: Column, now: Profile, base: Profile) -> Metric:
     assert isinstance(moments, Moments) and isinstance(before, Moments)
     numbers, usual = (one.n + one.infinite for one in (moments, before))
     finite = _share("infinite", moments.n, numbers, usual, column, "infinite in", f"of its {numbers:,} numbers")
-    return replace(finite, value=moments.infinite / numbers, test=Excess(finite.test)) if isinstance(finite.test, Share) else finite
+    return (
+        replace(finite, value=moments.infinite / numbers, test=Excess(finite.test))
+        if isinstance(finite.test, Share)
+        else finite
+    )
 
 
 def _matching(types: Types, column: Column, now: Profile) -> int:
@@ -287,7 +336,8 @@ def _matching(types: Types, column: Column, now: Profile) -> int:
 
 
 def _unlike(types: Types, column: Column, fit: int) -> tuple[str, str]:
-    """Words before and after the share of values that are not of a column's type, with an example of them where there is one."""
+    """Words before and after the share of values that are not of a column's type, with an example of them where there
+    is one."""
     others = (
         (types.example is not None, f", such as {_quoted(types.example)}"),
         (types.boolean and column.type != "boolean", ", such as true or false"),

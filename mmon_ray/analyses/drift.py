@@ -84,7 +84,11 @@ CATEGORICAL: Mapping[str, Callable[[Counts, Counts], Distance]] = {
     "cramers_v": stats.cramers_v,
     "chi_squared": stats.chi_squared,
 }
-_TITLES = {"psi": "population stability index", "jensen_shannon": "Jensen-Shannon distance", "hellinger": "Hellinger distance"}
+_TITLES = {
+    "psi": "population stability index",
+    "jensen_shannon": "Jensen-Shannon distance",
+    "hellinger": "Hellinger distance",
+}
 _TITLES |= {"cramers_v": "Cramér's V"}
 
 
@@ -92,19 +96,21 @@ _TITLES |= {"cramers_v": "Cramér's V"}
 class Drift(Analysis, kind="drift"):
     """Distances from the baseline, each judged by a test with a margin: differences within the margin never alarm.
 
-    By default numbers get `ks` (largest difference of the cumulative distributions), `mean_shift` (difference of the means in standard
-    deviations of the baseline) and `spread` (how many times as wide the middle of the values is, which `ks` sees only from 1.5 times on);
-    categories get `linf` (largest difference of a frequency). Three numbers are about the whole
-    window; nothing is held against them unless a constraint is added: `population_drift` (mean population stability index of the
-    features, less what chance adds), `drifted_features` (the share of features that alarm by the margins below) and `prediction_drift`
-    (the largest population stability index of a prediction, less what chance adds).
+    By default numbers get `ks` (largest difference of the cumulative distributions), `mean_shift` (difference of the
+    means in standard deviations of the baseline) and `spread` (how many times as wide the middle of the values is,
+    which `ks` sees only from 1.5 times on); categories get `linf` (largest difference of a frequency). Three numbers
+    are about the whole window; nothing is held against them unless a constraint is added: `population_drift` (mean
+    population stability index of the features, less what chance adds), `drifted_features` (the share of features that
+    alarm by the margins below) and `prediction_drift` (the largest population stability index of a prediction, less
+    what chance adds).
 
     numeric       the distances of numbers, any of ks, mean_shift, spread, wasserstein, psi, jensen_shannon, hellinger,
                   total_variation, cramers_v, chi_squared; each is described in mmon_ray.stats
-    categorical   those of categories, any of linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared
-    ks, mean_shift, wasserstein, linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared   the margins; about
-                  alike but for psi and chi_squared: a normal that moves by 0.25 standard deviations has ks 0.1, jensen_shannon 0.1,
-                  total_variation 0.1, hellinger 0.09, cramers_v 0.12, psi 0.06
+    categorical   those of categories, any of linf, psi, jensen_shannon, hellinger, total_variation, cramers_v,
+                  chi_squared
+    ks, mean_shift, wasserstein, linf, psi, jensen_shannon, hellinger, total_variation, cramers_v, chi_squared   the
+                  margins; about alike but for psi and chi_squared: a normal that moves by 0.25 standard deviations has
+                  ks 0.1, jensen_shannon 0.1, total_variation 0.1, hellinger 0.09, cramers_v 0.12, psi 0.06
     spread        the margin of the ratio, a factor: 1.2 allows from 1 / 1.2 to 1.2 times the baseline's
     level         the share of alarms that may be false, over all columns of a window
     min_rows      with fewer values the distances are computed but not judged
@@ -136,7 +142,8 @@ class Drift(Analysis, kind="drift"):
                     raise InputError(f"{field} has '{name}'; expected some of {', '.join(known)}")
         if not self.spread >= 1:
             raise InputError(
-                f"spread is {self.spread}; expected a factor of 1 or more: 1.2 allows from 1 / 1.2 to 1.2 times the baseline's"
+                f"spread is {self.spread}; expected a factor of 1 or more: 1.2 allows from 1 / 1.2 to 1.2 times the "
+                f"baseline's"
             )
 
     def needs(self, schema: Schema) -> Iterator[Need]:
@@ -158,7 +165,9 @@ class Drift(Analysis, kind="drift"):
             if p is None or q is None:
                 continue
             known: Mapping[str, Callable[[Any, Any], Distance]] = NUMERIC if column.numeric else CATEGORICAL
-            values = _Values(_size(p), expected_rows(column, now)[0], _size(q), expected_rows(column, base)[0], _apart(p))
+            values = _Values(
+                _size(p), expected_rows(column, now)[0], _size(q), expected_rows(column, base)[0], _apart(p)
+            )
             own = {name: known[name](p, q) for name in (self.numeric if column.numeric else self.categorical)}
             measured += [self._metric(name, found, column, values) for name, found in own.items()]
             if values.few >= self.min_rows:
@@ -166,7 +175,9 @@ class Drift(Analysis, kind="drift"):
             if picture := _picture(column, p, q):
                 yield picture
         yield from measured
-        yield from self._together(schema, measured, {name: found for name, found in stability.items() if not found.reason})
+        yield from self._together(
+            schema, measured, {name: found for name, found in stability.items() if not found.reason}
+        )
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The margin of each distance that the baseline could be measured for."""
@@ -183,12 +194,20 @@ class Drift(Analysis, kind="drift"):
         if metric.name in ("mean_shift", "wasserstein"):
             return f"{subject} has moved: {metric.detail}; {allowed} standard deviations are allowed"
         if metric.name == "spread":
-            return f"{subject} is spread differently: {metric.detail}; {constraint.lower:.3g} to {allowed} times are allowed"
+            return (
+                f"{subject} is spread differently: {metric.detail}; {constraint.lower:.3g} to {allowed} times are "
+                f"allowed"
+            )
         if metric.name in ("ks", "linf", "total_variation"):
-            return f"{subject} is distributed differently: {metric.detail}; a difference of {100 * constraint.upper:.3g} % is allowed"
+            return (
+                f"{subject} is distributed differently: {metric.detail}; a difference of "
+                f"{100 * constraint.upper:.3g} % is allowed"
+            )
         if metric.name in _TITLES:
             return (
-                f"{subject} is distributed differently: {metric.detail} ({_TITLES[metric.name]} {metric.value:.3g}, {allowed} is allowed)"
+                f"{subject} is distributed differently: {metric.detail} ({_TITLES[metric.name]} "
+                f"{metric.value:.3g}, "
+                f"{allowed} is allowed)"
             )
         if metric.name == "chi_squared":
             return f"{subject} is distributed differently: {metric.detail}"
@@ -224,7 +243,10 @@ class Drift(Analysis, kind="drift"):
             reason = found.reason or f"{values.few} values; {self.min_rows} are needed to judge"
             return Metric(name, found.value, column.name, std, status="insufficient", detail=reason, unseen=unseen)
         if found.reason or values.few < self.min_rows:
-            of = f"{values.now:,} of {values.rows:,} rows have a value that can be compared, about {values.expected:,.0f} were expected"
+            of = (
+                f"{values.now:,} of {values.rows:,} rows have a value that can be compared, about "
+                f"{values.expected:,.0f} were expected"
+            )
             return Metric(name, math.nan, column.name, status="undefined", detail=found.reason or of, unseen=unseen)
         words = found.words
         if name == "chi_squared":
@@ -257,7 +279,10 @@ class Drift(Analysis, kind="drift"):
 def _seen(column: Column, profile: Profile) -> _Numbers | Counts | None:
     """The states of a column; None for those that have no distances."""
     if column.numeric:
-        quantiles, moments = profile.get(Need(Quantiles(), (column.name,))), profile.get(Need(Moments(), (column.name,)))
+        quantiles, moments = (
+            profile.get(Need(Quantiles(), (column.name,))),
+            profile.get(Need(Moments(), (column.name,))),
+        )
         assert isinstance(quantiles, Quantiles) and isinstance(moments, Moments)
         return _Numbers(quantiles, moments)
     if column.categorical:
@@ -268,7 +293,8 @@ def _seen(column: Column, profile: Profile) -> _Numbers | Counts | None:
 
 
 def _apart(seen: _Numbers | Counts) -> str:
-    """What is there and no finite number, such as text among numbers, in words: all of it, or a share that is left out."""
+    """What is there and no finite number, such as text among numbers, in words: all of it, or a share that is left
+    out."""
     if isinstance(seen, Counts):
         return ""
     moments = seen.moments
@@ -294,13 +320,18 @@ def _mean(name: str, parts: Mapping[str, Distance]) -> Metric:
     count = len(parts)
     detail = f"the mean of {count} feature{'s' * (count > 1)}, most in `{worst}` ({max(0.0, _net(parts[worst])):.3g})"
     return Metric(
-        name, max(0.0, sum(map(_net, parts.values())) / count), std=sum(found.std for found in parts.values()) / count, detail=detail
+        name,
+        max(0.0, sum(map(_net, parts.values())) / count),
+        std=sum(found.std for found in parts.values()) / count,
+        detail=detail,
     )
 
 
 def _largest(name: str, parts: Mapping[str, Distance]) -> Metric:
     worst = max(parts, key=lambda column: _net(parts[column]))
-    return Metric(name, max(0.0, _net(parts[worst])), std=parts[worst].std, detail=f"in `{worst}`, {parts[worst].words}")
+    return Metric(
+        name, max(0.0, _net(parts[worst])), std=parts[worst].std, detail=f"in `{worst}`, {parts[worst].words}"
+    )
 
 
 def _picture(column: Column, p: _Numbers | Counts, q: _Numbers | Counts) -> Histogram | None:

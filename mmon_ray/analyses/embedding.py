@@ -22,13 +22,24 @@ from mmon_ray.states.state import Need, Profile
 from mmon_ray.states.vectors import cosines, random_features
 from mmon_ray.stats.distances.proportions import Share
 from mmon_ray.stats.inference.z_test import Drop
-from mmon_ray.stats.models.embedding import INSIDE, classifier_auc, discrepancy, has_direction, mean_cosine, own_cosine, plane, reach
+from mmon_ray.stats.models.embedding import (
+    INSIDE,
+    classifier_auc,
+    discrepancy,
+    has_direction,
+    mean_cosine,
+    own_cosine,
+    plane,
+    reach,
+)
 
 __all__ = ["AUC", "COSINE", "FALL", "INSIDE_SHARE", "MMD", "USABLE", "Embedding"]
 
 Floats = npt.NDArray[np.float64]
 
-COSINE, FALL, MMD, INSIDE_SHARE, AUC, USABLE = (f"embedding_{name}" for name in ("cosine", "fall", "mmd", "inside", "auc", "usable"))
+COSINE, FALL, MMD, INSIDE_SHARE, AUC, USABLE = (
+    f"embedding_{name}" for name in ("cosine", "fall", "mmd", "inside", "auc", "usable")
+)
 _METRICS = (COSINE, FALL, MMD, INSIDE_SHARE, AUC)
 _LEAST_SAMPLE = 20
 _IDS = (META + "event_id", META + "instance")  # of captured rows: equal texts are told apart
@@ -50,18 +61,22 @@ class _Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Embedding(Analysis, kind="embedding"):
-    """How far vectors are from those of the baseline: by their mean cosine to it, and, because a mean hides much, by what else there is.
+    """How far vectors are from those of the baseline: by their mean cosine to it, and, because a mean hides much, by
+    what else there is.
 
-    embedding_cosine   the mean cosine of a window's vector and a baseline's, over all pairs, exact; at least `threshold`, where it is given
-    embedding_fall     by how much that is less than the mean cosine of two vectors of the baseline; else at most `margin`
+    embedding_cosine   the mean cosine of a window's vector and a baseline's, over all pairs, exact; at least
+                       `threshold`, where it is given
+    embedding_fall     by how much that is less than the mean cosine of two vectors of the baseline; else at most
+                       `margin`
     embedding_mmd      the maximum mean discrepancy of the two distributions, for a Gaussian kernel; at most `mmd`
-    embedding_inside   the share of a sample within the radius that holds 99 % of the baseline's; it may fall by `outside`. Undefined where
-                       the baseline's point anywhere, so that there is no middle
+    embedding_inside   the share of a sample within the radius that holds 99 % of the baseline's; it may fall by
+                       `outside`. Undefined where the baseline's point anywhere, so that there is no middle
     embedding_auc      how well a linear classifier tells window and baseline apart; at most 0.5 + `auc`
-    embedding_usable   the share of the rows that have a vector that can be used; those with null do not count, unless all have
+    embedding_usable   the share of the rows that have a vector that can be used; those with null do not count, unless
+                       all have
 
-    column     of vectors: lists, JSON text, base64 of .npy; an encoder makes one of a text (`Encode`). Or what columns of numbers have in
-               common: `prediction` for prediction.0, prediction.1 ...
+    column     of vectors: lists, JSON text, base64 of .npy; an encoder makes one of a text (`Encode`). Or what columns
+               of numbers have in common: `prediction` for prediction.0, prediction.1 ...
     text       the column that is shown for the vectors that are least like the baseline's
     threshold  the least mean cosine, in place of a fall by the margin: the rule of SageMaker Model Monitor's example
     margin, mmd, outside, auc   what is allowed
@@ -104,12 +119,15 @@ class Embedding(Analysis, kind="embedding"):
     def learn(self, schema: Schema, base: Profile) -> Schema:
         """The schema as it is.
 
-        errors   InputError when the column that is named has values and no vector among them: nothing could ever be judged
+        errors   InputError when the column that is named has values and no vector among them: nothing could ever be
+                 judged
         """
         side = self._side(schema, base)
         if self.column and side is not None and not side.all.usual and side.all.refused:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in side.all.refused.items())
-            raise InputError(f"`{self._name(schema)}` has no vector that can be used ({reasons}); texts need an encoder, see Encode")
+            raise InputError(
+                f"`{self._name(schema)}` has no vector that can be used ({reasons}); texts need an encoder, see Encode"
+            )
         return schema
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
@@ -127,7 +145,9 @@ class Embedding(Analysis, kind="embedding"):
         n, m = mine.all.n(length), theirs.all.n(length)
         few = f"{min(n, m):,} vectors; {self.min_rows} are needed to judge" if min(n, m) < self.min_rows else ""
         for made in self._measured(mine, theirs, length, now is base):
-            unjudged = replace(made, status="insufficient", detail=few, test=None) if few and made.status == "ok" else made
+            unjudged = (
+                replace(made, status="insufficient", detail=few, test=None) if few and made.status == "ok" else made
+            )
             yield replace(unjudged, column=self._name(schema))
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
@@ -157,7 +177,8 @@ class Embedding(Analysis, kind="embedding"):
         allowed = f"{100 * (1 - constraint.lower):.3g} % are allowed"
         words = {
             COSINE: f"`{metric.column}` is less like the baseline: mean cosine {value}, at least {least} is required",
-            FALL: f"`{metric.column}` is less like the baseline: its mean cosine has fallen by {value}, {most} is allowed",
+            FALL: f"`{metric.column}` is less like the baseline: its mean cosine has fallen by {value}, {most} is "
+            f"allowed",
             MMD: f"`{metric.column}` is distributed differently: mean discrepancy {value}, {most} is allowed",
             INSIDE_SHARE: f"{share} lie farther out than 99 % of the baseline did; {allowed}",
             AUC: f"`{metric.column}` can be told from the baseline's: AUC {value}, {most} is allowed",
@@ -168,9 +189,11 @@ class Embedding(Analysis, kind="embedding"):
         return words[metric.name] + f" ({metric.detail})" * bool(metric.detail)
 
     def beside(self, schema: Schema, now: Profile, base: Profile) -> dict[str, Any]:
-        """`embedding_map_{column}.json`: where the samples of baseline and window lie in the plane along which the baseline's varies most.
+        """`embedding_map_{column}.json`: where the samples of baseline and window lie in the plane along which the
+        baseline's varies most.
 
-        It holds `column`, `variance` along both axes as shares, `baseline` and `window`: lists of [x, y], and of [x, y, text] with texts.
+        It holds `column`, `variance` along both axes as shares, `baseline` and `window`: lists of [x, y], and of [x, y,
+        text] with texts.
         """
         mine, theirs = self._side(schema, now), self._side(schema, base)
         length = theirs.all.usual if theirs is not None else 0
@@ -203,15 +226,21 @@ class Embedding(Analysis, kind="embedding"):
         return self.column or "".join(self._columns(schema)[:1])
 
     def _columns(self, schema: Schema) -> tuple[str, ...]:
-        """The column of vectors, or the columns of numbers that make one; the first column of lists when none is named."""
+        """The column of vectors, or the columns of numbers that make one; the first column of lists when none is
+        named."""
         if not self.column:
             return tuple(column.name for column in schema if column.watched and column.type == "nested")[:1]
         if self.column in schema:
             return (self.column,)
         found = [column.name for column in schema if column.numeric and column.name.startswith(self.column + ".")]
-        numbered = sorted((int(name[len(self.column) + 1 :]), name) for name in found if name[len(self.column) + 1 :].isdecimal())
+        numbered = sorted(
+            (int(name[len(self.column) + 1 :]), name) for name in found if name[len(self.column) + 1 :].isdecimal()
+        )
         if not numbered and schema.columns:
-            raise InputError(f"no column '{self.column}', nor '{self.column}.0', '{self.column}.1', ...; the columns are {_names(schema)}")
+            raise InputError(
+                f"no column '{self.column}', nor '{self.column}.0', '{self.column}.1', ...; the columns are "
+                f"{_names(schema)}"
+            )
         return tuple(name for _, name in numbered)
 
     def _side(self, schema: Schema, profile: Profile) -> _Side | None:
@@ -227,7 +256,11 @@ class Embedding(Analysis, kind="embedding"):
             good, bad = good - strange, bad + strange
         else:
             strange = 0
-        reasons = [f"{count:,} {reason}" for reason, count in (*mine.all.refused.items(), ("of another length", strange)) if count]
+        reasons = [
+            f"{count:,} {reason}"
+            for reason, count in (*mine.all.refused.items(), ("of another length", strange))
+            if count
+        ]
         if not good + bad:
             if not mine.all.missing:
                 return Metric(USABLE, math.nan, name, status="undefined", detail="there are no rows")
@@ -264,7 +297,12 @@ class Embedding(Analysis, kind="embedding"):
 
     def _inside(self, units: Floats, sample: Floats, usual: Floats, m: int, same: bool, shown: str) -> Metric:
         if not has_direction(usual, m):
-            return Metric(INSIDE_SHARE, math.nan, status="undefined", detail="the baseline's vectors point anywhere: they have no middle")
+            return Metric(
+                INSIDE_SHARE,
+                math.nan,
+                status="undefined",
+                detail="the baseline's vectors point anywhere: they have no middle",
+            )
         own = reach(sample, usual, m)
         radius = float(np.quantile(own, INSIDE, method="higher"))
         inside = float(((own if same else reach(units, usual)) <= radius).mean())
@@ -284,14 +322,21 @@ def _lacking(mine: _Side, theirs: _Side, length: int) -> str:
     if not mine.all.n(length):
         return f"the window has no vectors of {length:,} numbers"
     bare = [name for name, side in (("window", mine), ("baseline", theirs)) if not len(side.of(length)[2])]
-    return f"the sample of the {bare[0]} has no vectors of {length:,} numbers, though some of its rows have" if bare else ""
+    return (
+        f"the sample of the {bare[0]} has no vectors of {length:,} numbers, though some of its rows have"
+        if bare
+        else ""
+    )
 
 
 def _strangest(each: Floats, texts: tuple[str, ...]) -> str:
     if not any(texts):
         return ""
     places = np.argsort(each, kind="stable")[:_SHOWN].tolist()
-    short = [text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1].rstrip() + "…" for text in (texts[at] for at in places)]
+    short = [
+        text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1].rstrip() + "…"
+        for text in (texts[at] for at in places)
+    ]
     return "least like it: " + ", ".join(f"'{text}' {each[at]:.2f}" for at, text in zip(places, short, strict=True))
 
 

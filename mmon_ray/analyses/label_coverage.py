@@ -27,10 +27,11 @@ _DELAY, _REPEATED = META + "label_delay_s", META + "repeated"
 class LabelCoverage(Analysis, kind="label_coverage"):
     """The share of rows that have a label, and quantiles of the delay from the prediction to its label, in seconds.
 
-    Nothing alarms while no label is there: they are always late. `least` is a bound on the share, once there are some. A run over a store
-    adds what the join has counted: `unmatched_labels` (the share of the labels collected in the window that fit no record),
-    `label_clock_skew` (the share of labels that are older than their prediction by more than a minute), `replaced_labels` and
-    `rejected_labels`. When labels come is a matter of the application: their constraints are suggested switched off, in `checks.json`.
+    Nothing alarms while no label is there: they are always late. `least` is a bound on the share, once there are some.
+    A run over a store adds what the join has counted: `unmatched_labels` (the share of the labels collected in the
+    window that fit no record), `label_clock_skew` (the share of labels that are older than their prediction by more
+    than a minute), `replaced_labels` and `rejected_labels`. When labels come is a matter of the application: their
+    constraints are suggested switched off, in `checks.json`.
 
     least       smallest share of rows with a label; 0 for none
     delay_s     largest p95 of the delay
@@ -65,7 +66,9 @@ class LabelCoverage(Analysis, kind="label_coverage"):
                 yield Metric("label_coverage", value, name, status=status, detail=detail)
                 continue
             again = now.get(Need(Counts(), (_REPEATED,)))
-            rows = now.rows - (again.total if isinstance(again, Counts) else 0)  # one prediction that was asked for twice has one label
+            rows = now.rows - (
+                again.total if isinstance(again, Counts) else 0
+            )  # one prediction that was asked for twice has one label
             share = types.present / rows
             std = math.sqrt(max(0.0, share * (1 - share)) / rows)
             yield Metric("label_coverage", share, name, std, detail=f"{types.present:,} of {rows:,} rows have a label")

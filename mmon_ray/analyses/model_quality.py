@@ -66,18 +66,22 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelQuality(Analysis, kind="model_quality"):
-    """Every metric of SageMaker Model Monitor for regression, binary and multiclass models, and calibration; from counts, so of any interval.
+    """Every metric of SageMaker Model Monitor for regression, binary and multiclass models, and calibration; from
+    counts, so of any interval.
 
-    `answered` is the share of the labelled rows whose prediction, or score, is there to be judged; by the test's rule only.
+    `answered` is the share of the labelled rows whose prediction, or score, is there to be judged; by the test's rule
+    only.
 
     problem      `binary`, `multiclass` or `regression`
     label, prediction, score   their columns
-    positive     the label that is the positive one, or several of them. These five are left to the baseline's choice when empty, which
-                 holds for every analysis: `fit(problem=...)`, `mmon baseline --problem`; and that, if it is empty, to `answers.answers`
+    positive     the label that is the positive one, or several of them. These five are left to the baseline's choice
+                 when empty, which holds for every analysis: `fit(problem=...)`, `mmon baseline --problem`; and that, if
+                 it is empty, to `answers.answers`
     max_classes  whole numbers with more values than this are quantities, unless `problem` says otherwise
     threshold    a score above it is a positive prediction, where there is no other; one that is equal to it is not
-    rule         `test`: a metric is a violation when it is beyond the baseline's by more than the margin, surely; `service`: when it is
-                 beyond the baseline's by more than its own standard deviation (five samples of 80 %)
+    rule         `test`: a metric is a violation when it is beyond the baseline's by more than the margin, surely;
+                 `service`: when it is beyond the baseline's by more than its own standard deviation (five samples of 80
+                 %)
     margin       how much worse a share may become
     error_margin how much worse an error may become, as a share of the baseline's
     level        the share of violations that may be false, over all that is tested in a window
@@ -115,11 +119,14 @@ class ModelQuality(Analysis, kind="model_quality"):
 
         errors   InputError for a column that does not exist, or several labels of which none is named
         """
-        named = {name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive", "max_classes")}
+        named = {
+            name: getattr(self, name) for name in ("problem", "label", "prediction", "score", "positive", "max_classes")
+        }
         return resolve_target(schema, **named)
 
     def needs(self, schema: Schema) -> Iterator[Need]:
-        """Joint counts of label and prediction, scores by label, or residuals; before the baseline is learned, all of them."""
+        """Joint counts of label and prediction, scores by label, or residuals; before the baseline is learned, all of
+        them."""
         found = self.setup(schema)
         if found is None:
             return
@@ -148,13 +155,15 @@ class ModelQuality(Analysis, kind="model_quality"):
             pairs = base.get(pairs_need(found)) if found.prediction and found.problem != "regression" else None
             if isinstance(pairs, Counts) and pairs.error:
                 raise InputError(
-                    f"the labels `{found.label}` and their predictions make more than {pairs.limit:,} pairs: too many to be counted"
+                    f"the labels `{found.label}` and their predictions make more than {pairs.limit:,} pairs: too many "
+                    f"to be counted"
                 )
             labelled = _labelled(found, base)
             if labelled and _judged(found, base) == 0:
                 there = listed(column.name for column in schema if column.role == "prediction")
                 raise InputError(
-                    f"none of {labelled:,} rows with a label `{found.label}` has a prediction that can be judged ({found.words}); the "
+                    f"none of {labelled:,} rows with a label `{found.label}` has a prediction that can be judged "
+                    f"({found.words}); the "
                     f"predictions are {there}; name one with --prediction or --score"
                 )
         return schema
@@ -182,21 +191,24 @@ class ModelQuality(Analysis, kind="model_quality"):
                 if min(rests, before.rests) < self.min_behind and self.rule == "test":
                     where = "" if rests < self.min_behind else " of the baseline"
                     detail = (
-                        f"it rests on about {max(1.0, min(rests, before.rests)):.0f} labels{where}; {self.min_behind} are needed to judge"
+                        f"it rests on about {max(1.0, min(rests, before.rests)):.0f} labels{where}; "
+                        f"{self.min_behind} are needed to judge"
                     )
                     yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
                     continue
                 told = f"{readable(before.value)} in the baseline" if not math.isnan(before.value) else ""
                 if bound:
                     told = f"{told}{', ' if told else ''}known to ±{bound:.2g}: more scores differ than are kept"
-                # What is all wrong, or nearly, has little spread by itself: it has that of the baseline's value, at least (a score test).
+                # What is all wrong, or nearly, has little spread by itself: it has that of the baseline's value, at
+                # least (a score test).
                 usual = math.sqrt(max(0.0, before.value * (1 - before.value)) / rests) if math.isfinite(rests) else 0.0
                 whole = math.hypot(float(np.fmax(std, usual)), 0.0 if math.isnan(before.std) else before.std)
                 test = Drop(value, whole) if self.rule == "test" and not math.isnan(std) and whole else None
                 yield Metric(name, value, found.label, 0.0 if math.isnan(std) else std, detail=told, test=test)
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
-        """The baseline's value, less the margin; by the service's rule, of all metrics that have a better and a worse."""
+        """The baseline's value, less the margin; by the service's rule, of all metrics that have a better and a
+        worse."""
         known = better_ways()
         for metric in metrics:
             if metric.name == ANSWERED and self.rule == "test" and not math.isnan(metric.value):
@@ -217,7 +229,11 @@ class ModelQuality(Analysis, kind="model_quality"):
             return compare(metric, constraint)
         if metric.name == ANSWERED:
             share = f"{100 * (1 - metric.value):.3g} % of the rows with a label `{metric.column}`"
-            return f"{share} have no answer that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} % are allowed"
+            return (
+                f"{share} have no answer that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} "
+                f"% "
+                f"are allowed"
+            )
         fallen = metric.value < constraint.lower
         bound = f"at least {readable(constraint.lower)}" if fallen else f"at most {readable(constraint.upper)}"
         value = f"{readable(metric.value)} ± {readable(metric.std)}"
@@ -275,12 +291,16 @@ class ModelQuality(Analysis, kind="model_quality"):
             return made | self._of_scores(found, profile)
         if found.problem == "binary":
             table = confusion(found, profile, self.threshold)
-            return self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary") | self._of_scores(found, profile)
+            return self._of_tables(table, lambda t: Binary(*np.moveaxis(t, -1, 0)), "binary") | self._of_scores(
+                found, profile
+            )
         pairs = pairs_of(found, profile)
         few = confusion_matrix(Pooling(pairs, _CLASSES).of(pairs))[0]
         return self._of_tables(confusion_matrix(pairs, found.classes)[0], Multi, "multiclass", few)
 
-    def _of_tables(self, table: Floats, form: Callable[[Floats], Any], problem: str, few: Floats | None = None) -> dict[str, _Found]:
+    def _of_tables(
+        self, table: Floats, form: Callable[[Floats], Any], problem: str, few: Floats | None = None
+    ) -> dict[str, _Found]:
         """Each metric of a table of counts; `few` stands for it in the resamples, when it is a large one."""
         known = metrics(problem)
         if not table.sum():
@@ -291,7 +311,10 @@ class ModelQuality(Analysis, kind="model_quality"):
             return {metric.name: _Found(values[metric.name], _service(few, metric.ask, form)) for metric in known}
         drawn = form(resample(few, self.draws))
         soft = form(likely(few)), form(resample(likely(few), self.draws))
-        return {one.name: _Found(values[one.name], _std(one.ask(drawn)), rests=rests_on(*map(one.ask, soft))) for one in known}
+        return {
+            one.name: _Found(values[one.name], _std(one.ask(drawn)), rests=rests_on(*map(one.ask, soft)))
+            for one in known
+        }
 
     def _of_scores(self, found: ResolvedTarget, profile: Profile) -> dict[str, _Found]:
         """The areas under the curves, Brier score and calibration error."""
@@ -305,7 +328,9 @@ class ModelQuality(Analysis, kind="model_quality"):
 
         values = ask(table)
         if not table.sum() or state.outside:
-            reason = f"{state.outside:,} scores are outside 0 to 1" if state.outside else "no row with a label has a score"
+            reason = (
+                f"{state.outside:,} scores are outside 0 to 1" if state.outside else "no row with a label has a score"
+            )
             return {name: _Found(math.nan, math.nan, reason) for name in values}
         reason = "the labels are all of one class"
         if self.rule == "service":
@@ -327,7 +352,9 @@ class ModelQuality(Analysis, kind="model_quality"):
             drawn = service_means(state) if state.n >= 200 else None
         else:
             drawn = resampled_means(state, self.draws) if state.n > 1 else None
-        reason = "no row has a number as label and as prediction" if not state.n else "too few labels" if state.n < 2 else ""
+        reason = (
+            "no row has a number as label and as prediction" if not state.n else "too few labels" if state.n < 2 else ""
+        )
         made = {}
         for metric in metrics("regression"):
             value = float(metric.ask(Regression(state.means, state.n)))
@@ -339,7 +366,8 @@ class ModelQuality(Analysis, kind="model_quality"):
 
 
 def better_ways() -> dict[str, str]:
-    """For each metric, also those that a user's module has registered, which way is good: `high`, `low`, or "" for neither."""
+    """For each metric, also those that a user's module has registered, which way is good: `high`, `low`, or "" for
+    neither."""
     return {one.name: one.better for problem in PROBLEMS for one in metrics(problem)} | _BETTER
 
 

@@ -29,8 +29,9 @@ METRIC = "ndcg"
 class Ranking(Analysis, kind="ranking"):
     """The mean NDCG of the first places of ranked lists, over a sample of whole lists, with its standard error.
 
-    The items of a list are rows of one group: the instances of one request, or what has the same value of a column. Their labels are how
-    relevant they are, 0 or more. Lists in which nothing is relevant, or a label is still missing, do not count.
+    The items of a list are rows of one group: the instances of one request, or what has the same value of a column.
+    Their labels are how relevant they are, 0 or more. Lists in which nothing is relevant, or a label is still missing,
+    do not count.
 
     group       the column that says which list a row belongs to; the request when empty
     label, score  their columns; by default the column of role label, and `prediction` or the only prediction
@@ -39,7 +40,8 @@ class Ranking(Analysis, kind="ranking"):
     margin      how far the mean may fall below the baseline's
     min_lists   with fewer it is computed but not judged
     level       the share of violations that may be false, over all that is tested in a window
-    source      Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, 2002; gains are the labels, as in scikit-learn
+    source      Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, 2002; gains are the labels,
+                as in scikit-learn
     """
 
     labelled: ClassVar[bool] = True
@@ -82,7 +84,9 @@ class Ranking(Analysis, kind="ranking"):
         if len(before) > 1:
             detail += f", {readable(float(before.mean()))} in the baseline"
             whole = math.hypot(std, float(before.std(ddof=1)) / math.sqrt(len(before)))
-        yield Metric(METRIC, float(values.mean()), found.label, std, detail=detail, test=Drop(float(values.mean()), whole))
+        yield Metric(
+            METRIC, float(values.mean()), found.label, std, detail=detail, test=Drop(float(values.mean()), whole)
+        )
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """The baseline's mean, less the margin."""
@@ -108,7 +112,9 @@ class Ranking(Analysis, kind="ranking"):
         yield cls("query"), schema, table.slice(0, 40)
 
     def _answers(self, schema: Schema) -> ResolvedTarget | None:
-        found = resolve_target(schema, problem="regression", label=self.label, prediction=self.score or schema.target.score)
+        found = resolve_target(
+            schema, problem="regression", label=self.label, prediction=self.score or schema.target.score
+        )
         return found if found is not None and found.prediction else None
 
     def _need(self, found: ResolvedTarget) -> Need:
@@ -119,7 +125,11 @@ class Ranking(Analysis, kind="ranking"):
         state = profile.get(self._need(found))
         if not isinstance(state, GroupSample) or not len(state.groups):
             return np.zeros(0), f"no row says which list it belongs to (`{self.group or META + 'event_id'}`)"
-        whole = [(labels, scores) for labels, scores in state.each if np.isfinite(labels).all() and not np.isnan(scores).any()]
+        whole = [
+            (labels, scores)
+            for labels, scores in state.each
+            if np.isfinite(labels).all() and not np.isnan(scores).any()
+        ]
         if not whole:
             lacking = not np.isfinite(state.first).any()
             if lacking:

@@ -25,14 +25,15 @@ _MOST_COLUMNS = 100
 
 @dataclass(frozen=True)
 class Relations(Analysis, kind="relations"):
-    """Whether any two columns, features or predictions, go together otherwise than in the baseline, whatever each of them does alone.
+    """Whether any two columns, features or predictions, go together otherwise than in the baseline, whatever each of
+    them does alone.
 
-    `relations` is the largest change of a correlation between two columns, of a sample of rows: of the ranks of numbers, among their own
-    side's, and of how far out they are; of whether a category is one of the five most frequent, or a value missing. So it sees a column
-    that was shuffled, joined by the wrong key or shifted by a row, when each column's own distribution is as ever; the sentence names the
-    pairs. Columns that are shifted or stretched do not change their ranks. Only pairs: what three columns have in common where no two
-    have is not seen. Of more than 100 columns the predictions and the first features are taken; a window of 20 columns takes 0.02 s,
-    of 100 0.06 s.
+    `relations` is the largest change of a correlation between two columns, of a sample of rows: of the ranks of
+    numbers, among their own side's, and of how far out they are; of whether a category is one of the five most
+    frequent, or a value missing. So it sees a column that was shuffled, joined by the wrong key or shifted by a row,
+    when each column's own distribution is as ever; the sentence names the pairs. Columns that are shifted or stretched
+    do not change their ranks. Only pairs: what three columns have in common where no two have is not seen. Of more than
+    100 columns the predictions and the first features are taken; a window of 20 columns takes 0.02 s, of 100 0.06 s.
 
     k           rows in the sample, of the baseline and of a window
     margin      by how much a correlation may change
@@ -54,7 +55,8 @@ class Relations(Analysis, kind="relations"):
             yield from (Need(Counts(), (name,)) for name in categories)
 
     def finalize(self, schema: Schema, now: Profile, base: Profile | None) -> Iterator[Metric]:
-        """The largest change of a correlation; nothing without a baseline, or where it has no two columns that could be related."""
+        """The largest change of a correlation; nothing without a baseline, or where it has no two columns that could be
+        related."""
         numbers, categories = _columns(schema)
         names = (*numbers, *categories)
         if base is None or len(names) < 2:
@@ -125,7 +127,9 @@ def _columns(schema: Schema) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     usable = [column for column in schema.watched() if column.numeric or column.categorical]
     chosen = sorted(usable, key=later)[:_MOST_COLUMNS]
-    return tuple(column.name for column in chosen if column.numeric), tuple(column.name for column in chosen if not column.numeric)
+    return tuple(column.name for column in chosen if column.numeric), tuple(
+        column.name for column in chosen if not column.numeric
+    )
 
 
 def _words(score: Score, name: str, counts: object) -> str:

@@ -24,12 +24,14 @@ _LIMIT = 2048  # different rows that are counted: 34 KB
 
 @dataclass(frozen=True)
 class RepeatedRows(Analysis, kind="repeated_rows"):
-    """Whether whole rows are copies of earlier ones: requests that are sent twice, a batch that is replayed, a source that is stuck.
+    """Whether whole rows are copies of earlier ones: requests that are sent twice, a batch that is replayed, a source
+    that is stuck.
 
-    `repeated_rows` is the share of a window's rows that came before in it, less the share among as many rows of the baseline: rows of a few
-    columns with few values repeat anyway, and the more rows, the more of them. Judged by Fisher's exact test. Rows are told apart by their
-    features, by their predictions where there are no features: a model that answers with chance does not make a copy a new request.
-    Lists and structs are left out, and what a preparation makes of other columns.
+    `repeated_rows` is the share of a window's rows that came before in it, less the share among as many rows of the
+    baseline: rows of a few columns with few values repeat anyway, and the more rows, the more of them. Judged by
+    Fisher's exact test. Rows are told apart by their features, by their predictions where there are no features: a
+    model that answers with chance does not make a copy a new request. Lists and structs are left out, and what a
+    preparation makes of other columns.
 
     margin      by how much the share may be larger than in the baseline
     min_rows    with fewer rows, on either side, it is computed but not judged
@@ -86,7 +88,9 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
         """Rows that differ, rows of few kinds, one column, more rows than are counted, none."""
         rng = np.random.default_rng(11)
         x = rng.normal(size=600)
-        table = pa.table({"x": x, "colour": np.array(["red", "green", None])[rng.integers(0, 3, 600)], "prediction": np.round(x)})
+        table = pa.table(
+            {"x": x, "colour": np.array(["red", "green", None])[rng.integers(0, 3, 600)], "prediction": np.round(x)}
+        )
         schema = Schema.infer(table)
         for rows in (600, 40, 0):
             yield cls(), schema, table.slice(0, rows)

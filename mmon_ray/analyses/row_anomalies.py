@@ -49,10 +49,11 @@ class UnusualRows(Test, kind="unusual_rows_test"):
 
 @dataclass(frozen=True)
 class RowAnomalies(Analysis, kind="row_anomalies"):
-    """The share of rows that a random cut forest over the baseline's rows finds more unusual than 99 % of the baseline's own.
+    """The share of rows that a random cut forest over the baseline's rows finds more unusual than 99 % of the
+    baseline's own.
 
-    It sees what no column alone shows: combinations of numbers that never occurred. Half of the baseline's sample grows the trees, the
-    other half, which they have not seen, says what is usual.
+    It sees what no column alone shows: combinations of numbers that never occurred. Half of the baseline's sample grows
+    the trees, the other half, which they have not seen, says what is usual.
 
     k        rows in the sample, of the baseline and of a window
     columns  which numeric columns; all features when empty
@@ -87,18 +88,28 @@ class RowAnomalies(Analysis, kind="row_anomalies"):
         normal, given = (_numbers(profile.get(next(iter(self.needs(schema)))), names) for profile in (base, now))
         if len(normal) < 4 or not len(given):
             side = "baseline" if len(normal) < 4 else "window"
-            yield Metric("row_anomalies", math.nan, status="undefined", detail=f"too few rows of the {side} have all their numbers")
+            yield Metric(
+                "row_anomalies",
+                math.nan,
+                status="undefined",
+                detail=f"too few rows of the {side} have all their numbers",
+            )
             return
         middle, spread = np.quantile(normal, 0.5, axis=0, method="lower"), _spread(normal)
         seen, held = normal[::2], normal[1::2]
         # Grown once for a baseline: each of its windows is held against the same trees.
-        forest, usual = _grown(_scaled(seen, middle, spread).tobytes(), _scaled(held, middle, spread).tobytes(), len(names), self.trees)
+        forest, usual = _grown(
+            _scaled(seen, middle, spread).tobytes(), _scaled(held, middle, spread).tobytes(), len(names), self.trees
+        )
         limit = float(np.quantile(usual, self.usual))
         scores = forest.scores(_scaled(given, middle, spread))
         unusual = scores > limit
         share = float(unusual.mean())
         worst = given[int(scores.argmax())]
-        detail = f"{100 * share:.3g} % of {len(given)} sampled rows lie apart, most of all {_shown(worst, middle, spread, names)}"
+        detail = (
+            f"{100 * share:.3g} % of {len(given)} sampled rows lie apart, most of all "
+            f"{_shown(worst, middle, spread, names)}"
+        )
         std = math.sqrt(share * (1 - share) / len(given))
         yield Metric("row_anomalies", share, std=std, detail=detail, test=UnusualRows(share, len(given), len(held)))
 
@@ -126,7 +137,9 @@ class RowAnomalies(Analysis, kind="row_anomalies"):
         yield cls(trees=4), Schema.infer(table), holes
 
     def _names(self, schema: Schema) -> tuple[str, ...]:
-        chosen = [schema[name] for name in self.columns] or [column for column in schema.watched() if column.role == "feature"]
+        chosen = [schema[name] for name in self.columns] or [
+            column for column in schema.watched() if column.role == "feature"
+        ]
         return tuple(column.name for column in chosen if column.numeric)
 
 

@@ -68,14 +68,16 @@ class _Side(NamedTuple):
 
 @dataclass(frozen=True)
 class SliceBias(Analysis, kind="slice_bias"):
-    """The slice in which the difference between a group and the others has grown most surely, of each facet and each column.
+    """The slice in which the difference between a group and the others has grown most surely, of each facet and each
+    column.
 
-    A metric `slice_DPPL` of `sex=Female by city` is by how much the size of DPPL, in that city where it has grown most surely, is above
-    what it was there in the baseline; where it has turned round, above 0. Numbers are told by fifths of the baseline when its rows can be
-    read twice.
+    A metric `slice_DPPL` of `sex=Female by city` is by how much the size of DPPL, in that city where it has grown most
+    surely, is above what it was there in the baseline; where it has turned round, above 0. Numbers are told by fifths
+    of the baseline when its rows can be read twice.
 
     facets     whom the others are compared with, as for Bias
-    columns    which tell rows apart; all features that are categories or numbers when empty, at most `most_columns` of them
+    columns    which tell rows apart; all features that are categories or numbers when empty, at most `most_columns` of
+               them
     metrics    differences of shares, by the names that they have in Bias
     label, prediction, positive, above, threshold   as for Bias
     margin     by how much a difference may grow
@@ -105,16 +107,21 @@ class SliceBias(Analysis, kind="slice_bias"):
     def __post_init__(self) -> None:
         names = [facet.name for facet in self.facets]
         if len(set(names)) < len(names):
-            raise InputError(f"two facets are of the same columns, {', '.join(names)}; name all values in one, or none for each")
+            raise InputError(
+                f"two facets are of the same columns, {', '.join(names)}; name all values in one, or none for each"
+            )
         if self.draws < 2:
             raise InputError(f"draws is {self.draws}; expected 2 or more")
         known = [one.name for one in disparities().values() if one.says]
         for one in self.metrics:
             if one not in known:
-                raise InputError(f"'{one}' is no difference of shares that slices are asked for; expected some of {', '.join(known)}")
+                raise InputError(
+                    f"'{one}' is no difference of shares that slices are asked for; expected some of {', '.join(known)}"
+                )
 
     def needs(self, schema: Schema) -> Iterator[Need]:
-        """Joint counts of each facet with label and prediction in each column's slices; while a number has no ranges, its quantiles."""
+        """Joint counts of each facet with label and prediction in each column's slices; while a number has no ranges,
+        its quantiles."""
         setup = self._setup(schema)
         if setup is not None and self.facets:
             yield from seen_needs(schema)
@@ -179,12 +186,21 @@ class SliceBias(Analysis, kind="slice_bias"):
         schema = Schema.infer(table, label="y").replace({"age": Column("age", "integral", "feature", edges=(40.0,))})
         facet = Facet("sex", "f")
         yield cls((facet,), metrics=("DPPL", "RD")), schema, table
-        yield cls((Facet(("sex", "city")),), ("age",), min_rows=50, min_group=5), schema, table.set_column(3, "y", pa.nulls(n, pa.int64()))
+        yield (
+            cls((Facet(("sex", "city")),), ("age",), min_rows=50, min_group=5),
+            schema,
+            table.set_column(3, "y", pa.nulls(n, pa.int64())),
+        )
         yield cls((facet,)), schema, table.slice(0, 90)
 
     def _setup(self, schema: Schema) -> BiasSetup | None:
         return bias_setup(
-            schema, label=self.label, prediction=self.prediction, positive=self.positive, above=self.above, threshold=self.threshold
+            schema,
+            label=self.label,
+            prediction=self.prediction,
+            positive=self.positive,
+            above=self.above,
+            threshold=self.threshold,
         )
 
     def _pairs(self, schema: Schema, setup: BiasSetup) -> Iterator[tuple[Facet, Column]]:
@@ -194,13 +210,25 @@ class SliceBias(Analysis, kind="slice_bias"):
                     yield facet, column
 
     def _measured(self, facet: Facet, column: Column, setup: BiasSetup, *states: object) -> Iterator[Metric]:
-        asked = [one for one in map(disparities().__getitem__, self.metrics) if all(getattr(setup, name) for name in one.uses)]
+        asked = [
+            one
+            for one in map(disparities().__getitem__, self.metrics)
+            if all(getattr(setup, name) for name in one.uses)
+        ]
         tables = [_slices(state, facet, setup) for state in states]
         reason = next((table for table in tables if isinstance(table, str)), "")
-        known = [texts for state in states if isinstance(state, Contingency) and not state.cells.error for texts, _ in state.combinations]
+        known = [
+            texts
+            for state in states
+            if isinstance(state, Contingency) and not state.cells.error
+            for texts, _ in state.combinations
+        ]
         values = values_of(facet, known)
         if len(values) > _VALUES:
-            reason = f"`{facet.name}` has {len(values):,} values; slices are asked about {_VALUES} at most, name some in the facet"
+            reason = (
+                f"`{facet.name}` has {len(values):,} values; slices are asked about {_VALUES} at most, name some "
+                f"in the facet"
+            )
             values = []
         if reason:
             named = [facet.column(name) for name, _ in values] or [facet.name]
@@ -230,18 +258,30 @@ class SliceBias(Analysis, kind="slice_bias"):
             mine, theirs = now.known[value], base.known[value]
             # What the other group had against it before is no part of it.
             grown = abs(mine.value) - max(0.0, math.copysign(theirs.value, mine.value * theirs.value))
-            found.append(_Slice(slice_name(column, value), mine, theirs, grown, Drop(grown, math.hypot(mine.std, theirs.std))))
+            found.append(
+                _Slice(slice_name(column, value), mine, theirs, grown, Drop(grown, math.hypot(mine.std, theirs.std)))
+            )
         if not found:
             rows = f"{self.min_rows} rows, {self.min_group} of them in either group, here and in the baseline"
             why = now.why or base.why or f"no value of `{column.name}` has {rows}"
             return Metric(PREFIX + one.name, math.nan, about, status="insufficient", detail=why)
         worst = min(found, key=lambda at: (at.test.p_value(-math.inf, self.margin), -at.grown))
         size = f"{100 * abs(worst.now.value):.3g} points {one.way(worst.now.value)}"
-        detail = f"where it is {worst.name} ({worst.now.rows:,} rows), {size}, {100 * abs(worst.base.value):.3g} in the baseline"
-        return Metric(PREFIX + one.name, worst.grown, about, worst.test.std, detail=detail, test=Worst(worst.test, len(found)))
+        detail = (
+            f"where it is {worst.name} ({worst.now.rows:,} rows), {size}, {100 * abs(worst.base.value):.3g} in "
+            f"the baseline"
+        )
+        return Metric(
+            PREFIX + one.name, worst.grown, about, worst.test.std, detail=detail, test=Worst(worst.test, len(found))
+        )
 
     def _differences(
-        self, one: Disparity, about: str, wanted: tuple[str, ...], slices: dict[str | None, _Drawn | None], setup: BiasSetup
+        self,
+        one: Disparity,
+        about: str,
+        wanted: tuple[str, ...],
+        slices: dict[str | None, _Drawn | None],
+        setup: BiasSetup,
     ) -> _Side:
         """A difference in each slice that has the rows for it; why there is none, where no slice has a value at all."""
         made, why = {}, ""
@@ -251,7 +291,10 @@ class SliceBias(Analysis, kind="slice_bias"):
             whole = drawn.table.groups(drawn.table.counts[None], wanted, one.uses)
             others, inside = whole.counts[0].sum(axis=(-2, -1))
             if not others + inside:
-                why = why or f"waiting for {'labels' if 'label' in one.uses else 'predictions'}: no row has all that it needs"
+                why = (
+                    why
+                    or f"waiting for {'labels' if 'label' in one.uses else 'predictions'}: no row has all that it needs"
+                )
             if others + inside < self.min_rows or min(others, inside) < self.min_group:
                 continue
             if reason := missing(one, whole, about, setup):
@@ -269,7 +312,10 @@ class SliceBias(Analysis, kind="slice_bias"):
 def _slices(state: object, facet: Facet, setup: BiasSetup) -> dict[str | None, Joint] | str:
     """The joint table of each slice; why there is none."""
     if not isinstance(state, Contingency):
-        return "its ranges were learned after its rows were read, and they could not be read again; give rows that can, or columns"
+        return (
+            "its ranges were learned after its rows were read, and they could not be read again; give rows that "
+            "can, or columns"
+        )
     if state.cells.error:
         return "there are more combinations of their values than can be counted"
     parts: dict[str | None, list[tuple[tuple[str | None, ...], int]]] = {}

@@ -36,13 +36,16 @@ class _Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class SliceDrift(Analysis, kind="slice_drift"):
-    """The slice whose predictions, or other columns, are distributed least like those of the same slice in the baseline.
+    """The slice whose predictions, or other columns, are distributed least like those of the same slice in the
+    baseline.
 
-    Each metric is about a pair, `prediction by city`: the L-infinity distance between the window's and the baseline's rows of that slice
-    which has changed most surely. Numbers are told by fifths of the baseline, on both sides of the pair, when its rows can be read twice.
+    Each metric is about a pair, `prediction by city`: the L-infinity distance between the window's and the baseline's
+    rows of that slice which has changed most surely. Numbers are told by fifths of the baseline, on both sides of the
+    pair, when its rows can be read twice.
 
     of         the columns whose distribution is compared; the predictions when empty
-    columns    which tell rows apart; all features that are categories or numbers when empty, at most `most_columns` of them
+    columns    which tell rows apart; all features that are categories or numbers when empty, at most `most_columns` of
+               them
     margin     the largest difference in the share of any one value that is allowed
     min_rows   slices with fewer rows, here or in the baseline, are left out
     level      the share of violations that may be false, over all that is tested in a window
@@ -105,24 +108,39 @@ class SliceDrift(Analysis, kind="slice_drift"):
         yield cls(), schema, table.slice(0, 90)
 
     def _targets(self, schema: Schema) -> list[Column]:
-        found = [schema[name] for name in self.of] if self.of else [column for column in schema if column.role == "prediction"]
+        found = (
+            [schema[name] for name in self.of]
+            if self.of
+            else [column for column in schema if column.role == "prediction"]
+        )
         return [column for column in found if column.numeric or column.categorical]
 
     def _pairs(self, schema: Schema) -> Iterator[tuple[Column, Column]]:
         for target in self._targets(schema):
             if target.categorical or target.edges:
-                yield from ((column, target) for column in sliced(schema, self.columns, self.most_columns) if column.name != target.name)
+                yield from (
+                    (column, target)
+                    for column in sliced(schema, self.columns, self.most_columns)
+                    if column.name != target.name
+                )
 
     def _measured(self, column: Column, target: Column, now: Profile, base: Profile) -> Metric:
         about, need = f"{target.name}{BY}{column.name}", _need(column, target)
         states = now.get(need), base.get(need)
         if not all(isinstance(state, Contingency) for state in states):
-            detail = "its ranges were learned after its rows were read, and they could not be read again; give rows that can, or columns"
+            detail = (
+                "its ranges were learned after its rows were read, and they could not be read again; give rows "
+                "that can, or columns"
+            )
             return Metric(METRIC, math.nan, about, status="undefined", detail=detail)
         tables = [_by_slice(state, target) for state in states if isinstance(state, Contingency)]
         if any(isinstance(state, Contingency) and state.cells.error for state in states):
             return Metric(
-                METRIC, math.nan, about, status="undefined", detail="there are more combinations of their values than can be counted"
+                METRIC,
+                math.nan,
+                about,
+                status="undefined",
+                detail="there are more combinations of their values than can be counted",
             )
         slices = []
         for value in sorted(tables[0].keys() & tables[1].keys(), key=lambda one: (one is None, one or "")):
@@ -136,7 +154,9 @@ class SliceDrift(Analysis, kind="slice_drift"):
         worst = min(slices, key=lambda one: (one.p_value, -one.found.value))
         detail = f"where it is {worst.name} ({worst.rows:,} rows), {worst.found.words}"
         assert worst.found.test is not None
-        return Metric(METRIC, worst.found.value, about, worst.found.std, detail=detail, test=Worst(worst.found.test, len(slices)))
+        return Metric(
+            METRIC, worst.found.value, about, worst.found.std, detail=detail, test=Worst(worst.found.test, len(slices))
+        )
 
 
 _RANGES = (("age", "integral", "feature", (30.0, 50.0)), ("prediction", "fractional", "prediction", (0.25, 0.5, 0.75)))

@@ -16,7 +16,14 @@ from typing_extensions import Self
 from mmon_ray.analyses.analysis import Analysis
 from mmon_ray.analyses.shared.confusion import Pooling, matrix_of, names_of
 from mmon_ray.analyses.shared.slices import edge_needs, learn_edges, slice_name, sliced
-from mmon_ray.analyses.shared.targets import ResolvedTarget, check_words, resolve_target, seen_needs, seen_of, unlabelled
+from mmon_ray.analyses.shared.targets import (
+    ResolvedTarget,
+    check_words,
+    resolve_target,
+    seen_needs,
+    seen_of,
+    unlabelled,
+)
 from mmon_ray.columns.binning import told
 from mmon_ray.core.report import Constraint, Metric, compare, readable
 from mmon_ray.core.schema import Column, Schema
@@ -52,15 +59,17 @@ class _Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class Slices(Analysis, kind="slices"):
-    """Quality by each value of a category, or range of a number: the worst slice of each column, with its support and standard error.
+    """Quality by each value of a category, or range of a number: the worst slice of each column, with its support and
+    standard error.
 
-    The number of a column is how much its worst slice lies above (or, negative, below) the metric of all rows; it may fall by the margin
-    below what it was in the baseline. Errors are compared as shares: -0.1 is an error a tenth above that of all rows. The worst is the one
-    that lies below most surely. Numbers are cut into fifths of the baseline, when its rows can be read twice; a missing value is a slice.
+    The number of a column is how much its worst slice lies above (or, negative, below) the metric of all rows; it may
+    fall by the margin below what it was in the baseline. Errors are compared as shares: -0.1 is an error a tenth above
+    that of all rows. The worst is the one that lies below most surely. Numbers are cut into fifths of the baseline,
+    when its rows can be read twice; a missing value is a slice.
 
     problem, label, prediction, positive   what is compared with what, as for ModelQuality
-    metric     of the binary or multiclass metrics of mmon_ray.stats.metrics.quality that are better when high; of a regression mae, mse or rmse;
-               accuracy, or mae, when empty
+    metric     of the binary or multiclass metrics of mmon_ray.stats.metrics.quality that are better when high; of a
+               regression mae, mse or rmse; accuracy, or mae, when empty
     threshold  a score above it is a positive answer, where the model gives only a score
     columns    which; all features that are categories or numbers when empty, at most `most_columns` of them
     min_rows   slices with fewer labels are left out
@@ -90,10 +99,13 @@ class Slices(Analysis, kind="slices"):
     def __post_init__(self) -> None:
         known = [one.name for problem in ("binary", "multiclass") for one in metrics(problem) if one.better == "high"]
         if self.metric and self.metric not in (*known, *ERRORS):
-            raise InputError(f"metric is '{self.metric}'; expected one of {', '.join(dict.fromkeys([*known, *ERRORS]))}")
+            raise InputError(
+                f"metric is '{self.metric}'; expected one of {', '.join(dict.fromkeys([*known, *ERRORS]))}"
+            )
 
     def needs(self, schema: Schema) -> Iterator[Need]:
-        """Joint counts of each column, the label and the prediction, or sums of errors; while a number has no ranges, its quantiles."""
+        """Joint counts of each column, the label and the prediction, or sums of errors; while a number has no ranges,
+        its quantiles."""
         found = self._answers(schema)
         if found is not None:
             yield from seen_needs(schema)
@@ -112,7 +124,9 @@ class Slices(Analysis, kind="slices"):
         check_words(schema, found)
         if not self._fits(found):
             own = ", ".join(
-                ERRORS if found.problem == "regression" else [one.name for one in metrics(found.problem) if one.better == "high"]
+                ERRORS
+                if found.problem == "regression"
+                else [one.name for one in metrics(found.problem) if one.better == "high"]
             )
             raise InputError(f"slices are asked about {self.metric}, and {found.words}; expected one of {own}")
         return learn_edges(schema, base, self.columns)
@@ -129,13 +143,18 @@ class Slices(Analysis, kind="slices"):
         """What the worst slice of the baseline is, and the margin."""
         for metric in metrics:
             if not math.isnan(metric.value):
-                yield Constraint(metric.name, metric.column, lower=min(metric.value, 0.0) - self.margin, level=self.level)
+                yield Constraint(
+                    metric.name, metric.column, lower=min(metric.value, 0.0) - self.margin, level=self.level
+                )
 
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """Which slice, and how far below it lies."""
         if not metric.detail:
             return compare(metric, constraint)
-        return f"the predictions are worse for some `{metric.column}`: {metric.detail}; {readable(-constraint.lower)} below is allowed"
+        return (
+            f"the predictions are worse for some `{metric.column}`: {metric.detail}; {readable(-constraint.lower)} "
+            f"below is allowed"
+        )
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:
@@ -152,11 +171,15 @@ class Slices(Analysis, kind="slices"):
         yield cls("binary"), schema, table.set_column(3, "y", pa.nulls(n, pa.int64()))
         scored = table.set_column(4, "prediction", pa.array(np.clip(said * 0.6 + 0.4 * rng.random(n), 0, 1)))
         yield cls("binary"), Schema.infer(scored, label="y").replace(ages), scored
-        priced = table.set_column(3, "y", pa.array(rng.normal(size=n))).set_column(4, "prediction", pa.array(rng.normal(size=n)))
+        priced = table.set_column(3, "y", pa.array(rng.normal(size=n))).set_column(
+            4, "prediction", pa.array(rng.normal(size=n))
+        )
         yield cls(metric="rmse"), Schema.infer(priced, label="y").replace(ages), priced
 
     def _answers(self, schema: Schema) -> ResolvedTarget | None:
-        return resolve_target(schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive)
+        return resolve_target(
+            schema, problem=self.problem, label=self.label, prediction=self.prediction, positive=self.positive
+        )
 
     def _columns(self, schema: Schema, found: ResolvedTarget) -> tuple[Column, ...]:
         answered = found.prediction or found.score
@@ -171,12 +194,17 @@ class Slices(Analysis, kind="slices"):
         if found.problem == "regression":
             return Need(ResidualsBy(column.edges), (column.name, found.label, found.prediction))
         edges = (column.edges, (), () if found.prediction else (self.threshold,))
-        return Need(Contingency(edges if any(edges) else ()), (column.name, found.label, found.prediction or found.score))
+        return Need(
+            Contingency(edges if any(edges) else ()), (column.name, found.label, found.prediction or found.score)
+        )
 
     def _measured(self, column: Column, found: ResolvedTarget, now: Profile) -> Metric:
         state = now.get(self._need(column, found))
         if state is None:
-            detail = "its ranges were learned after its rows were read, and they could not be read again; give rows that can, or columns"
+            detail = (
+                "its ranges were learned after its rows were read, and they could not be read again; give rows "
+                "that can, or columns"
+            )
             return Metric(METRIC, math.nan, column.name, status="undefined", detail=detail)
         if state.full if isinstance(state, ResidualsBy) else isinstance(state, Contingency) and state.cells.error:
             return Metric(METRIC, math.nan, column.name, status="undefined", detail=_TOO_MANY)
@@ -194,7 +222,8 @@ class Slices(Analysis, kind="slices"):
         worst = min(slices, key=lambda one: one.below / one.std if one.std > 0 else math.copysign(math.inf, one.below))
         asked = self.metric or ("mae" if found.problem == "regression" else "accuracy")
         detail = (
-            f"{asked} where it is {worst.name} ({worst.support:,} rows) is {readable(worst.metric)}, {readable(worst.whole)} in all rows"
+            f"{asked} where it is {worst.name} ({worst.support:,} rows) is {readable(worst.metric)}, "
+            f"{readable(worst.whole)} in all rows"
         )
         test = Worst(Drop(worst.below, worst.std), len(slices))
         return Metric(METRIC, worst.below, column.name, worst.std, detail=detail, test=test)
@@ -213,17 +242,26 @@ class Slices(Analysis, kind="slices"):
                 continue
             own, others, whole = own_s / own_n, (s - own_s) / (n - own_n), s / n
             share = own_n / n
-            varies = [max(0.0, own_q / own_n - own**2) / own_n, max(0.0, (q - own_q) / (n - own_n) - others**2) / (n - own_n)]
+            varies = [
+                max(0.0, own_q / own_n - own**2) / own_n,
+                max(0.0, (q - own_q) / (n - own_n) - others**2) / (n - own_n),
+            ]
             slopes = [-1 / whole + own * share / whole**2, own * (1 - share) / whole**2]
-            below, std = 1 - own / whole, math.sqrt(sum(slope**2 * vary for slope, vary in zip(slopes, varies, strict=True)))
+            below, std = (
+                1 - own / whole,
+                math.sqrt(sum(slope**2 * vary for slope, vary in zip(slopes, varies, strict=True))),
+            )
             if self.metric == "rmse":  # of the roots: d sqrt(u) = du / (2 sqrt(u))
                 std /= 2 * math.sqrt(own / whole) if own > 0 else math.inf
                 below, own, whole = 1 - math.sqrt(own / whole), math.sqrt(own), math.sqrt(whole)
-            made.append(_Slice(slice_name(column, told(value)), int(own_n), float(own), float(whole), float(below), float(std)))
+            made.append(
+                _Slice(slice_name(column, told(value)), int(own_n), float(own), float(whole), float(below), float(std))
+            )
         return made
 
     def _by_counts(self, state: Contingency, column: Column, found: ResolvedTarget) -> tuple[int, list[_Slice]]:
-        """How many rows have label and prediction; the metric of each slice and of all rows, and how sure their difference is."""
+        """How many rows have label and prediction; the metric of each slice and of all rows, and how sure their
+        difference is."""
         by_value: dict[str | None, Counter[tuple[str, str]]] = {}
         for (value, truth, said), count in state.combinations:
             if truth is not None and said is not None:
@@ -232,7 +270,9 @@ class Slices(Analysis, kind="slices"):
             return 0, []
         pooling = Pooling(sum(by_value.values(), Counter()), _CLASSES)
         pooled = {value: pooling.of(pairs) for value, pairs in by_value.items()}
-        classes = names_of([pair for pairs in pooled.values() for pair in pairs], () if pooling.needed else found.classes)
+        classes = names_of(
+            [pair for pairs in pooled.values() for pair in pairs], () if pooling.needed else found.classes
+        )
         values = sorted(by_value, key=lambda value: (value is None, value or ""))
         table = np.stack([matrix_of(pooled[value], classes) for value in values])
         enough = table.sum(axis=(1, 2)) >= self.min_rows
@@ -248,7 +288,11 @@ class Slices(Analysis, kind="slices"):
             rests = rests_on(self._asked(soft, classes, found), self._asked(resample(soft, self.draws), classes, found))
             if rests >= self.min_behind:
                 std = float(np.nanstd(spread[:, at], ddof=1))
-                made.append(_Slice(slice_name(column, value), int(table[at].sum()), float(own[at]), whole, float(below[at]), std))
+                made.append(
+                    _Slice(
+                        slice_name(column, value), int(table[at].sum()), float(own[at]), whole, float(below[at]), std
+                    )
+                )
         return int(table.sum()), made
 
     def _said(self, text: str, found: ResolvedTarget) -> str:

@@ -30,18 +30,22 @@ _LONGEST = 60  # characters of a text that are told
 class Texts(Analysis, kind="texts"):
     """Whether a column's texts have the words of the baseline's, and whether they are copies of one another.
 
-    `vocabulary_overlap` is the share of words, each counted once a text and in small letters, that some text of the baseline has. Some
-    words are always new: how many, the baseline tells by those that only one of its texts has. Beyond 16,384 different words it is
-    estimated from as many, which are chosen alike on both sides. `unique_texts` is the share of texts that did not come before in the
-    window, among as many as the baseline has at most. Both are judged by Fisher's exact test, with a margin. For the words a text is one
-    observation however long it is, since the words of a text come together. A baseline in which each text comes twice cannot tell how many
-    words are always new: drop the copies first.
+    `vocabulary_overlap` is the share of words, each counted once a text and in small letters, that some text of the
+    baseline has. Some words are always new: how many, the baseline tells by those that only one of its texts has.
+    Beyond 16,384 different words it is estimated from as many, which are chosen alike on both sides. `unique_texts` is
+    the share of texts that did not come before in the window, among as many as the baseline has at most. Both are
+    judged by Fisher's exact test, with a margin. For the words a text is one observation however long it is, since the
+    words of a text come together. A baseline in which each text comes twice cannot tell how many words are always new:
+    drop the copies first.
 
     columns             which text columns; all that are sent, of features and predictions, when empty
-    vocabulary_overlap  the margin: by how much the share of known words may be smaller than that of a text of the baseline among its others
-    unique_texts        the margin: by how much the share of texts that are no copies may be smaller than in the baseline
+    vocabulary_overlap  the margin: by how much the share of known words may be smaller than that of a text of the
+                        baseline among its others
+    unique_texts        the margin: by how much the share of texts that are no copies may be smaller than in the
+                        baseline
     level               the share of violations that may be false, over all that is tested in a window
-    source              Good, The population frequencies of species, 1953 (words that are new); Kish 1965 (how much a text tells)
+    source              Good, The population frequencies of species, 1953 (words that are new); Kish 1965 (how much a
+                        text tells)
     """
 
     columns: tuple[str, ...] = ()
@@ -110,10 +114,19 @@ def _overlap(name: str, words: Words, known: Words) -> Metric:
         return Metric(VOCABULARY, math.nan, name, status="undefined", detail=f"no words to compare{where}")
     n, m = max(1, math.floor(words.independent)), max(1, math.floor(known.independent))
     test = Share(share, n, m, _whole(known.seen.single * m))
-    detail = f"{100 * (1 - share):.3g} % of its words are not in the baseline, {100 * known.seen.single:.3g} % are usual"
-    told = ", ".join(f"'{word}' (in {100 * often / words.texts:.3g} % of texts)" for word, often in _strange(words, known))
+    detail = (
+        f"{100 * (1 - share):.3g} % of its words are not in the baseline, {100 * known.seen.single:.3g} % are usual"
+    )
+    told = ", ".join(
+        f"'{word}' (in {100 * often / words.texts:.3g} % of texts)" for word, often in _strange(words, known)
+    )
     return Metric(
-        VOCABULARY, share, name, math.sqrt(share * (1 - share) / n), detail=detail + f", most often {told}" * bool(told), test=test
+        VOCABULARY,
+        share,
+        name,
+        math.sqrt(share * (1 - share) / n),
+        detail=detail + f", most often {told}" * bool(told),
+        test=test,
     )
 
 
@@ -131,12 +144,15 @@ def _unique(name: str, texts: Repeats, usual: Repeats, counts: Counts) -> Metric
     if not size:
         where = "baseline" if texts.total else "window"
         return Metric(UNIQUE, math.nan, name, status="undefined", detail=f"no texts in the {where}")
-    # Where not all texts are counted, a frequent one is among the counted of one side only: both are taken over the same texts.
+    # Where not all texts are counted, a frequent one is among the counted of one side only: both are taken over the
+    # same texts.
     reach = min(texts.reach, usual.reach)
     mine, theirs = texts.within(reach), usual.within(reach)
     n, m = round(int(mine.counts.sum()) * size / texts.total), int(theirs.counts.sum())
     if not n or not m:
-        return Metric(UNIQUE, math.nan, name, status="undefined", detail="none of the texts is among those that are counted")
+        return Metric(
+            UNIQUE, math.nan, name, status="undefined", detail="none of the texts is among those that are counted"
+        )
     copies, before = mine.repeated(size), theirs.repeated(usual.total)
     detail = f"{100 * copies:.3g} % of {size:,} texts came before, {100 * before:.3g} % in the baseline"
     for (text,), often, _ in counts.top(1) if copies else ():

@@ -30,8 +30,9 @@ _NOT_CAPTURED = "the rows do not say how long their requests took; captured ones
 class Traffic(Analysis, kind="traffic"):
     """Quantiles of the requests' latency in milliseconds, and the share that failed.
 
-    The metrics are `latency_p50`, `latency_p95`, `latency_p99` and `error_share`. Counted are requests, not rows, and only predictions. How
-    fast a model has to be is a matter of the application: the constraints are suggested switched off, in `checks.json`.
+    The metrics are `latency_p50`, `latency_p95`, `latency_p99` and `error_share`. Counted are requests, not rows, and
+    only predictions. How fast a model has to be is a matter of the application: the constraints are suggested switched
+    off, in `checks.json`.
 
     slower       latency may be so many times the baseline's, where the baseline was learned from captured traffic
     latency_ms   else it may be this long
@@ -65,7 +66,12 @@ class Traffic(Analysis, kind="traffic"):
             yield Metric(_ERRORS, math.nan, status="undefined", detail=_NOT_CAPTURED)
             return
         value = requests.failed / count
-        yield Metric(_ERRORS, value, std=math.sqrt(value * (1 - value) / count), detail=f"{requests.failed:,} of {count:,} requests failed")
+        yield Metric(
+            _ERRORS,
+            value,
+            std=math.sqrt(value * (1 - value) / count),
+            detail=f"{requests.failed:,} of {count:,} requests failed",
+        )
 
     def suggest(self, metrics: Iterable[Metric]) -> Iterator[Constraint]:
         """Bounds, all switched off."""
@@ -80,7 +86,10 @@ class Traffic(Analysis, kind="traffic"):
             return f"{metric.detail}; at most {100 * constraint.upper:.3g} % are expected"
         if metric.name not in _QUANTILES:
             return compare(metric, constraint)
-        slowest = f"the slowest {100 * (1 - _QUANTILES[metric.name]):.3g} % of the requests took longer than {readable(metric.value)} ms"
+        slowest = (
+            f"the slowest {100 * (1 - _QUANTILES[metric.name]):.3g} % of the requests took longer than "
+            f"{readable(metric.value)} ms"
+        )
         return f"{slowest}; at most {readable(constraint.upper)} ms are expected"
 
     @classmethod

@@ -1,7 +1,7 @@
 """Capture: what a deployment was asked and what it answered, recorded beside the model and shipped to the store.
 
-The package can be called: `@mmon_ray.capture("credit")` is `mmon_ray.capture.capture("credit")`, whichever was imported first.
-`mmon_ray.capture:build_app` is the import path of a Serve config file.
+The package can be called: `@mmon_ray.capture("credit")` is `mmon_ray.capture.capture("credit")`, whichever was imported
+first. `mmon_ray.capture:build_app` is the import path of a Serve config file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The three doors of capture: the decorator, a bound application, and a Serve config file that names `build_app`.
 
-All lead to the wrapper of `wrap.py`. An application is a graph: every deployment of it gets the captured form of its own
-body, and keeps its name, its options and what it was bound to.
+All lead to the wrapper of `wrap.py`. An application is a graph: every deployment of it gets the captured form of its
+own body, and keeps its name, its options and what it was bound to.
 """
 
 from __future__ import annotations
@@ -26,12 +26,24 @@ _ARGS = ("target", "endpoint", "only", "skip", "args")
 
 
 @overload
-def capture(target: str = "", *, endpoint: str = "", methods: Names = None, **options: Any) -> Callable[[Target], Target]: ...
+def capture(
+    target: str = "", *, endpoint: str = "", methods: Names = None, **options: Any
+) -> Callable[[Target], Target]: ...
 @overload
-def capture(target: Target, *, endpoint: str = "", only: Names = None, skip: Names = None, **options: Any) -> Target: ...
+def capture(
+    target: Target, *, endpoint: str = "", only: Names = None, skip: Names = None, **options: Any
+) -> Target: ...
 
 
-def capture(target: Any = "", *, endpoint: str = "", methods: Names = None, only: Names = None, skip: Names = None, **options: Any) -> Any:
+def capture(
+    target: Any = "",
+    *,
+    endpoint: str = "",
+    methods: Names = None,
+    only: Names = None,
+    skip: Names = None,
+    **options: Any,
+) -> Any:
     """Captures a deployment, by `@capture("credit")`, or every deployment of a bound application, by `capture(app)`.
 
     As a decorator it goes above or below `@serve.deployment`, on a class or a function; on a FastAPI ingress above or
@@ -39,47 +51,58 @@ def capture(target: Any = "", *, endpoint: str = "", methods: Names = None, only
     decorated keep how they are captured. Every deployment on a request's way records it under the same request id. A
     websocket is served, and recorded once, when it closes. A gRPC method is recorded like a handle's call.
     Not captured: static and class methods; what a model calls on itself; what an HTTP client sends and a plain class or
-    function does not read; the messages that a gRPC client streams; Serve's own routes (/-/healthz); the unread rest of a
-    stream; and who called, which Serve does not tell: the request id and the times of its records give the order.
+    function does not read; the messages that a gRPC client streams; Serve's own routes (/-/healthz); the unread rest of
+    a stream; and who called, which Serve does not tell: the request id and the times of its records give the order.
 
     target              the endpoint's name, or an application: what `.bind()` returned
-    endpoint            the name under which records, baselines and reports are kept; by default, for an application, its own name
-    methods             of a class that is decorated: which methods are captured, by default `__call__` and all public ones; of a FastAPI
-                        ingress, which path operations, by the names of their functions
-    routes              which HTTP requests are recorded, by their routes: "/predict", "/v1/*". By default all; those that are no
-                        predictions (health checks, redirects, routes without input) are marked, and make no rows
+    endpoint            the name under which records, baselines and reports are kept; by default, for an application,
+                        its own name
+    methods             of a class that is decorated: which methods are captured, by default `__call__` and all public
+                        ones; of a FastAPI ingress, which path operations, by the names of their functions
+    routes              which HTTP requests are recorded, by their routes: "/predict", "/v1/*". By default all; those
+                        that are no predictions (health checks, redirects, routes without input) are marked, and make no
+                        rows
     only, skip          of an application: deployments' names; the others are, or these are not, captured
     store               a folder or s3://bucket/prefix; by default MMON_STORE of the replica, else ~/.mmon
     spool               a folder on the serving node; by default MMON_SPOOL, else ~/.mmon/spool
-    durability          async: written within 0.2 s; sync: before the answer leaves (nothing is lost by `kill -9`). A class that
-                        ends gracefully loses nothing; a function has no destructor, and its last 0.2 s may be lost with async
+    durability          async: written within 0.2 s; sync: before the answer leaves (nothing is lost by `kill -9`). A
+                        class that ends gracefully loses nothing; a function has no destructor, and its last 0.2 s may
+                        be lost with async
     event_time_header   a request may say in it when it happened, in ISO 8601: for replays
-    inference_id_header where a caller's own id is; Serve makes an X-Request-ID when the caller sends none, and returns it
-    ...                 all other options are those of `Settings`: flush_s, sample, sides, max_bytes, drop, hash, mask and more
+    inference_id_header where a caller's own id is; Serve makes an X-Request-ID when the caller sends none, and returns
+    it
+    ...                 all other options are those of `Settings`: flush_s, sample, sides, max_bytes, drop, hash, mask
+                        and more
     errors              CaptureError when the target or a setting cannot be used
     """
     if isinstance(target, str):
         if target and endpoint and target != endpoint:
             raise CaptureError(f"capture was given two endpoints, {target!r} and {endpoint!r}; write one")
         if only is not None or skip is not None:
-            raise CaptureError("`only` and `skip` choose among the deployments of an application; give capture the bound application first")
+            raise CaptureError(
+                "`only` and `skip` choose among the deployments of an application; give capture the bound application "
+                "first"
+            )
         return _decorator(settings_of(target or endpoint, methods=methods, **options))
     if not _is_application(target):
         raise CaptureError(
-            f"cannot capture {target!r}; write @capture('name') above a deployment, or capture(app) with what .bind() returned"
+            f"cannot capture {target!r}; write @capture('name') above a deployment, or capture(app) with what .bind() "
+            f"returned"
         )
     if methods is not None:
         raise CaptureError(
-            "`methods` is for one deployment; decorate it with @capture(name, methods=[...]), and the application keeps that"
+            "`methods` is for one deployment; decorate it with @capture(name, methods=[...]), and the application "
+            "keeps that"
         )
     return _captured_app(target, _settings(endpoint, options), only, skip)
 
 
 def build_app(args: dict[str, Any]) -> Any:
-    """The application that a Serve config file names in `args.target`, captured; its `import_path` is `mmon_ray.capture:build_app`.
+    """The application that a Serve config file names in `args.target`, captured; its `import_path` is
+    `mmon_ray.capture:build_app`.
 
-    args      target: "package.module:name" of an application, or of a function that builds one; endpoint, by default the
-              application's name; args: what the builder is given; only, skip and the other options as for `capture`
+    args      target: "package.module:name" of an application, or of a function that builds one; endpoint, by default
+              the application's name; args: what the builder is given; only, skip and the other options as for `capture`
     errors    CaptureError names what cannot be used
     """
     given = dict(args)
@@ -88,14 +111,17 @@ def build_app(args: dict[str, Any]) -> Any:
         raise CaptureError(f"build_app has no argument {unknown[0]!r}; it has {', '.join(_known_args())}")
     path = given.pop("target", "")
     if not isinstance(path, str) or not path:
-        raise CaptureError("build_app needs the argument `target`; write the application's path, target: package.module:app")
+        raise CaptureError(
+            "build_app needs the argument `target`; write the application's path, target: package.module:app"
+        )
     return capture(_built(path, given.pop("args", None)), **given)
 
 
 def config_text(target: str, endpoint: str, **options: Any) -> str:
     """A Serve config file that serves an application captured, without a line of it changed.
 
-    target    "package.module:name" of an application, or of a function that builds one; it is imported, to see that it can be
+    target    "package.module:name" of an application, or of a function that builds one; it is imported, to see that it
+              can be
     errors    CaptureError when it cannot be captured
     """
     import yaml  # type: ignore[import-untyped]
@@ -107,7 +133,8 @@ def config_text(target: str, endpoint: str, **options: Any) -> str:
     listed: str = yaml.safe_dump({"applications": [application]}, sort_keys=False)
     return (
         f"# `serve run` or `serve deploy` this file: {target}, captured as '{endpoint}'.\n"
-        f"# Options of its deployments ({', '.join(dict.fromkeys(names))}) go below `deployments:`, as in any such file.\n{listed}"
+        f"# Options of its deployments ({', '.join(dict.fromkeys(names))}) go below `deployments:`, as in any such "
+        f"file.\n{listed}"
     )
 
 
@@ -124,12 +151,20 @@ def _decorator(settings: Settings) -> Callable[[Target], Target]:
 
 
 def _settings(endpoint: str, options: dict[str, Any]) -> Settings:
-    """The settings of an application's deployments; without an endpoint, `settings_here` gives it the application's name."""
-    return settings_of(endpoint, **options) if endpoint else dataclasses.replace(settings_of("app", **options), endpoint="")
+    """The settings of an application's deployments; without an endpoint, `settings_here` gives it the application's
+    name."""
+    return (
+        settings_of(endpoint, **options)
+        if endpoint
+        else dataclasses.replace(settings_of("app", **options), endpoint="")
+    )
 
 
 def _known_args() -> list[str]:
-    return [*_ARGS, *(field.name for field in dataclasses.fields(Settings) if field.name not in ("endpoint", "methods"))]
+    return [
+        *_ARGS,
+        *(field.name for field in dataclasses.fields(Settings) if field.name not in ("endpoint", "methods")),
+    ]
 
 
 def _built(path: str, args: Any) -> Any:
@@ -141,7 +176,9 @@ def _built(path: str, args: Any) -> Any:
     except InputError as error:
         raise CaptureError(str(error)) from None
     if not _is_application(found) and not inspect.isfunction(found):
-        raise CaptureError(f"'{path}' is {found!r}; name an application (what .bind() returned) or a function that builds one")
+        raise CaptureError(
+            f"'{path}' is {found!r}; name an application (what .bind() returned) or a function that builds one"
+        )
     try:
         return build(found, args or {})
     except (TypeError, ValueError) as error:
@@ -158,7 +195,8 @@ def _is_application(target: Any) -> bool:
 
 
 def _deployment(app: Any) -> Any:
-    """An application's own deployment. Ray keeps it private, and has no other way to it; a test holds that it is there."""
+    """An application's own deployment. Ray keeps it private, and has no other way to it; a test holds that it is
+    there."""
     return app._bound_deployment
 
 
@@ -189,7 +227,9 @@ def _captured_deployment(deployment: Any, settings: Settings, chosen: Collection
         try:
             changes["func_or_class"] = captured(body, settings)
         except CaptureError as error:
-            raise CaptureError(f"deployment '{deployment.name}': {error}; leave it out with skip=['{deployment.name}']") from None
+            raise CaptureError(
+                f"deployment '{deployment.name}': {error}; leave it out with skip=['{deployment.name}']"
+            ) from None
     with _scanned(deployment) as (scanner, nodes):
         if nodes:
             changes["_init_args"], changes["_init_kwargs"] = scanner.replace_nodes(made)
@@ -215,13 +255,16 @@ def _checked_names(what: str, given: Names, known: Collection[str], default: Col
     names = set(default) if given is None else {given} if isinstance(given, str) else set(given)
     unknown = sorted(names - set(known))
     if unknown:
-        raise CaptureError(f"`{what}` names {unknown[0]!r}, which the application has not; it has {', '.join(sorted(known))}")
+        raise CaptureError(
+            f"`{what}` names {unknown[0]!r}, which the application has not; it has {', '.join(sorted(known))}"
+        )
     return names
 
 
 @contextlib.contextmanager
 def _scanned(deployment: Any) -> Iterator[Any]:
-    """Serve's own scanner of a deployment's arguments, which finds applications at any depth; and the applications it found."""
+    """Serve's own scanner of a deployment's arguments, which finds applications at any depth; and the applications it
+    found."""
     from ray.dag.py_obj_scanner import _PyObjScanner
     from ray.serve import Application
 

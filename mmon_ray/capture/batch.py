@@ -1,8 +1,8 @@
 """Capture of batch inference: `dataset.map_batches(predict)`, with a record for every row it was asked about.
 
-The records go through the same spool and uploader as those of a replica. A worker of Ray Data lives on between its tasks,
-and so does its recorder; what a batch was asked and what it answered is written before the answer is passed on, so that
-nothing is in memory when the worker ends.
+The records go through the same spool and uploader as those of a replica. A worker of Ray Data lives on between its
+tasks, and so does its recorder; what a batch was asked and what it answered is written before the answer is passed on,
+so that nothing is in memory when the worker ends.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def capture_batch(
     hash_key: str | None = None,
     **options: Any,
 ) -> Any:
-    """`dataset.map_batches(predict, **options)`, recorded: the dataset of the answers, as lazy and as it would be without.
+    """`dataset.map_batches(predict, **options)`, recorded: the dataset of the answers, as lazy and as it would be
+    without.
 
     A row's record holds the row and the columns that its answer adds (all of its answer's, when it adds none). A batch
     that is answered with another number of rows is one record, and so is one that fails. A batch that Ray runs again
@@ -81,7 +82,15 @@ def capture_batch(
         checked_name(deployment, "deployment")
     except InputError as error:
         raise CaptureError(str(error)) from None
-    given = {"store": store, "spool": spool, "sample": sample, "drop": drop, "hash": hash, "mask": mask, "hash_key": hash_key}
+    given = {
+        "store": store,
+        "spool": spool,
+        "sample": sample,
+        "drop": drop,
+        "hash": hash,
+        "mask": mask,
+        "hash_key": hash_key,
+    }
     settings = settings_of(endpoint, inference_id_header=_ID, **given)
     plan = _Plan(settings, deployment, id_column)
     captured = _captured(predict, plan)
@@ -94,14 +103,20 @@ def _captured(predict: Any, plan: _Plan) -> Any:
     if not callable(call):
         raise CaptureError(f"cannot capture {predict!r}; give a function of a batch, or a class with a __call__")
     if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
-        raise CaptureError(f"cannot capture the async {getattr(predict, '__name__', predict)}; give one that is not async")
+        raise CaptureError(
+            f"cannot capture the async {getattr(predict, '__name__', predict)}; give one that is not async"
+        )
     if not inspect.isclass(predict):
         return functools.update_wrapper(lambda batch, *args, **kwargs: _record(plan, call, batch, args, kwargs), call)
 
     def run(self: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
         return _record(plan, functools.partial(call, self), batch, args, kwargs)
 
-    body = {"__call__": functools.update_wrapper(run, call), "__module__": predict.__module__, "__qualname__": predict.__qualname__}
+    body = {
+        "__call__": functools.update_wrapper(run, call),
+        "__module__": predict.__module__,
+        "__qualname__": predict.__qualname__,
+    }
     return types.new_class(predict.__name__, (predict,), exec_body=lambda namespace: namespace.update(body))
 
 
@@ -171,7 +186,11 @@ class _Exchange:
             batch_id = uuid.uuid4().hex
             for i, (asked, given) in enumerate(pairs):
                 headers = [(_ID.encode(), self._ids[i].encode("latin-1", "replace"))] if self._ids else []
-                recorder.offer(Draft(self._started_s, latency_ms, "map_batches", status, f"{batch_id}-{i}", "", headers, asked, given))
+                recorder.offer(
+                    Draft(
+                        self._started_s, latency_ms, "map_batches", status, f"{batch_id}-{i}", "", headers, asked, given
+                    )
+                )
                 if i % _WRITE_ROWS == _WRITE_ROWS - 1:
                     recorder.tick(time.monotonic())
             recorder.tick(time.monotonic())

@@ -45,7 +45,9 @@ class Rules:
     def __init__(self, settings: Settings) -> None:
         text = settings.hash_key or os.environ.get("MMON_HASH_KEY", "")
         if settings.hash and not text:
-            raise CaptureError(f"{settings.hash[0]!r} is to be hashed, and there is no key; set MMON_HASH_KEY on the serving nodes")
+            raise CaptureError(
+                f"{settings.hash[0]!r} is to be hashed, and there is no key; set MMON_HASH_KEY on the serving nodes"
+            )
         changes: list[tuple[tuple[str, ...], Change]] = [
             (settings.drop, _drop),
             (settings.hash, lambda node, at: _each(node, at, self._hashed)),
@@ -127,7 +129,11 @@ class Rules:
         return {"$bytes": base64.b64encode(inner).decode()}
 
     def _hashed(self, value: Any) -> str:
-        data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        data = (
+            value.encode("utf-8", "surrogatepass")
+            if isinstance(value, str)
+            else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        )
         return hashlib.blake2b(data, key=self.key, digest_size=16).hexdigest()
 
 
@@ -144,7 +150,12 @@ def field_of(payload: Payload, path: str) -> str | None:
             _visit(read_json(beside), path.split("."), lambda node, at: found.append(node[at]))
     except (ValueError, RecursionError):
         return None
-    values = [item for value in found for item in (value if isinstance(value, list) else [value]) if isinstance(item, (str, int, float))]
+    values = [
+        item
+        for value in found
+        for item in (value if isinstance(value, list) else [value])
+        if isinstance(item, (str, int, float))
+    ]
     return str(values[0]) if values else None
 
 
@@ -190,7 +201,8 @@ def _reach(node: Any, at: Any, rest: list[str], change: Change) -> None:
 
 
 def _cells(node: dict[str, Any], name: str) -> Iterator[tuple[list[Any], int]]:
-    """A column's cells, if this is a frame split into columns and data, a tensor of that name, or rows with names beside them."""
+    """A column's cells, if this is a frame split into columns and data, a tensor of that name, or rows with names
+    beside them."""
     data, tensor = node.get("data"), node.get("tensor")
     if node.get("name") == name and isinstance(data, list) and _is_tensor(node):
         yield from ((data, at) for at in range(len(data)))
@@ -200,7 +212,12 @@ def _cells(node: dict[str, Any], name: str) -> Iterator[tuple[list[Any], int]]:
             grid = rows if any(isinstance(row, list) for row in rows) else [rows]
             yield from ((row, at) for row in grid if isinstance(row, list) and len(row) > at)
     names = node.get("names")
-    if isinstance(names, list) and name in names and isinstance(tensor, dict) and isinstance(tensor.get("values"), list):
+    if (
+        isinstance(names, list)
+        and name in names
+        and isinstance(tensor, dict)
+        and isinstance(tensor.get("values"), list)
+    ):
         values = tensor["values"]
         yield from ((values, at) for at in range(names.index(name), len(values), len(names)))
 

@@ -23,16 +23,21 @@ class Settings:
 
     store, spool       "" leaves the choice to the replica's environment (MMON_STORE, MMON_SPOOL)
     routes, methods    which requests are recorded, as `traffic.Choice`; () records all
-    durability         async: written within `flush_s`; sync: before the answer leaves, so that not even `kill -9` loses a record
-    flush_s            how often what was captured is written to the spool, in seconds: what `kill -9` can lose with async
+    durability         async: written within `flush_s`; sync: before the answer leaves, so that not even `kill -9` loses
+                       a record
+    flush_s            how often what was captured is written to the spool, in seconds: what `kill -9` can lose with
+                       async
     inference_id_field where in the request's body the caller's own id is, `order.id`; it wins over the header
     sample             share of the requests that are recorded; all deployments on a request's way decide alike
     sides              record both, the request or the response alone
-    max_bytes          of a record whose payloads are larger together, size and sha256 of the larger one (or both) are kept
-    drop, hash, mask   fields that never reach the disk, by path, in requests and responses: `customer.name`, `orders.*.iban`
+    max_bytes          of a record whose payloads are larger together, size and sha256 of the larger one (or both) are
+                       kept
+    drop, hash, mask   fields that never reach the disk, by path, in requests and responses: `customer.name`,
+                       `orders.*.iban`
     hash_key           the key of `hash`; "" is the replica's environment, MMON_HASH_KEY
     spool_max_bytes    when the spool of a node is this large, records are dropped and counted
-    spool_max_disk     the same when this share of the disk is used, by whomever; 0 leaves it to MMON_SPOOL_MAX_DISK, else 0.8
+    spool_max_disk     the same when this share of the disk is used, by whomever; 0 leaves it to MMON_SPOOL_MAX_DISK,
+                       else 0.8
     """
 
     endpoint: str
@@ -130,15 +135,26 @@ def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def _number(name: str, value: Any, least: float, most: float) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most and value != float("inf"):
+    if (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and least <= value <= most
+        and value != float("inf")
+    ):
         return float(value)
     raise InputError(
-        f"{name} is {value!r}; write a number " + (f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}")
+        f"{name} is {value!r}; write a number "
+        + (f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}")
     )
 
 
 def _paths(name: str, value: Any) -> tuple[str, ...]:
-    paths = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else ()
+    paths = (
+        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else ()
+    )
     if not paths or not all(isinstance(path, str) and all(path.split(".")) for path in paths):
-        raise InputError(f"{name} is {value!r}; write fields by path, e.g. 'customer.name', or 'orders.*.iban' for every item of a list")
+        raise InputError(
+            f"{name} is {value!r}; write fields by path, e.g. 'customer.name', or 'orders.*.iban' for every item of a "
+            f"list"
+        )
     return paths if not isinstance(value, (set, frozenset)) else tuple(sorted(paths))

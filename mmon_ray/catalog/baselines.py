@@ -22,7 +22,16 @@ from mmon_ray.storage.keys import (
 )
 from mmon_ray.storage.store import Store
 
-__all__ = ["ABOUT", "CHECKS", "SUGGESTED", "cut_off_baselines", "latest_baseline", "load_baseline", "save_baseline", "whole_versions"]
+__all__ = [
+    "ABOUT",
+    "CHECKS",
+    "SUGGESTED",
+    "cut_off_baselines",
+    "latest_baseline",
+    "load_baseline",
+    "save_baseline",
+    "whole_versions",
+]
 
 ABOUT = "about.json"  # how the rows were read, and what is not watched
 
@@ -47,7 +56,10 @@ def save_baseline(store: Store, baseline: Baseline) -> str:
     for name, doc in sagemaker.baseline_files(baseline, judges).items():
         store.put(key(name), to_json(doc))
     store.put(key("metrics.json"), to_json(brief(baseline.metrics)))
-    store.put(key(ABOUT), dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}))
+    store.put(
+        key(ABOUT),
+        dumps({"missing": baseline.schema.missing, "unwatched": baseline.unwatched, "notes": baseline.notes}),
+    )
     if baseline.suggested is not None:
         store.put(key(SUGGESTED), write_checks(baseline.suggested))
     store.put(key(CHECKS), write_checks(baseline.checks))
@@ -105,4 +117,6 @@ def _checks(store: Store, key: str) -> Checks:
         checks = read_checks(store.get(key))
         return replace(checks, **Choice.checked(checks.routes, checks.methods)._asdict())
     except (StateError, InputError) as error:
-        raise StateError(f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again") from None
+        raise StateError(
+            f"{store.uri}/{key} cannot be read ({error}); undo the last edit, or make the baseline again"
+        ) from None

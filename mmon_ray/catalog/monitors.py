@@ -44,7 +44,9 @@ def load_monitor(store: Store, name: str) -> Monitor:
         body = store.get(monitor_key(name))
     except MissingKey:
         known = ", ".join(monitors(store)) or "none yet"
-        raise InputError(f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it") from None
+        raise InputError(
+            f"no monitor '{name}' in {store.uri} (there: {known}); `mmon baseline {name} DATA` makes it"
+        ) from None
     # A user's own classes register when their modules are imported, and that must be before they are read.
     Monitor(name, imports=_imports(body))
     monitor = read(store, monitor_key(name), Monitor)

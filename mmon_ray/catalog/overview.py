@@ -27,11 +27,18 @@ def overview(store: Store) -> dict[str, list[dict[str, str | int]]]:
 
     `damage` says of a monitor what of it cannot be read, or was cut off; the others are not the worse for it.
     """
-    found: dict[str, list[dict[str, str | int]]] = {"monitors": [_line(store, name) for name in monitors(store)], "endpoints": []}
+    found: dict[str, list[dict[str, str | int]]] = {
+        "monitors": [_line(store, name) for name in monitors(store)],
+        "endpoints": [],
+    }
     for endpoint in store.list_folders(CAPTURE):
         for deployment in store.list_folders(endpoint_prefix(endpoint)):
             found["endpoints"].append(
-                {"endpoint": endpoint, "deployment": deployment, "newest hour": str(newest_hour(store, endpoint, deployment) or "")}
+                {
+                    "endpoint": endpoint,
+                    "deployment": deployment,
+                    "newest hour": str(newest_hour(store, endpoint, deployment) or ""),
+                }
             )
     return found
 

@@ -22,8 +22,8 @@ _MADE = ("statistics.json", "violations.json", "analysis.json")  # how the names
 def save_report(store: Store, report: Report, window: Window, files: dict[str, bytes]) -> None:
     """Write a window's report and the files beside it; a file of an earlier run that is not among them is removed.
 
-    An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has changed it) is kept beside
-    it as `report-001.json`, `report-002.json` and so on, once.
+    An earlier report that says something else (labels have come since, a threshold was edited, a `post` hook has
+    changed it) is kept beside it as `report-001.json`, `report-002.json` and so on, once.
     """
     key, body = report_key(report.monitor, window, "report.json"), to_json(brief(report))
     there = [entry.key.rpartition("/")[2] for entry in store.list(key.removesuffix("report.json"))]
@@ -51,4 +51,6 @@ def load_report(store: Store, monitor: str, window: Window) -> Report:
     try:
         return read(store, key, Report)
     except MissingKey:
-        raise InputError(f"no report of '{monitor}' for {window} in {store.uri}; `mmon run {monitor} --window {window}` makes it") from None
+        raise InputError(
+            f"no report of '{monitor}' for {window} in {store.uri}; `mmon run {monitor} --window {window}` makes it"
+        ) from None

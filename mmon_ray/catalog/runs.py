@@ -29,8 +29,8 @@ class Run(Coded, kind="run"):
     tally    what became of the captured lines
     engine   `local` or `ray`
     digest   of the records, and labels, that it was made from: another one when late data have come since
-    judgement   digest of what it was judged by: the baseline's version, columns and constraints, and the monitor without its sinks;
-                "" for runs that did not keep that, which `mmon backfill` judges again
+    judgement   digest of what it was judged by: the baseline's version, columns and constraints, and the monitor
+                without its sinks; "" for runs that did not keep that, which `mmon backfill` judges again
     error    why it failed
     sinks    sink -> why it could not be told
     """

@@ -1,7 +1,8 @@
 """Files uploaded with a monitor: the functions that its settings name in Python files, kept in the store beside it.
 
-A setting `"clean.py:function"` is about a file of this machine. `keep` writes the file's text to the store under a name that holds its
-digest, and the setting names that: the monitor then runs the same text everywhere, and a changed file is another name.
+A setting `"clean.py:function"` is about a file of this machine. `keep` writes the file's text to the store under a name
+that holds its digest, and the setting names that: the monitor then runs the same text everywhere, and a changed file is
+another name.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["fetch", "keep"]
 
 
 def keep(store: Store, monitor: Monitor) -> Monitor:
-    """The monitor with its files kept in the store. A file named without a function is one of SageMaker Model Monitor's scripts.
+    """The monitor with its files kept in the store. A file named without a function is one of SageMaker Model Monitor's
+    scripts.
 
     errors   InputError for a file that does not exist, is not Python (with the line), or has no such function
     """
@@ -80,4 +82,6 @@ def _check(found: Script, function: str, path: str) -> None:
     if function not in names and "*" not in names:
         defined = [node.name for node in ast.parse(found.text).body if isinstance(node, ast.FunctionDef)]
         have = f"it has {', '.join(defined)}" if defined else "it has none"
-        raise InputError(f"'{path.rpartition(':')[0]}' has no function '{function}' ({have}); name one as 'file.py:function'")
+        raise InputError(
+            f"'{path.rpartition(':')[0]}' has no function '{function}' ({have}); name one as 'file.py:function'"
+        )

@@ -24,11 +24,16 @@ __all__ = ["baseline"]
 @click.command(short_help="Learn what is normal, from data or traffic.")
 @click.argument("name")
 @click.argument("data", required=False)
-@click.option("--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10.")
+@click.option(
+    "--window", "window_text", metavar="HOUR", help="Learn from captured traffic instead of DATA, e.g. 2026-11-22T10."
+)
 @click.option("--endpoint", default="", help="The endpoint's name at capture.  [default: NAME]")
 @click.option("--deployment", default="", help="The deployment, if several were captured for the endpoint.")
 @click.option(
-    "--route", multiple=True, metavar="ROUTE", help="Count only requests of this route as predictions: /predict, '/v1/*'. Repeatable."
+    "--route",
+    multiple=True,
+    metavar="ROUTE",
+    help="Count only requests of this route as predictions: /predict, '/v1/*'. Repeatable.",
 )
 @click.option(
     "--method",
@@ -36,11 +41,29 @@ __all__ = ["baseline"]
     metavar="NAME",
     help="Count only requests of this method, or FastAPI path operation, as predictions. Repeatable.",
 )
-@click.option("--label", multiple=True, metavar="COLUMN", help="The label: a column of DATA that requests do not have. Repeatable.")
-@click.option("--prediction", multiple=True, metavar="COLUMN", help="The column of the prediction, if it is not called `prediction`.")
-@click.option("--score", default="", metavar="COLUMN", help="The column of the probability of the positive label, e.g. prediction.1.")
 @click.option(
-    "--problem", default="", metavar="WHAT", help="The problem type: binary, multiclass or regression.  [default: inferred from the labels]"
+    "--label",
+    multiple=True,
+    metavar="COLUMN",
+    help="The label: a column of DATA that requests do not have. Repeatable.",
+)
+@click.option(
+    "--prediction",
+    multiple=True,
+    metavar="COLUMN",
+    help="The column of the prediction, if it is not called `prediction`.",
+)
+@click.option(
+    "--score",
+    default="",
+    metavar="COLUMN",
+    help="The column of the probability of the positive label, e.g. prediction.1.",
+)
+@click.option(
+    "--problem",
+    default="",
+    metavar="WHAT",
+    help="The problem type: binary, multiclass or regression.  [default: inferred from the labels]",
 )
 @click.option("--positive", multiple=True, metavar="VALUE", help="The label that counts as positive. Repeatable.")
 @click.option("--ignore", "ignored", multiple=True, metavar="COLUMN", help="Do not watch this column. Repeatable.")
@@ -48,27 +71,39 @@ __all__ = ["baseline"]
     "--missing",
     multiple=True,
     metavar="WORD",
-    help="Treat this word as missing in numeric columns, in addition to NA, n/a, null, NaN, None, ?, - and the like. Repeatable.",
+    help="Treat this word as missing in numeric columns, in addition to NA, n/a, null, NaN, None, ?, - and the like. "
+    "Repeatable.",
 )
 @click.option(
-    "--rename", multiple=True, metavar="OLD=NEW", help="Map a column name in requests to its name in DATA: weather.temp=temp. Repeatable."
+    "--rename",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Map a column name in requests to its name in DATA: weather.temp=temp. Repeatable.",
 )
 @click.option(
     "--check-traffic",
     is_flag=True,
     help="Compare the column names in captured requests with those of DATA; without DATA, with the current baseline's.",
 )
-@click.option("--watch", multiple=True, metavar="COLUMN", help="Watch this id, date or clock for drift, too. Repeatable.")
-@click.option("--quality", is_flag=True, help="Measure model quality once labels arrive; DATA needs labels and predictions.")
+@click.option(
+    "--watch", multiple=True, metavar="COLUMN", help="Watch this id, date or clock for drift, too. Repeatable."
+)
+@click.option(
+    "--quality", is_flag=True, help="Measure model quality once labels arrive; DATA needs labels and predictions."
+)
 @click.option("--webhook", multiple=True, metavar="URL", help="POST alarms to this URL. Repeatable.")
 @click.option(
-    "--pre", default="", metavar="FUNCTION", help="Function that turns a captured request into rows: pkg.mod:function or file.py:function."
+    "--pre",
+    default="",
+    metavar="FUNCTION",
+    help="Function that turns a captured request into rows: pkg.mod:function or file.py:function.",
 )
 @click.option(
     "--pre-batch",
     multiple=True,
     metavar="FUNCTION",
-    help="Function that prepares tables of rows, of DATA and of traffic: pkg.mod:function or file.py:function. Repeatable.",
+    help="Function that prepares tables of rows, of DATA and of traffic: pkg.mod:function or file.py:function. "
+    "Repeatable.",
 )
 @click.option(
     "--text",
@@ -77,13 +112,17 @@ __all__ = ["baseline"]
     help="Watch the length, script, words and repetitions of the texts in this column. Repeatable.",
 )
 @click.option(
-    "--image", multiple=True, metavar="COLUMN", help="Watch the size, brightness and entropy of the images in this column. Repeatable."
+    "--image",
+    multiple=True,
+    metavar="COLUMN",
+    help="Watch the size, brightness and entropy of the images in this column. Repeatable.",
 )
 @click.option(
     "--encode",
     multiple=True,
     metavar="COLUMN[=ENCODER]",
-    help="Watch the meaning of the texts in this column, by pkg.mod:function, file.py:function or a sentence encoder. Repeatable.",
+    help="Watch the meaning of the texts in this column, by pkg.mod:function, file.py:function or a sentence encoder. "
+    "Repeatable.",
 )
 @click.option(
     "--post",
@@ -91,8 +130,15 @@ __all__ = ["baseline"]
     metavar="FUNCTION",
     help="Function called with each report before the sinks: pkg.mod:function or file.py:function.",
 )
-@click.option("--post-timeout", type=float, metavar="SECONDS", help="Time limit of a postprocess_handler.  [default: 60]")
-@click.option("--post-variable", multiple=True, metavar="NAME", help="Pass this environment variable to a postprocess_handler. Repeatable.")
+@click.option(
+    "--post-timeout", type=float, metavar="SECONDS", help="Time limit of a postprocess_handler.  [default: 60]"
+)
+@click.option(
+    "--post-variable",
+    multiple=True,
+    metavar="NAME",
+    help="Pass this environment variable to a postprocess_handler. Repeatable.",
+)
 @click.option(
     "--program",
     "program_texts",
@@ -101,17 +147,22 @@ __all__ = ["baseline"]
     help="Your own analysis: a command that gets each window's files, or a .yaml file with its settings. Repeatable.",
 )
 @click.option(
-    "--program-baseline", is_flag=True, help="Run the programs on the baseline's data, too, so that they can write baselines of their own."
+    "--program-baseline",
+    is_flag=True,
+    help="Run the programs on the baseline's data, too, so that they can write baselines of their own.",
 )
 @click.option(
     "--reference",
     "reference_text",
     default="",
     metavar="WHAT",
-    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the last weeks)."
+    help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the "
+    "last weeks)."
     "  [default: training]",
 )
-@click.option("--reset", is_flag=True, help="Start from scratch: discard the existing monitor and all edits of its constraints.")
+@click.option(
+    "--reset", is_flag=True, help="Start from scratch: discard the existing monitor and all edits of its constraints."
+)
 @with_context
 def baseline(
     context: Context,
@@ -135,13 +186,15 @@ def baseline(
 
     Prints where the suggested constraints lie; edit that file to change a threshold or switch a check off.
 
-    A monitor that is there stays as it is, with its sinks, analyses and hooks, and with every edit of its constraints, columns and roles;
-    only what was not edited is learned anew. Options add to it, or replace what there can be one of; --reset starts afresh.
+    A monitor that is there stays as it is, with its sinks, analyses and hooks, and with every edit of its constraints,
+    columns and roles; only what was not edited is learned anew. Options add to it, or replace what there can be one of;
+    --reset starts afresh.
 
-    --check-traffic holds the names of the newest captured requests against the baseline's, and prints the --rename options that fit.
+    --check-traffic holds the names of the newest captured requests against the baseline's, and prints the --rename
+    options that fit.
 
-    The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler or
-    postprocess_handler is named without a function: --pre script.py.
+    The files of --pre, --pre-batch and --post are kept with the monitor. A script of SageMaker with preprocess_handler
+    or postprocess_handler is named without a function: --pre script.py.
     """
     from mmon_ray.analyses import ModelQuality
     from mmon_ray.catalog.baselines import save_baseline
@@ -158,7 +211,9 @@ def baseline(
 
     if check_traffic and data is None and window_text is None:
         if any((label, prediction, score, problem, positive, ignored, watch, program_baseline, reset, *asked.values())):
-            raise InputError("--check-traffic without DATA only compares names; give DATA for what the other options say")
+            raise InputError(
+                "--check-traffic without DATA only compares names; give DATA for what the other options say"
+            )
         check_names(context, name)
         return
     if (data is None) == (window_text is None):
@@ -177,7 +232,9 @@ def baseline(
         named: dict[str, Any] = said(last, opened.prepared(steps).schema.names, asked_roles, watch, target)
         learned = monitor.fit(opened, **named, source=data or f"captured {window_text}")
     if any(isinstance(one, ModelQuality) and one.setup(learned.schema) is None for one in monitor.analyses):
-        raise InputError("--quality needs the label and the model's answers in the data; name them with --label and --prediction")
+        raise InputError(
+            "--quality needs the label and the model's answers in the data; name them with --label and --prediction"
+        )
     outcomes: tuple[Outcome, ...] = ()
     if program_baseline:
         with context.console.status("running the programs ...") as status:
@@ -200,7 +257,10 @@ def baseline(
         "notes": list(learned.notes),
     }
     fit = newest_fit(context, store, monitor, learned) if check_traffic else None
-    context.answer(doc | ({"names": fit.doc} if fit else {}), lambda: _show(context, learned, outcomes, doc, told(last, changes), fit))
+    context.answer(
+        doc | ({"names": fit.doc} if fit else {}),
+        lambda: _show(context, learned, outcomes, doc, told(last, changes), fit),
+    )
 
 
 def _monitor(
@@ -226,7 +286,8 @@ def _monitor(
     program_texts: tuple[str, ...],
     reference_text: str,
 ) -> Monitor:
-    """The monitor that is known, or a new one, with what the options say; functions are looked up at once, so that a typo is told now."""
+    """The monitor that is known, or a new one, with what the options say; functions are looked up at once, so that a
+    typo is told now."""
     from mmon_ray.analyses import LabelCoverage, ModelQuality
     from mmon_ray.cli.baseline_renewal import added
     from mmon_ray.cli.program_option import parse_program
@@ -274,19 +335,29 @@ def _answers(learned: Baseline) -> dict[str, dict[str, Any]]:
     labels = [column.name for column in learned.schema if column.role == "label"]
     found = [one for name in labels if (one := resolve_target(learned.schema, label=name)) is not None and not one.open]
     return {
-        one.label: {"said": one.words, **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")}}
+        one.label: {
+            "said": one.words,
+            **{name: getattr(one, name) for name in ("problem", "prediction", "score", "positive", "classes")},
+        }
         for one in found
     }
 
 
 def _show(
-    context: Context, learned: Baseline, outcomes: tuple[Outcome, ...], doc: dict[str, Any], changes: list[str], fit: Fit | None
+    context: Context,
+    learned: Baseline,
+    outcomes: tuple[Outcome, ...],
+    doc: dict[str, Any],
+    changes: list[str],
+    fit: Fit | None,
 ) -> None:
     from mmon_ray.analyses.shared.semantics import sentence
     from mmon_ray.cli.rename_proposal import print_fit
 
     watched = len(learned.schema.watched()) - len(learned.unwatched)
-    context.console.print(f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints")
+    context.console.print(
+        f"[green]learned[/] {learned.profile.rows:,} rows, {watched} columns, {len(learned.constraints)} constraints"
+    )
     for named in learned.schema.identifying():
         context.console.print(sentence(named), soft_wrap=True, markup=False, highlight=False)
     for column, reason in learned.unwatched:

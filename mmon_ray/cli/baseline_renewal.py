@@ -32,15 +32,21 @@ def before(store: Store, name: str) -> tuple[Monitor | None, Baseline | None]:
 
 
 def added(there: tuple[T, ...], more: Sequence[T]) -> tuple[T, ...]:
-    """What is there, and what is not yet. A newer text of a script takes the place of the older one, a program that of its name."""
+    """What is there, and what is not yet. A newer text of a script takes the place of the older one, a program that of
+    its name."""
     places = {_identity(one): one for one in there}
     return tuple((places | {_identity(one): one for one in more}).values())
 
 
 def said(
-    last: Baseline | None, names: Collection[str], asked: Mapping[str, Sequence[str]], watch: Sequence[str], target: Target
+    last: Baseline | None,
+    names: Collection[str],
+    asked: Mapping[str, Sequence[str]],
+    watch: Sequence[str],
+    target: Target,
 ) -> dict[str, Any]:
-    """What `Monitor.fit` is told: what is asked for, and else what was said of the baseline before, about columns that are there.
+    """What `Monitor.fit` is told: what is asked for, and else what was said of the baseline before, about columns that
+    are there.
 
     asked    role -> columns
     watch    ids and clocks that are to be watched all the same
@@ -49,8 +55,14 @@ def said(
     taken = {name for given in asked.values() for name in given}
     free = [column for column in schema if column.name in names and column.name not in taken]
     roles = {role: tuple(given) or tuple(one.name for one in free if one.role == role) for role, given in asked.items()}
-    identifying = {column.name for column in (last.suggested.columns if last and last.suggested else ()) if column.semantics}
-    kept = tuple(column.name for column in free if column.role == "feature" and column.name in identifying and not column.semantics)
+    identifying = {
+        column.name for column in (last.suggested.columns if last and last.suggested else ()) if column.semantics
+    }
+    kept = tuple(
+        column.name
+        for column in free
+        if column.role == "feature" and column.name in identifying and not column.semantics
+    )
     score = schema.target.score if schema.target.score in names else ""
     return {
         **roles,
@@ -69,7 +81,9 @@ def renewed(last: Baseline | None, learned: Baseline) -> tuple[Baseline, Changes
         return learned, Changes()
     checks, changes = carried(last.checks, last.suggested, learned.checks)
     schema = replace(learned.schema, columns=checks.columns)
-    return replace(learned, schema=schema, constraints=checks.constraints, routes=checks.routes, methods=checks.methods), changes
+    return replace(
+        learned, schema=schema, constraints=checks.constraints, routes=checks.routes, methods=checks.methods
+    ), changes
 
 
 def told(last: Baseline | None, changes: Changes) -> list[str]:
@@ -77,14 +91,18 @@ def told(last: Baseline | None, changes: Changes) -> list[str]:
     if last is None:
         return []
     said = (
-        "" if changes.known else "; that baseline does not say what was edited, so all that differs is kept, and --reset takes what is new"
+        ""
+        if changes.known
+        else "; that baseline does not say what was edited, so all that differs is kept, and --reset takes what is new"
     )
     lines = [f"kept:      {_some(changes.kept, 'edit')} of the baseline {last.version}{said}"] if changes.kept else []
     for words, names in (("new:      ", changes.new), ("gone:     ", changes.gone)):
         if names:
             lines.append(f"{words} {_some(names, 'column')}")
     if changes.lost:
-        lines.append(f"not kept:  {_some(changes.lost, 'edit')}: its column is gone, of another type, or not judged so any more")
+        lines.append(
+            f"not kept:  {_some(changes.lost, 'edit')}: its column is gone, of another type, or not judged so any more"
+        )
     return lines
 
 

@@ -1,4 +1,5 @@
-"""`mmon calibrate`: what a monitor's settings will cost in false alarms, and what they will see, before they go live."""
+"""`mmon calibrate`: what a monitor's settings will cost in false alarms, and what they will see, before they go
+live."""
 
 from __future__ import annotations
 
@@ -24,13 +25,27 @@ _USUAL_ROWS = 1_000
 @click.argument("name")
 @click.argument("data", required=False)
 @click.option("--budget", default=1.0, show_default=True, help="False alarms per month that are acceptable.")
-@click.option("--rows", type=click.IntRange(1), help="Rows per window.  [default: the median of the windows of the last week, else 1000]")
-@click.option("--window-hours", default=1.0, show_default=True, help="Length of a window.")
-@click.option("--windows", type=click.IntRange(1), help="Number of windows to replay.  [default: enough to show that the budget holds]")
 @click.option(
-    "--within", default=2, show_default=True, type=click.IntRange(1), help="Number of windows within which a change has to be detected."
+    "--rows",
+    type=click.IntRange(1),
+    help="Rows per window.  [default: the median of the windows of the last week, else 1000]",
 )
-@click.option("--probability", default=0.95, show_default=True, help="Probability with which a change has to be detected.")
+@click.option("--window-hours", default=1.0, show_default=True, help="Length of a window.")
+@click.option(
+    "--windows",
+    type=click.IntRange(1),
+    help="Number of windows to replay.  [default: enough to show that the budget holds]",
+)
+@click.option(
+    "--within",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of windows within which a change has to be detected.",
+)
+@click.option(
+    "--probability", default=0.95, show_default=True, help="Probability with which a change has to be detected."
+)
 @click.option("--feature", default="", metavar="A,B", help="Column to change.  [default: all watched columns]")
 @click.option("--no-power", is_flag=True, help="Skip the power analysis.")
 @click.option("--apply", "apply_it", is_flag=True, help="Write the proposed constraints to the baseline.")
@@ -51,8 +66,8 @@ def calibrate(
 ) -> None:
     """Replay the baseline of the monitor NAME against itself: every alarm is then a false one.
 
-    Rows are drawn from DATA (rows that are normal: the training data, or a quiet week), or made to look like the baseline.
-    Then windows are changed, column by column, to find the smallest change that is seen in time.
+    Rows are drawn from DATA (rows that are normal: the training data, or a quiet week), or made to look like the
+    baseline. Then windows are changed, column by column, to find the smallest change that is seen in time.
     """
     from mmon_ray.catalog.baselines import latest_baseline, save_baseline
     from mmon_ray.catalog.monitors import load_monitor
@@ -79,13 +94,23 @@ def calibrate(
             progress=status.update,
         )
         columns = tuple(filter(None, feature.split(",")))
-        options: dict[str, Any] = {"windows": within, "probability": probability, "population": population, "columns": columns}
+        options: dict[str, Any] = {
+            "windows": within,
+            "probability": probability,
+            "population": population,
+            "columns": columns,
+        }
         seen = [] if no_power else list(power(monitor, baseline, rows=size, progress=status.update, **options))
     if apply_it and found.proposal:
         changed = {(one.name, one.column): one for one in found.proposal}
         constraints = tuple(changed.get((one.name, one.column), one) for one in baseline.constraints)
         save_baseline(store, replace(baseline, constraints=constraints))
-    doc = {**dump(found), "holds": found.holds, "sentences": list(found.sentences()), "seen": [dump(one) for one in seen]}
+    doc = {
+        **dump(found),
+        "holds": found.holds,
+        "sentences": list(found.sentences()),
+        "seen": [dump(one) for one in seen],
+    }
     context.answer(doc, lambda: _show(context, found, seen, window_hours, apply_it))
 
 
@@ -119,6 +144,8 @@ def _show(context: Context, found: Calibration, seen: list[Seen], window_hours: 
         colour = "green" if sentence.endswith("it holds") else "bold red" if sentence.endswith("does not hold") else ""
         context.console.print(f"[{colour}]{sentence}[/]" if colour else sentence, soft_wrap=True)
     if found.proposal:
-        context.console.print("the proposal is in force" if applied else "--apply puts the proposal in force", style="dim")
+        context.console.print(
+            "the proposal is in force" if applied else "--apply puts the proposal in force", style="dim"
+        )
     for one in seen:
         context.console.print(one.sentence(window_hours), soft_wrap=True)

@@ -20,7 +20,9 @@ __all__ = ["capture_group", "status"]
 
 @click.group("capture", invoke_without_command=True)
 @click.option("--target", default="", metavar="MODULE:APP", help="The application, or the function that builds it.")
-@click.option("--endpoint", default="", metavar="NAME", help="The name under which records, baselines and reports are kept.")
+@click.option(
+    "--endpoint", default="", metavar="NAME", help="The name under which records, baselines and reports are kept."
+)
 @click.option("--only", multiple=True, metavar="DEPLOYMENT", help="Capture only this deployment. Repeatable.")
 @click.option("--skip", multiple=True, metavar="DEPLOYMENT", help="Do not capture this deployment. Repeatable.")
 @click.pass_context
@@ -34,7 +36,10 @@ def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[st
     if ctx.invoked_subcommand is not None:
         return
     if not target or not endpoint:
-        raise InputError("give --target my.module:app and --endpoint NAME, e.g. mmon capture --target my.module:app --endpoint credit")
+        raise InputError(
+            "give --target my.module:app and --endpoint NAME, e.g. mmon capture --target my.module:app --endpoint "
+            "credit"
+        )
     import yaml  # type: ignore[import-untyped]
 
     from mmon_ray.capture.api import config_text
@@ -52,10 +57,16 @@ def capture_group(ctx: click.Context, target: str, endpoint: str, only: tuple[st
 @click.argument("endpoint")
 @click.option("--sample", type=float, metavar="SHARE", help="Share of requests to record, from 0 to 1.")
 @click.option("--on/--off", default=None, help="Switch recording on or off.")
-@click.option("--sides", type=click.Choice(["both", "request", "response"]), help="What to record: the input, the output, or both.")
+@click.option(
+    "--sides",
+    type=click.Choice(["both", "request", "response"]),
+    help="What to record: the input, the output, or both.",
+)
 @click.option("--reset", is_flag=True, help="Return to the settings of the deployment.")
 @click.pass_obj
-def capture_set(context: Context, endpoint: str, sample: float | None, on: bool | None, sides: str | None, reset: bool) -> None:
+def capture_set(
+    context: Context, endpoint: str, sample: float | None, on: bool | None, sides: str | None, reset: bool
+) -> None:
     """Change how ENDPOINT is captured, within seconds and without replacing a replica."""
     from mmon_ray.capture.spool.control import get_control, reset_control, set_control
 
@@ -71,14 +82,16 @@ def capture_set(context: Context, endpoint: str, sample: float | None, on: bool 
 
 
 @click.command()
-@click.option("--spool", default="", metavar="FOLDER", help="Read this spool on this machine instead of asking the cluster.")
+@click.option(
+    "--spool", default="", metavar="FOLDER", help="Read this spool on this machine instead of asking the cluster."
+)
 @with_context
 def status(context: Context, spool: str) -> None:
     """Show what became of the requests: records captured, sampled out, dropped and uploaded; segments waiting.
 
-    Uncaptured are requests of the monitor's own, that explain a model. Below the table it says how many records are no predictions and
-    make no rows (redirects, OPTIONS, health checks, documentation), how many requests `routes` and `methods` did not choose, and how many
-    event times could not be read.
+    Uncaptured are requests of the monitor's own, that explain a model. Below the table it says how many records are no
+    predictions and make no rows (redirects, OPTIONS, health checks, documentation), how many requests `routes` and
+    `methods` did not choose, and how many event times could not be read.
 
     Asks every node of the cluster that can be reached (RAY_ADDRESS), else reads this machine's spool.
     """
@@ -111,9 +124,14 @@ def _beside(one: Counts) -> list[str]:
     """What the table has no column for."""
     found = []
     if one.no_prediction:
-        found.append(f"{one.no_prediction:,} of {one.captured:,} records are no predictions (redirects, health checks, no input): no rows")
+        found.append(
+            f"{one.no_prediction:,} of {one.captured:,} records are no predictions (redirects, health checks, no "
+            f"input): no rows"
+        )
     if one.unrecorded:
-        found.append(f"{one.unrecorded:,} requests were not recorded, for `routes` and `methods` of capture do not choose them")
+        found.append(
+            f"{one.unrecorded:,} requests were not recorded, for `routes` and `methods` of capture do not choose them"
+        )
     if one.bad_times:
         found.append(f"{one.bad_times:,} event times could not be read; these records have the time of their arrival")
     return found

@@ -43,7 +43,9 @@ class Explained(click.Group):
         except Exception as error:
             if os.environ.get(DEBUG):
                 raise
-            self._end(ctx, f"{type(error).__name__}: {_first_line(error)}; this is a fault of mmon_ray, {DEBUG}=1 shows where")
+            self._end(
+                ctx, f"{type(error).__name__}: {_first_line(error)}; this is a fault of mmon_ray, {DEBUG}=1 shows where"
+            )
 
     def _end(self, ctx: click.Context, sentence: str) -> None:
         if ctx.params.get("as_json"):
@@ -75,7 +77,10 @@ class Context:
         store = open_store(self.uri)
         command = click.get_current_context().command.name
         if "://" not in store.uri and not os.path.isdir(store.uri) and command not in _MAKE_STORES:
-            raise InputError(f"there is no store at {store.uri}; check --store, or make it by `mmon baseline` or by capturing an endpoint")
+            raise InputError(
+                f"there is no store at {store.uri}; check --store, or make it by `mmon baseline` or by capturing an "
+                f"endpoint"
+            )
         return store
 
     def window(self, text: str) -> Window:
@@ -93,7 +98,13 @@ class Context:
             show()
 
 
-_MAKE_STORES = ("baseline", "put", "serve", "set", "capture")  # the commands that write to a store that is not there yet
+_MAKE_STORES = (
+    "baseline",
+    "put",
+    "serve",
+    "set",
+    "capture",
+)  # the commands that write to a store that is not there yet
 with_context = click.make_pass_decorator(Context)
 
 
@@ -102,7 +113,11 @@ def report_doc(report: Any) -> dict[str, Any]:
     from mmon_ray.core.codec import dump
 
     doc: dict[str, Any] = dump(report)
-    return {"status": report.status, "sentences": [violation.message for violation in report.alarms + report.watched], **doc}
+    return {
+        "status": report.status,
+        "sentences": [violation.message for violation in report.alarms + report.watched],
+        **doc,
+    }
 
 
 def exit_for(report: Any) -> None:

@@ -110,4 +110,6 @@ def _ray() -> str:
     address = os.environ.get("RAY_ADDRESS", "")
     if ray.is_initialized():
         return f"connected, {cluster.cluster_resources().get('CPU', 0):.0f} CPUs"
-    return f"{ray.__version__}, " + (f"RAY_ADDRESS={address}" if address else "no RAY_ADDRESS: a local cluster is started when needed")
+    return f"{ray.__version__}, " + (
+        f"RAY_ADDRESS={address}" if address else "no RAY_ADDRESS: a local cluster is started when needed"
+    )

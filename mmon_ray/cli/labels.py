@@ -22,23 +22,46 @@ def labels() -> None:
 @labels.command("put")
 @click.argument("data")
 @click.option("--endpoint", required=True, help="Endpoint whose predictions these labels belong to.")
-@click.option("--id-column", default="id", show_default=True, help="The column of inference ids (X-Request-ID) or event ids.")
+@click.option(
+    "--id-column", default="id", show_default=True, help="The column of inference ids (X-Request-ID) or event ids."
+)
 @click.option("--label-column", help="The column of the label.  [default: all others]")
 @click.option(
-    "--time-column", default="time", show_default=True, help="The column of the times at which the labels became known, if there is one."
+    "--time-column",
+    default="time",
+    show_default=True,
+    help="The column of the times at which the labels became known, if there is one.",
 )
 @click.option("--at", metavar="TIME", help="When they were collected, e.g. 2026-11-22T10.  [default: now]")
 @with_context
-def put(context: Context, data: str, endpoint: str, id_column: str, label_column: str | None, time_column: str, at: str | None) -> None:
+def put(
+    context: Context,
+    data: str,
+    endpoint: str,
+    id_column: str,
+    label_column: str | None,
+    time_column: str,
+    at: str | None,
+) -> None:
     """Store the labels of DATA (.csv, .jsonl, .parquet; local or s3://). Storing them twice changes nothing."""
     from mmon_ray.labels.store import put_labels
     from mmon_ray.storage.keys import CAPTURE
 
     moment = parse_time(at) if at else None
-    count = put_labels(context.store, endpoint, data, id_column=id_column, label_column=label_column, time_column=time_column, at=moment)
+    count = put_labels(
+        context.store,
+        endpoint,
+        data,
+        id_column=id_column,
+        label_column=label_column,
+        time_column=time_column,
+        at=moment,
+    )
     if endpoint not in context.store.list_folders(CAPTURE):
         click.echo(
-            f"mmon: nothing was captured for the endpoint '{endpoint}' yet; is the name right? `mmon list` shows those there are", err=True
+            f"mmon: nothing was captured for the endpoint '{endpoint}' yet; is the name right? `mmon list` shows those "
+            f"there are",
+            err=True,
         )
     context.answer({"labels": count}, lambda: context.console.print(f"[green]{count:,} labels[/] of {endpoint}"))
 
@@ -98,7 +121,9 @@ def status(context: Context, name: str, window_text: str | None) -> None:
     def show() -> None:
         for one in found:
             share = f" ({100 * one['labelled'] / one['rows']:.0f} %)" if one["rows"] else ""
-            context.console.print(f"{one['hour']}  {one['labelled']:,} of {one['rows']:,} rows have a label{share}", soft_wrap=True)
+            context.console.print(
+                f"{one['hour']}  {one['labelled']:,} of {one['rows']:,} rows have a label{share}", soft_wrap=True
+            )
             for note in one["notes"]:
                 context.console.print(f"  {note}", style="yellow", soft_wrap=True)
 

@@ -54,7 +54,9 @@ def list_all(context: Context) -> None:
             print_table(context.console, columns, keys=("monitor", "endpoint"), right=("runs", "rows"))
             for item in items:
                 if item.get("damage"):
-                    context.console.print(f"{item['monitor']}: {item['damage']}", soft_wrap=True, style="yellow", markup=False)
+                    context.console.print(
+                        f"{item['monitor']}: {item['damage']}", soft_wrap=True, style="yellow", markup=False
+                    )
 
     context.answer(found, show)
 
@@ -81,7 +83,9 @@ def _wait(context: Context, url: str) -> None:
     import signal
 
     context.console.print(f"\nThe application answers at {url}; Ctrl-C ends it. Try:")
-    context.console.print(f'  curl -X POST {url} -d \'{{"age": 44, "education_num": 13, "hours_per_week": 45}}\'', soft_wrap=True)
+    context.console.print(
+        f'  curl -X POST {url} -d \'{{"age": 44, "education_num": 13, "hours_per_week": 45}}\'', soft_wrap=True
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:

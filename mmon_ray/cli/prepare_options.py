@@ -1,4 +1,5 @@
-"""What `mmon baseline` makes of its options about texts, images and own functions: preparations, and the analyses of what they make."""
+"""What `mmon baseline` makes of its options about texts, images and own functions: preparations, and the analyses of
+what they make."""
 
 from __future__ import annotations
 
@@ -29,9 +30,13 @@ def prepared_by(
     from mmon_ray.analyses import Embedding, Texts
     from mmon_ray.records.preparations import Batch, Encode, ImageDescriptors, TextDescriptors
 
-    encoders = [Encode(column, encoder or _ENCODER) for column, _, encoder in (words.partition("=") for words in encode)]
+    encoders = [
+        Encode(column, encoder or _ENCODER) for column, _, encoder in (words.partition("=") for words in encode)
+    ]
     if len({step.made for step in encoders}) < len(encoders):
-        raise InputError("--encode names a column twice; one encoder makes its vectors, or in Python Encode(..., to=NAME) for each")
+        raise InputError(
+            "--encode names a column twice; one encoder makes its vectors, or in Python Encode(..., to=NAME) for each"
+        )
     steps = (*map(Batch, functions), *map(TextDescriptors, texts), *map(ImageDescriptors, images), *encoders)
     words = (Texts(tuple(texts)),) if texts else ()
     return steps, (*words, *(Embedding(step.made, step.column) for step in encoders))

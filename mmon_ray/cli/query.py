@@ -39,7 +39,13 @@ def _explain(ctx: click.Context, option: click.Parameter, given: bool) -> None:
 @click.command(short_help="Query metrics over any interval, from stored states.")
 @click.argument("name")
 @click.option("--feature", default="", metavar="A,B", help="Feature to query.  [default: all watched ones]")
-@click.option("--metric", default="missing,mean,p50", show_default=True, metavar="M,N", help="Metric to compute; --metrics lists them.")
+@click.option(
+    "--metric",
+    default="missing,mean,p50",
+    show_default=True,
+    metavar="M,N",
+    help="Metric to compute; --metrics lists them.",
+)
 @click.option(
     "--from",
     "start",
@@ -47,7 +53,10 @@ def _explain(ctx: click.Context, option: click.Parameter, given: bool) -> None:
     help="Start of the interval: 2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.  [default: the first stored hour]",
 )
 @click.option(
-    "--to", "end", metavar="TIME", help="End of the interval, exclusive, in the same forms.  [default: the end of the last stored hour]"
+    "--to",
+    "end",
+    metavar="TIME",
+    help="End of the interval, exclusive, in the same forms.  [default: the end of the last stored hour]",
 )
 @click.option(
     "--by",
@@ -87,7 +96,8 @@ def query(
     no_empty: bool,
     as_csv: bool,
 ) -> None:
-    """Query metrics of the monitor NAME over time, one row per window and feature. No rows are read: a month takes a fraction of a second.
+    """Query metrics of the monitor NAME over time, one row per window and feature. No rows are read: a month takes a
+    fraction of a second.
 
     \b
     mmon query credit --feature age --metric p50,mean,missing --from -7d --by day
@@ -148,7 +158,8 @@ def list_states(context: Context, name: str) -> None:
 @click.option("--kind", default="", metavar="KIND", help="Only states of this kind: moments, quantiles, counts ...")
 @with_context
 def show_states(context: Context, name: str, window_text: str, feature: str, kind: str) -> None:
-    """Show the states of the monitor NAME in WINDOW as JSON: an hour (2026-11-22T10), a day (2026-11-22), or START/END, merged."""
+    """Show the states of the monitor NAME in WINDOW as JSON: an hour (2026-11-22T10), a day (2026-11-22), or START/END,
+    merged."""
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.core.codec import dumps, kinds
     from mmon_ray.history.states import stretches
@@ -170,7 +181,9 @@ def show_states(context: Context, name: str, window_text: str, feature: str, kin
 
     (stretch,) = stretches(store, name, [window], now(), choose)
     if not stretch.states:
-        raise InputError(f"there are no such states of '{name}' in {window}; `mmon state list {name}` shows what there is")
+        raise InputError(
+            f"there are no such states of '{name}' in {window}; `mmon state list {name}` shows what there is"
+        )
     states = [
         {"columns": need.columns, "rows": covered.rows, "hours": covered.parts, "state": covered.state}
         for need, covered in stretch.states.items()
@@ -180,7 +193,10 @@ def show_states(context: Context, name: str, window_text: str, feature: str, kin
 
 
 def _documents(found: Columns) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in zip(found, row, strict=True)} for row in zip(*found.values(), strict=True)]
+    return [
+        {name: _plain(value) for name, value in zip(found, row, strict=True)}
+        for row in zip(*found.values(), strict=True)
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -198,8 +214,15 @@ def _write_csv(found: Columns) -> None:
 def _show(found: Columns, console: Console) -> None:
     """The table, and below it each note once: beside the numbers it would take more room than they do."""
     windows = [_span(start, end) for start, end in zip(found["start"], found["end"], strict=True)]
-    shown = {"window": windows} | {name: list(map(_cell, found[name])) for name in found if name not in ("start", "end", "note")}
-    print_table(console, shown, keys=("window", "feature"), right=[name for name in shown if name not in ("window", "feature", "top")])
+    shown = {"window": windows} | {
+        name: list(map(_cell, found[name])) for name in found if name not in ("start", "end", "note")
+    }
+    print_table(
+        console,
+        shown,
+        keys=("window", "feature"),
+        right=[name for name in shown if name not in ("window", "feature", "top")],
+    )
     notes: dict[str, dict[str, None]] = {}
     for feature, note in zip(found["feature"], found["note"], strict=True):
         notes.setdefault(note, {})[feature] = None

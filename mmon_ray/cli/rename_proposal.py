@@ -1,4 +1,5 @@
-"""How the names of captured requests fit the baseline's: looked up in a window's records, and the command that mends them."""
+"""How the names of captured requests fit the baseline's: looked up in a window's records, and the command that mends
+them."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def newest_fit(context: Context, store: Any, monitor: Monitor, baseline: Baselin
     place = (store, monitor.endpoint, monitor.deployment)
     window = newest_hour(*place, now()) or newest_hour(*place)
     if window is None:
-        raise InputError(f"nothing was captured for endpoint '{monitor.endpoint}' in {store.uri}; `mmon list` shows what was")
+        raise InputError(
+            f"nothing was captured for endpoint '{monitor.endpoint}' in {store.uri}; `mmon list` shows what was"
+        )
     return fit_of(context, store, monitor, baseline, window)
 
 
@@ -100,12 +103,19 @@ def fit_of(context: Context, store: Any, monitor: Monitor, baseline: Baseline, w
         return Fit(window, found)
     sent = Schema.infer(fields)
     unknown = [sent[name] for name in found.unknown]
-    zero = Profile.zero(needs(unknown), {column.name: column.type for column in unknown if column.numeric or column.type == "boolean"})
+    zero = Profile.zero(
+        needs(unknown), {column.name: column.type for column in unknown if column.numeric or column.type == "boolean"}
+    )
     proposal = proposed([baseline.schema[name] for name in found.missing], unknown, baseline.profile, fold(files, zero))
     # Records have the names that the monitor gives them; the command speaks of those of requests.
     before = {new: old for old, new in monitor.rename.items()}
     pairs = tuple(pair._replace(old=before.get(pair.old, pair.old)) for pair in proposal.pairs)
-    return Fit(window, found, proposal._replace(pairs=pairs), _command(context, monitor, baseline, proposal._replace(pairs=pairs)))
+    return Fit(
+        window,
+        found,
+        proposal._replace(pairs=pairs),
+        _command(context, monitor, baseline, proposal._replace(pairs=pairs)),
+    )
 
 
 def check_names(context: Context, name: str) -> None:
@@ -154,15 +164,27 @@ def _lines(fit: Fit) -> list[str]:
         return [f"names:     the requests of {fit.window} UTC have all {features} features of the baseline"]
     if fit.proposal is None:
         others = f"; unknown are {_listed(unknown)}" if unknown else ""
-        return [f"names:     of {features} features of the baseline, the requests of {fit.window} UTC lack {_listed(missing)}{others}"]
+        return [
+            f"names:     of {features} features of the baseline, the requests of {fit.window} UTC lack "
+            f"{_listed(missing)}{others}"
+        ]
     pairs, still_open = fit.proposal
-    lines = [f"{len(missing)} of {features} features are missing in {fit.window} UTC, and {len(unknown)} unknown columns came"]
+    lines = [
+        f"{len(missing)} of {features} features are missing in {fit.window} UTC, and {len(unknown)} unknown columns "
+        f"came"
+    ]
     named = [f"`{pair.old}` is `{pair.new}`" for pair in pairs if math.isnan(pair.distance)]
-    lines += [f"  by name: {', '.join(named[:_SHOWN])}{f' and {len(named) - _SHOWN} more' * (len(named) > _SHOWN)}"] if named else []
+    lines += (
+        [f"  by name: {', '.join(named[:_SHOWN])}{f' and {len(named) - _SHOWN} more' * (len(named) > _SHOWN)}"]
+        if named
+        else []
+    )
     lines += _cut([f"  {pair.words}" for pair in pairs if not math.isnan(pair.distance)])
     lines += _cut([f"  `{name}` is not guessed: {_why(names)}" for name, names in still_open])
     return (
-        [*lines, "rename them:", f"  {fit.command}"] if fit.command else [*lines, "say what they are: mmon baseline ... --rename OLD=NEW"]
+        [*lines, "rename them:", f"  {fit.command}"]
+        if fit.command
+        else [*lines, "say what they are: mmon baseline ... --rename OLD=NEW"]
     )
 
 
@@ -183,8 +205,11 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _command(context: Context, monitor: Monitor, baseline: Baseline, proposal: Proposal) -> str:
-    """What a person types, quoted for the shell; the data are those that the baseline was learned from, where they have a name."""
-    pairs = [pair for pair in proposal.pairs if "=" not in pair.new]  # such a column has no OLD=NEW; Monitor(rename=...) can say it
+    """What a person types, quoted for the shell; the data are those that the baseline was learned from, where they have
+    a name."""
+    pairs = [
+        pair for pair in proposal.pairs if "=" not in pair.new
+    ]  # such a column has no OLD=NEW; Monitor(rename=...) can say it
     if not pairs:
         return ""
     source = baseline.source
@@ -193,4 +218,6 @@ def _command(context: Context, monitor: Monitor, baseline: Baseline, proposal: P
     else:
         data = [source if "://" in source or os.path.exists(source) else "DATA"]
     renames = [word for pair in pairs for word in ("--rename", f"{pair.old}={pair.new}")]
-    return shlex.join(["mmon", *(["--store", context.uri] if context.uri else []), "baseline", monitor.name, *data, *renames])
+    return shlex.join(
+        ["mmon", *(["--store", context.uri] if context.uri else []), "baseline", monitor.name, *data, *renames]
+    )

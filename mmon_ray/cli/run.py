@@ -22,7 +22,8 @@ __all__ = ["report", "run"]
     "--window",
     "window_text",
     metavar="HOUR",
-    help="An hour (2026-11-22T10), a day (2026-11-22), or START/END, in UTC.  [default: the newest captured hour that has ended]",
+    help="An hour (2026-11-22T10), a day (2026-11-22), or START/END, in UTC.  [default: the newest captured hour that "
+    "has ended]",
 )
 @click.option("--now", "at_once", is_flag=True, help="Analyse the last whole hour, even if nothing was captured.")
 @click.option(
@@ -32,12 +33,18 @@ __all__ = ["report", "run"]
     show_default=True,
     help="Where to fold the rows: in this process, on Ray Data, or by size.",
 )
-@click.option("--ray-from-mb", default=256.0, show_default=True, help="With auto, use Ray Data for hours with more megabytes of capture.")
+@click.option(
+    "--ray-from-mb",
+    default=256.0,
+    show_default=True,
+    help="With auto, use Ray Data for hours with more megabytes of capture.",
+)
 @with_context
 def run(context: Context, name: str, window_text: str | None, at_once: bool, engine: str, ray_from_mb: float) -> None:
     """Analyse a window of captured traffic and tell the sinks of violations.
 
-    Where most features are missing and as many unknown columns came, it proposes which is which, and the command that renames them.
+    Where most features are missing and as many unknown columns came, it proposes which is which, and the command that
+    renames them.
     """
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.catalog.runs import load_run
@@ -53,12 +60,15 @@ def run(context: Context, name: str, window_text: str | None, at_once: bool, eng
     window = context.window(window_text) if window_text else last if at_once else _newest(store, monitor)
     if window is None:
         raise InputError(
-            f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. {Window.hour(now())}"
+            f"no hour with captured traffic of '{monitor.endpoint}' has ended yet; name one with --window, e.g. "
+            f"{Window.hour(now())}"
         )
     if window.end > now():
         raise InputError(f"the window {window} is not over yet; the newest hour that is over is {last}")
     with context.console.status(f"{name} {window}") as status, _printed_once():
-        report = analyse(monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update)
+        report = analyse(
+            monitor, window, store, engine=engine, ray_from_bytes=int(ray_from_mb * 1e6), progress=status.update
+        )
         fit = fit_of_report(context, store, monitor, report)
 
     def show() -> None:

@@ -1,4 +1,5 @@
-"""`mmon schedule`, `scheduler`, `backfill` and `runs`: have monitors run by themselves, make up for the past, see what ran."""
+"""`mmon schedule`, `scheduler`, `backfill` and `runs`: have monitors run by themselves, make up for the past, see what
+ran."""
 
 from __future__ import annotations
 
@@ -23,8 +24,15 @@ def schedule() -> None:
 @schedule.command("add")
 @click.argument("name")
 @click.argument("when", default="hourly")
-@click.option("--start", default="-PT1H", show_default=True, help="Start of the window, from the scheduled hour: an ISO 8601 duration.")
-@click.option("--end", default="PT0H", show_default=True, help="End of the window, from the scheduled hour: an ISO 8601 duration.")
+@click.option(
+    "--start",
+    default="-PT1H",
+    show_default=True,
+    help="Start of the window, from the scheduled hour: an ISO 8601 duration.",
+)
+@click.option(
+    "--end", default="PT0H", show_default=True, help="End of the window, from the scheduled hour: an ISO 8601 duration."
+)
 @click.option(
     "--jitter",
     "jitter_s",
@@ -40,8 +48,8 @@ def schedule() -> None:
 def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: float | None, **settings: Any) -> None:
     """Run the monitor NAME on a schedule: WHEN is hourly, daily, five fields of cron, or SageMaker's cron(...).
 
-    The window is counted from the whole hour of the scheduled time: at 10:30 it is the hour from 09:00 to 10:00, unless --start and --end
-    say otherwise. Starts the cluster's scheduler when there is a cluster and it is not there.
+    The window is counted from the whole hour of the scheduled time: at 10:30 it is the hour from 09:00 to 10:00, unless
+    --start and --end say otherwise. Starts the cluster's scheduler when there is a cluster and it is not there.
     """
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.catalog.schedules import save_schedule
@@ -55,7 +63,13 @@ def add(context: Context, /, name: str, when: str, no_start: bool, jitter_s: flo
     save_schedule(store, made)
     state = "left to `mmon scheduler start`" if no_start else _start(store.uri)
     window = made.window(made.moment(moment))
-    doc = {"monitor": name, "cron": made.cron, "next": iso(made.next(moment)), "window": str(window), "scheduler": state}
+    doc = {
+        "monitor": name,
+        "cron": made.cron,
+        "next": iso(made.next(moment)),
+        "window": str(window),
+        "scheduler": state,
+    }
     words = f"{name}: {made.cron} UTC, next {doc['next'][:19]}Z over the window {window}; scheduler {state}"
     context.answer(doc, lambda: context.console.print(words, soft_wrap=True))
 
@@ -67,11 +81,16 @@ def list_schedules(context: Context) -> None:
     from mmon_ray.catalog.schedules import load_schedule, schedules
 
     found = [one for name in schedules(context.store) if (one := load_schedule(context.store, name))]
-    docs = [{"monitor": one.monitor, "cron": one.cron, "start": one.start, "end": one.end, "next": iso(one.next(now()))} for one in found]
+    docs = [
+        {"monitor": one.monitor, "cron": one.cron, "start": one.start, "end": one.end, "next": iso(one.next(now()))}
+        for one in found
+    ]
 
     def show() -> None:
         for doc in docs:
-            context.console.print(f"{doc['monitor']}  {doc['cron']}  window {doc['start']} to {doc['end']}  next {doc['next'][:19]}Z")
+            context.console.print(
+                f"{doc['monitor']}  {doc['cron']}  window {doc['start']} to {doc['end']}  next {doc['next'][:19]}Z"
+            )
         if not docs:
             context.console.print("no schedules; `mmon schedule add NAME hourly` makes one")
 
@@ -132,7 +151,9 @@ def status(context: Context) -> None:
     found = ray.get(actor.status.remote(), timeout=30)
 
     def show() -> None:
-        context.console.print(f"looks at {found['store']}, last at {found['at']} ({found['ticks']} times)", soft_wrap=True)
+        context.console.print(
+            f"looks at {found['store']}, last at {found['at']} ({found['ticks']} times)", soft_wrap=True
+        )
         for one in found["actions"]:
             context.console.print(f"  {one['what']} {one['monitor']} {one['window']} {one['words']}", soft_wrap=True)
         if found["error"]:
@@ -144,17 +165,33 @@ def status(context: Context) -> None:
 @click.command(short_help="Run a monitor over windows of the past.")
 @click.argument("name")
 @click.option(
-    "--from", "start_text", required=True, metavar="TIME", help="Start of the interval: 2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h."
+    "--from",
+    "start_text",
+    required=True,
+    metavar="TIME",
+    help="Start of the interval: 2026-11-22T10 or 2026-11-22 in UTC, or -7d, -36h.",
 )
-@click.option("--to", "end_text", metavar="TIME", help="End of the interval, exclusive, in the same forms.  [default: the current hour]")
-@click.option("--by", default="hour", show_default=True, metavar="CUT", help="Length of a window: hour, day, or whole hours (PT6H).")
+@click.option(
+    "--to",
+    "end_text",
+    metavar="TIME",
+    help="End of the interval, exclusive, in the same forms.  [default: the current hour]",
+)
+@click.option(
+    "--by",
+    default="hour",
+    show_default=True,
+    metavar="CUT",
+    help="Length of a window: hour, day, or whole hours (PT6H).",
+)
 @click.option("--force", is_flag=True, help="Judge every window again, even if nothing changed.")
 @with_context
 def backfill(context: Context, name: str, start_text: str, end_text: str | None, by: str, force: bool) -> None:
     """Run the monitor NAME over the windows of an interval, the oldest first.
 
-    What is done is left as it is, unless its data, the baseline, a threshold or the monitor's settings have changed since. The scheduler
-    does not judge the past again for that: only this command does. Exit code: 2 when a window failed, else 1 when one alarms.
+    What is done is left as it is, unless its data, the baseline, a threshold or the monitor's settings have changed
+    since. The scheduler does not judge the past again for that: only this command does. Exit code: 2 when a window
+    failed, else 1 when one alarms.
     """
     from mmon_ray.catalog.monitors import load_monitor
     from mmon_ray.catalog.reports import load_report
@@ -219,9 +256,13 @@ def runs(context: Context, name: str, last: int) -> None:
             why = re.sub(r"\s+", " ", str(one["error"]))
             left = sum(one["left_out"].values())
             rows = f"{one['rows']:,} rows" + (f" ({left:,} requests no predictions)" if left else "")
-            context.console.print(f"{one['window']}  {one['status']}  {rows}  {one['seconds']} s  {why}".rstrip(), soft_wrap=True)
+            context.console.print(
+                f"{one['window']}  {one['status']}  {rows}  {one['seconds']} s  {why}".rstrip(), soft_wrap=True
+            )
             for sink, reason in dict(one["sinks"]).items():
-                context.console.print(f"  the sink '{sink}' could not be told: {reason}", style="yellow", soft_wrap=True)
+                context.console.print(
+                    f"  the sink '{sink}' could not be told: {reason}", style="yellow", soft_wrap=True
+                )
         if not found:
             context.console.print(f"{name} has never run; `mmon run {name}` does it")
 

@@ -14,18 +14,23 @@ _GAP = 2
 _NAME = 24  # letters of a name where the terminal is too narrow for all of them
 
 
-def print_table(console: Console, columns: Mapping[str, Sequence[str]], *, keys: Collection[str] = (), right: Collection[str] = ()) -> None:
+def print_table(
+    console: Console, columns: Mapping[str, Sequence[str]], *, keys: Collection[str] = (), right: Collection[str] = ()
+) -> None:
     """Print columns of text as a table.
 
-    On a terminal that is too narrow, names are cut in the middle, and columns that still do not fit go into a table of their own below,
-    beside the keys again. Through a pipe nothing is cut.
+    On a terminal that is too narrow, names are cut in the middle, and columns that still do not fit go into a table of
+    their own below, beside the keys again. Through a pipe nothing is cut.
     keys    the columns that say what a row is about; they come first
     right   the columns that are numbers
     """
     piped, width = not console.is_terminal, console.width
     cells = {name: [str(value) for value in values] for name, values in columns.items()}
     if _width(cells) > width and not piped:
-        cells = {name: [shortened(value, _NAME) for value in values] if name in keys else values for name, values in cells.items()}
+        cells = {
+            name: [shortened(value, _NAME) for value in values] if name in keys else values
+            for name, values in cells.items()
+        }
     if piped:
         _print_lines(console, cells, right)
         return
@@ -42,7 +47,8 @@ def _print_lines(console: Console, cells: Mapping[str, Sequence[str]], right: Co
     widths = {name: max(map(len, (name, *values))) for name, values in cells.items()}
     for row in (tuple(cells), *zip(*cells.values(), strict=True)):
         aligned = (
-            value.rjust(widths[name]) if name in right else value.ljust(widths[name]) for name, value in zip(cells, row, strict=True)
+            value.rjust(widths[name]) if name in right else value.ljust(widths[name])
+            for name, value in zip(cells, row, strict=True)
         )
         console.print(Text((" " * _GAP).join(aligned).rstrip()), soft_wrap=True)
 

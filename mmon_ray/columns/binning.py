@@ -1,4 +1,5 @@
-"""A column's values as texts and places, where a number may be told by its range, and a missing value is one like others."""
+"""A column's values as texts and places, where a number may be told by its range, and a missing value is one like
+others."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def coded(batch: pa.Table, index: int, edges: Sequence[float] = ()) -> tuple[lis
     if edges:
         numbers = aligned(batch, index)
         texts = [*(_GIVEN + name for name in range_names(edges)), _MISSING]
-        return texts, np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(np.asarray(edges), numbers, side="left"))
+        return texts, np.where(
+            np.isnan(numbers), len(edges) + 1, np.searchsorted(np.asarray(edges), numbers, side="left")
+        )
     found = _near(batch.column(index))
     if found is not None:
         return found
@@ -34,8 +37,8 @@ def coded(batch: pa.Table, index: int, edges: Sequence[float] = ()) -> tuple[lis
 
 
 def range_names(edges: Sequence[float]) -> tuple[str, ...]:
-    """What the ranges between some edges are called, from the lowest: by one edge `false` and `true`, whether a number is above it; by
-    several how many of them it is above: `0`, `1`, ...
+    """What the ranges between some edges are called, from the lowest: by one edge `false` and `true`, whether a number
+    is above it; by several how many of them it is above: `0`, `1`, ...
     """
     return ("false", "true") if len(edges) == 1 else tuple(map(str, range(len(edges) + 1)))
 

@@ -13,7 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["EXACT", "encode", "family", "floats", "one", "raw", "scratch", "shortened", "text", "texts", "usual", "valid"]
+__all__ = [
+    "EXACT",
+    "encode",
+    "family",
+    "floats",
+    "one",
+    "raw",
+    "scratch",
+    "shortened",
+    "text",
+    "texts",
+    "usual",
+    "valid",
+]
 
 EXACT = 2**53  # integers up to here are exact as float64
 
@@ -35,7 +48,8 @@ _FAMILIES: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
 
 
 def family(kind: pa.DataType) -> str:
-    """How a type is seen: 'boolean', 'integer', 'fraction', 'text', 'null' or 'other' (times, lists, structs, binary)."""
+    """How a type is seen: 'boolean', 'integer', 'fraction', 'text', 'null' or 'other' (times, lists, structs,
+    binary)."""
     if isinstance(kind, pa.BaseExtensionType):
         return family(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
@@ -49,8 +63,8 @@ def family(kind: pa.DataType) -> str:
 def usual(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column as a type that all of Arrow's functions know: most columns as they are, without a copy.
 
-    Extension types become their storage, run-ends and dictionaries with nulls plain values, views plain text and bytes, unions text,
-    16-bit floats and small decimals wider ones.
+    Extension types become their storage, run-ends and dictionaries with nulls plain values, views plain text and bytes,
+    unions text, 16-bit floats and small decimals wider ones.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -141,7 +155,8 @@ def _text_of(item: Any) -> str | None:
 
 
 def texts(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Where each text of a string array ends (after where the first begins), and the bytes of all: without a copy of these, read-only."""
+    """Where each text of a string array ends (after where the first begins), and the bytes of all: without a copy of
+    these, read-only."""
     _, offsets, data = array.buffers()
     if offsets is None or not len(array):
         ends = np.zeros(len(array) + 1, np.int64)
@@ -152,7 +167,8 @@ def texts(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shortened(array: pa.Array) -> pa.Array:
-    """An array of strings of at most 512 bytes each: what is longer becomes its first 100 characters, its size and its digest.
+    """An array of strings of at most 512 bytes each: what is longer becomes its first 100 characters, its size and its
+    digest.
 
     So one huge value cannot swell a state, and different values stay different (128 bits of SHA-256).
     """
@@ -195,7 +211,8 @@ _memory = _Memory()
 def scratch(length: int) -> np.ndarray:
     """A float64 array with undefined content, in memory that this thread used before and nobody holds any more.
 
-    Fresh memory costs 1-3 ns a value: the system hands it out page by page, and the allocator gives it back after each batch.
+    Fresh memory costs 1-3 ns a value: the system hands it out page by page, and the allocator gives it back after each
+    batch.
     """
     spare = _memory.spare
     for place in range(len(spare)):

@@ -1,4 +1,5 @@
-"""Images as they come, in files, in text or as numbers, and what is known of each: its size and how often each grey occurs.
+"""Images as they come, in files, in text or as numbers, and what is known of each: its size and how often each grey
+occurs.
 
 What cannot be read raises ValueError with the reason, in words that go on "the column holds".
 """
@@ -49,7 +50,8 @@ def of_bytes(body: bytes) -> Picture:
         from PIL.Image import open as read  # from memory
     except ImportError:
         raise InputError(
-            "images in files are read by Pillow, which is not installed; in the folder of mmon_ray, pip install '.[image]'"
+            "images in files are read by Pillow, which is not installed; in the folder of mmon_ray, pip install "
+            "'.[image]'"
         ) from None
     try:
         with read(io.BytesIO(body)) as image:
@@ -62,12 +64,22 @@ def of_bytes(body: bytes) -> Picture:
             return Picture(image.width, image.height, greys, len(body))
     except UnidentifiedImageError:
         raise ValueError("what is no image that Pillow knows" if body else "an empty file") from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, EOFError, KeyError, IndexError, OverflowError, TypeError) as error:
+    except (
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        EOFError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        TypeError,
+    ) as error:
         raise ValueError(f"an image that cannot be decoded: {str(error)[:100] or type(error).__name__}") from None
 
 
 def of_text(text: str, shape: tuple[int, ...], white: float) -> Picture:
-    """The image of a file that is written as base64, or as a `data:` address with base64; or of numbers that are written as JSON.
+    """The image of a file that is written as base64, or as a `data:` address with base64; or of numbers that are
+    written as JSON.
 
     shape, white   as for `of_numbers`
     errors         as `of_bytes` and `of_numbers`
@@ -115,7 +127,9 @@ def _nested(values: pa.Array, shape: tuple[int, ...]) -> npt.NDArray[np.float64]
             raise ValueError("an image whose rows differ in length")
         sizes.append(lengths[0] or 0 if lengths else 0)
         values = values.flatten()
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)) and not pa.types.is_null(values.type):
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)) and not pa.types.is_null(
+        values.type
+    ):
         raise ValueError(f"a list of {values.type}, not of numbers")
     if values.null_count or 0 in sizes:
         raise ValueError("an image without pixels" if 0 in sizes else "an image with missing pixels")
@@ -136,7 +150,9 @@ def _of_array(pixels: npt.NDArray[np.float64], white: float) -> Picture:
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, 2)
     if pixels.ndim > 3 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-        raise ValueError(f"numbers of the shape {pixels.shape}; an image has rows, columns and at most 1, 3 or 4 channels")
+        raise ValueError(
+            f"numbers of the shape {pixels.shape}; an image has rows, columns and at most 1, 3 or 4 channels"
+        )
     bits = _eight_bits(pixels, white)
     if bits.ndim == 3:
         bits = _luma(bits) if bits.shape[2] > 1 else bits[..., 0]

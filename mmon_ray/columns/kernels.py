@@ -1,8 +1,8 @@
 """The loops that run once for every value, compiled by numba.
 
-Import this module inside functions only: numba takes 0.4 s to import. Kernels release the GIL. Machine code is cached beside this file,
-or in the user's cache folder where the package is read-only (numba chooses), or not at all where both are.
-Arrays are C-contiguous; a bitmap is Arrow's (least bit first), empty when nothing is null.
+Import this module inside functions only: numba takes 0.4 s to import. Kernels release the GIL. Machine code is cached
+beside this file, or in the user's cache folder where the package is read-only (numba chooses), or not at all where both
+are. Arrays are C-contiguous; a bitmap is Arrow's (least bit first), empty when nothing is null.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 @kernel()
 def compact(values: np.ndarray, valid: np.ndarray, out: np.ndarray) -> int:
-    """Copies the finite values whose `valid` is not 0 to `out` (all finite values where `valid` is empty); returns how many."""
+    """Copies the finite values whose `valid` is not 0 to `out` (all finite values where `valid` is empty); returns how
+    many."""
     kept = np.uint64(0)  # unsigned: no check for indices from the end
     if len(valid) == 0:
         for i in range(len(values)):
@@ -73,7 +74,8 @@ def moments(values: np.ndarray) -> tuple[float, float, float]:
 
 @kernel()
 def tally(codes: np.ndarray, valid: np.ndarray, counts: np.ndarray) -> None:
-    """Adds `valid` (1 where it is empty) to `counts[code]` for every code; a code that is not valid must still be in range."""
+    """Adds `valid` (1 where it is empty) to `counts[code]` for every code; a code that is not valid must still be in
+    range."""
     if len(valid) == 0:
         for i in range(len(codes)):
             counts[np.uint32(codes[i])] += 1
@@ -125,7 +127,9 @@ def hash_text(offsets: np.ndarray, data: np.ndarray, out: np.ndarray) -> None:
 @kernel()
 def absorb(hashes: np.ndarray, registers: np.ndarray) -> None:
     """Raises HyperLogLog registers (p = 12) in place; a hash that cannot raise its register costs one comparison."""
-    bounds = np.empty(len(registers), np.uint64)  # below it are the hashes with more leading zeros than the register has seen
+    bounds = np.empty(
+        len(registers), np.uint64
+    )  # below it are the hashes with more leading zeros than the register has seen
     for r in range(len(registers)):
         bounds[r] = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(registers[r])
     for i in range(len(hashes)):

@@ -1,8 +1,9 @@
 """Numbers counted by the logarithm of their size, a nanosecond each.
 
 Compiled by numba, so import it inside functions only.
-The logarithm is a series in (m - c) / (m + c) for the mantissa m, so that the processor takes eight numbers at a time; the library's takes
-one, in four times as long. An edge holds to a billionth of its bucket's width, rounded so that 1 and gamma**i belong to the lower one.
+The logarithm is a series in (m - c) / (m + c) for the mantissa m, so that the processor takes eight numbers at a time;
+the library's takes one, in four times as long. An edge holds to a billionth of its bucket's width, rounded so that 1
+and gamma**i belong to the lower one.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def by_magnitude(values: np.ndarray, scale: float, cells: np.ndarray) -> tuple[i
 
     values    finite
     cells     memory for as many int32
-    returns   the lowest number of a count, the counts above zero from there on, those below zero, and how many are nearer to zero
-              than the smallest normal float
+    returns   the lowest number of a count, the counts above zero from there on, those below zero, and how many are
+              nearer to zero than the smallest normal float
     """
     _number(values, scale, cells)
     first, last = np.int64(_AFTER), np.int64(_NONE)

@@ -1,4 +1,5 @@
-"""How values are read as numbers and booleans: one rule for every state, so that what looks like a number is one everywhere."""
+"""How values are read as numbers and booleans: one rule for every state, so that what looks like a number is one
+everywhere."""
 
 from __future__ import annotations
 
@@ -33,11 +34,12 @@ class Readings(NamedTuple):
 
 
 def read_texts(values: pa.Array) -> Readings:
-    """Read each of some texts: '12' is integral, '1.5' and '1e3' are fractions, 'true' and 'false' booleans; '.5', '5.' and 'NaN' are text.
+    """Read each of some texts: '12' is integral, '1.5' and '1e3' are fractions, 'true' and 'false' booleans; '.5', '5.'
+    and 'NaN' are text.
 
     values   a string array without nulls
-    source   the per-value rules of Deequ's DataType analyzer; beyond them 'inf' and 'Infinity', in any case and with a sign, are fractions:
-             JSON has no other way to send them
+    source   the per-value rules of Deequ's DataType analyzer; beyond them 'inf' and 'Infinity', in any case and with a
+             sign, are fractions: JSON has no other way to send them
     """
     # Only what begins like a number, true or false: the regular expressions cost 60 ns a text.
     ends, data = texts(values)
@@ -69,8 +71,8 @@ def _floats(numeric: pa.Array) -> np.ndarray:
 def read_as(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """Read a column as the type that it had in the baseline; a value that does not read stays as its text.
 
-    kind      one of `schema.TYPES`. `boolean`: true and false in any case, 1 and 0 as numbers or text. `integral`, `fractional`: numbers,
-              and texts of numbers; true and false are none. All others take a column as it is
+    kind      one of `schema.TYPES`. `boolean`: true and false in any case, 1 and 0 as numbers or text. `integral`,
+              `fractional`: numbers, and texts of numbers; true and false are none. All others take a column as it is
     returns   a column of that type when every value reads, else one of text
     """
     given = family(column.type)
@@ -84,7 +86,8 @@ def read_as(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
 
 
 def known_as(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    """Read a column as the type that it had in the baseline, like `read_as`; a value that does not read is null. Text takes all values."""
+    """Read a column as the type that it had in the baseline, like `read_as`; a value that does not read is null. Text
+    takes all values."""
     read = read_as(column, kind)
     if kind == "string" and family(read.type) in ("boolean", "integer", "fraction"):
         return pa.chunked_array([text(one(read))])

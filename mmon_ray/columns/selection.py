@@ -1,8 +1,9 @@
 """Every 2**h-th of the sorted values without sorting them: what fills a quantile sketch.
 
 Compiled by numba, so import it inside functions only.
-Values are counted into cells that keep their order; only cells that hold a wanted rank are looked into. Cells are equally wide in the
-value first; a cell that is still crowded is divided again, by the bits of its floats, then by value again, and so on.
+Values are counted into cells that keep their order; only cells that hold a wanted rank are looked into. Cells are
+equally wide in the value first; a cell that is still crowded is divided again, by the bits of its floats, then by value
+again, and so on.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def _cells_by_bits(bits: np.ndarray, first: int, last: int, size: int, cell: np.
 
 @kernel()
 def _scatter(values: np.ndarray, cell: np.ndarray, target: np.ndarray, out: np.ndarray) -> None:
-    # target: twice the place, plus one if the cell is wanted; the others all write to one place. A branch would be guessed wrongly.
+    # target: twice the place, plus one if the cell is wanted; the others all write to one place. A branch would be
+    # guessed wrongly.
     for i in range(len(values)):
         place = target[cell[i]]
         out[place >> np.uint32(1)] = values[i]
@@ -108,7 +110,8 @@ def _plan(counts: np.ndarray, rank: int, start: int, step: int, target: np.ndarr
 def every(values: np.ndarray, start: int, step: int, work: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """np.sort(values)[start::step] without sorting.
 
-    Measured on an AMD EPYC with AVX-512: 3-5 ns a value for even, normal and integer numbers, 5-11 for skewed and heavy-tailed ones,
+    Measured on an AMD EPYC with AVX-512: 3-5 ns a value for even, normal and integer numbers, 5-11 for skewed and
+    heavy-tailed ones,
     24 for denormals; np.sort takes 40-50 there (28-35 for integers).
 
     work, cells   memory for as many float64 and uint16 as there are values

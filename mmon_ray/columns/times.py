@@ -1,4 +1,5 @@
-"""Reading dates and times of a column as seconds since 1970 in UTC: Arrow's own types, ISO 8601 text, and numbers that count from there."""
+"""Reading dates and times of a column as seconds since 1970 in UTC: Arrow's own types, ISO 8601 text, and numbers that
+count from there."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ _PLAIN = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d)?$"  # what Arrow reads alike, an
 
 
 def seconds(batch: pa.Table, index: int = 0, unit: str = "") -> np.ndarray:
-    """The moments of a column row by row, as seconds since 1970 in UTC; NaN where there is none. Without a zone they are taken as UTC.
+    """The moments of a column row by row, as seconds since 1970 in UTC; NaN where there is none. Without a zone they
+    are taken as UTC.
 
-    unit   one of EPOCHS for a column of numbers, or of text that says numbers; "" for dates and timestamps, or text that says them
+    unit   one of EPOCHS for a column of numbers, or of text that says numbers; "" for dates and timestamps, or text
+           that says them
     """
     if unit:
         values = aligned(batch, index) / EPOCHS[unit]
@@ -43,7 +46,8 @@ def seconds(batch: pa.Table, index: int = 0, unit: str = "") -> np.ndarray:
 
 
 def read_times(texts: pa.Array) -> np.ndarray:
-    """The moment that each text says in ISO 8601, as seconds since 1970 in UTC; NaN where it says none ('2026-13-01', '20260122').
+    """The moment that each text says in ISO 8601, as seconds since 1970 in UTC; NaN where it says none ('2026-13-01',
+    '20260122').
 
     texts   a string array without nulls
     """
@@ -68,7 +72,11 @@ def _moment(text: str) -> float:
 
 
 def _ticks(array: pa.Array) -> np.ndarray:
-    stamps = array if pa.types.is_timestamp(array.type) else array.cast(pa.timestamp("ms" if pa.types.is_date64(array.type) else "s"))
+    stamps = (
+        array
+        if pa.types.is_timestamp(array.type)
+        else array.cast(pa.timestamp("ms" if pa.types.is_date64(array.type) else "s"))
+    )
     ticks = raw(stamps.cast(pa.int64())) / {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamps.type.unit]
     present = valid(stamps)
     return np.where(present, ticks, np.nan) if len(present) else ticks

@@ -1,7 +1,7 @@
 """Texts read character by character: how much of what they hold, and where their words are.
 
-A word is a run of letters, digits and the marks on them; an apostrophe between two of these belongs to it. In scripts that put no space
-between words (Han, Hiragana, Thai, Lao, Khmer, Myanmar) each letter is a word by itself.
+A word is a run of letters, digits and the marks on them; an apostrophe between two of these belongs to it. In scripts
+that put no space between words (Han, Hiragana, Thai, Lao, Khmer, Myanmar) each letter is a word by itself.
 
 Compiled by numba, so import it inside functions only.
 """
@@ -49,7 +49,8 @@ def _step(state: int, kind: np.uint16) -> tuple[int, bool]:
 
 @kernel()
 def describe(ends: np.ndarray, data: np.ndarray, classes: np.ndarray, out: np.ndarray) -> None:
-    """For each text its MEASURES: characters, those beyond ASCII, those that are no white space, words, letters, capitals, script of most.
+    """For each text its MEASURES: characters, those beyond ASCII, those that are no white space, words, letters,
+    capitals, script of most.
 
     ends   where texts end in `data`, after where the first begins: one more than there are texts
     out    int64, a row for each text; of scripts that are as frequent the first in SCRIPTS

@@ -1,7 +1,7 @@
 """What each character is: a letter, of which script, a capital, part of a word, white space.
 
-Scripts are told by blocks: a compact table of the letters of the scripts that many people write; letters of all others are `other`.
-Categories are those of Python's own Unicode database.
+Scripts are told by blocks: a compact table of the letters of the scripts that many people write; letters of all others
+are `other`. Categories are those of Python's own Unicode database.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ SCRIPTS: tuple[str, ...] = (NONE, *(name for name, _ in _BLOCKS), "other")
 
 @lru_cache(maxsize=1)
 def classes() -> np.ndarray:
-    """The class of each code point, as uint16, read-only; those beyond its end have class 0. Made once, in about 0.1 s."""
+    """The class of each code point, as uint16, read-only; those beyond its end have class 0. Made once, in about 0.1
+    s."""
     script = np.full(_END, len(SCRIPTS) - 1, np.uint16)
     for place, (name, blocks) in enumerate(_BLOCKS, 1):
         for block in blocks.split():

@@ -1,4 +1,5 @@
-"""A column of vectors as matrices, one for each length: lists, columns of numbers, JSON text, base64 of .npy; and why a row has none."""
+"""A column of vectors as matrices, one for each length: lists, columns of numbers, JSON text, base64 of .npy; and why a
+row has none."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ class Matrices:
     """The vectors of some rows.
 
     rows       for each length the places of the rows whose vectors have it, in order
-    values     and these vectors, float64 (rows, length): finite, none of them only zeros; huge and tiny ones are scaled, for it is their
-               direction that counts
+    values     and these vectors, float64 (rows, length): finite, none of them only zeros; huge and tiny ones are
+               scaled, for it is their direction that counts
     refused    reason -> how many rows were refused for it
     missing    how many rows have null
     """
@@ -41,7 +42,8 @@ class Matrices:
 
 
 def vectors(batch: pa.Table, width: int = 1) -> Matrices:
-    """The vectors of a batch's first column; or, with a width above 1, those that its first so many columns, of numbers, make together."""
+    """The vectors of a batch's first column; or, with a width above 1, those that its first so many columns, of
+    numbers, make together."""
     if width > 1:
         whole = np.column_stack([aligned(batch, place) for place in range(width)])
         gone = np.isnan(whole).all(axis=1)
@@ -54,7 +56,12 @@ def vectors(batch: pa.Table, width: int = 1) -> Matrices:
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _of_lists(column, missing)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         return _of_texts(column, missing)
     return Matrices({}, {}, {_NOT: len(column) - missing} if len(column) > missing else {}, missing)
 
@@ -62,7 +69,9 @@ def vectors(batch: pa.Table, width: int = 1) -> Matrices:
 def _of_lists(column: pa.Array, missing: int) -> Matrices:
     known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     present = column.take(pa.array(known)) if missing else column
-    lengths = present.value_lengths().to_numpy(zero_copy_only=False) if not pa.types.is_fixed_size_list(column.type) else None
+    lengths = (
+        present.value_lengths().to_numpy(zero_copy_only=False) if not pa.types.is_fixed_size_list(column.type) else None
+    )
     if lengths is None:
         lengths = np.full(len(present), column.type.list_size)
     flat = present.flatten()
@@ -108,7 +117,11 @@ def _parsed(value: str | bytes) -> np.ndarray | None:
                 return None
             made = np.array([np.nan if item is None else item for item in items], np.float64)
         else:
-            made = _npy(value if isinstance(value, bytes) and value.startswith(_MAGIC) else base64.b64decode(value, validate=True))
+            made = _npy(
+                value
+                if isinstance(value, bytes) and value.startswith(_MAGIC)
+                else base64.b64decode(value, validate=True)
+            )
     except Exception:  # what a header from anywhere may raise, numpy does not say: zip errors, tokens, memory
         return None
     made = made.reshape(-1) if made.ndim == 2 and 1 in made.shape else made
@@ -145,8 +158,11 @@ def _checked(parts: Iterable[tuple[np.ndarray, np.ndarray]], refused: dict[str, 
     return Matrices(rows, values, why, missing)
 
 
-def _without(odd: np.ndarray, places: np.ndarray, matrix: np.ndarray, why: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without those that are not finite, or zero; of those whose squares are no usual numbers the largest number becomes 1."""
+def _without(
+    odd: np.ndarray, places: np.ndarray, matrix: np.ndarray, why: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows without those that are not finite, or zero; of those whose squares are no usual numbers the largest
+    number becomes 1."""
     few = matrix[odd]
     finite = np.isfinite(few).all(axis=1)
     zeros = finite & ~few.any(axis=1)

@@ -1,8 +1,8 @@
 """Views of one column of a batch as numpy arrays, computed once and shared by the states that ask for the same batch.
 
-Missing means null or NaN. Booleans are 0 and 1, decimals and huge integers are rounded to float64, texts that are numbers are these numbers
-(`reading`): one caller that sends text leaves the values of the others as they are. Other texts, times, lists and structs are present but
-have no numbers; every type has a text form.
+Missing means null or NaN. Booleans are 0 and 1, decimals and huge integers are rounded to float64, texts that are
+numbers are these numbers (`reading`): one caller that sends text leaves the values of the others as they are. Other
+texts, times, lists and structs are present but have no numbers; every type has a text form.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def categories(batch: pa.Table, index: int = 0) -> Categories:
 
 
 def codes(batch: pa.Table, index: int = 0) -> tuple[pa.Array, np.ndarray]:
-    """The distinct values of a column as text, and for each row the position of its value there, or -1 where it is missing."""
+    """The distinct values of a column as text, and for each row the position of its value there, or -1 where it is
+    missing."""
     encoded = _encoded(batch, index)
     present = valid(encoded.indices)
     positions = raw(encoded.indices).astype(np.int64)
@@ -86,7 +87,8 @@ def codes(batch: pa.Table, index: int = 0) -> tuple[pa.Array, np.ndarray]:
 
 
 def aligned(batch: pa.Table, index: int = 0) -> np.ndarray:
-    """The numbers of a column row by row, as float64, also those of texts; NaN where there is none, infinities as they are."""
+    """The numbers of a column row by row, as float64, also those of texts; NaN where there is none, infinities as they
+    are."""
     column = batch.column(index)
     if family(column.type) == "text":
         return _once(batch, ("read", index), lambda: _read(_encoded(batch, index)))

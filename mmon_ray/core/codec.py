@@ -1,16 +1,17 @@
 """The one serialised form: frozen dataclasses <-> JSON, told apart by their `kind`.
 
-A class registers itself by `class Moments(State, kind="moments")`; its JSON is `{"kind": "moments", field: value, ...}`.
-What JSON has no word for is tagged: `{"$float": "nan"}`, `{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`,
-`{"$map": [[key, value], ...]}`, `{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays;
-`pack` takes them out, for a store that keeps them as bytes.
+A class registers itself by `class Moments(State, kind="moments")`; its JSON is
+`{"kind": "moments", field: value, ...}`. What JSON has no word for is tagged: `{"$float": "nan"}`,
+`{"$int": "2**64 and more"}`, `{"$time": "..."}`, `{"$bytes": "base64"}`, `{"$map": [[key, value], ...]}`,
+`{"$table": ...}`. A field declared with `array("float64")` is written as lists and read as numpy arrays; `pack` takes
+them out, for a store that keeps them as bytes.
 
-A field added with a default that gives older documents the meaning they had needs no version. A field that is renamed, removed or changes
-its meaning raises the class's `kind_version` by one, and its `upgrade` makes today's fields of an older document; documents of version 1
-carry no number.
+A field added with a default that gives older documents the meaning they had needs no version. A field that is renamed,
+removed or changes its meaning raises the class's `kind_version` by one, and its `upgrade` makes today's fields of an
+older document; documents of version 1 carry no number.
 
-Nothing is imported by path and nothing is unpickled when reading. Arrow is imported where it is met: the uploader of every serving node has
-this module in memory.
+Nothing is imported by path and nothing is unpickled when reading. Arrow is imported where it is met: the uploader of
+every serving node has this module in memory.
 """
 
 from __future__ import annotations
@@ -60,16 +61,21 @@ class Coded:
             return
         known = _registry.get(kind)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise StateError(f"kind '{kind}' is taken by {known.__module__}.{known.__qualname__}; give {cls.__qualname__} another kind")
+            raise StateError(
+                f"kind '{kind}' is taken by {known.__module__}.{known.__qualname__}; give {cls.__qualname__} another "
+                f"kind"
+            )
         cls.kind = kind
         _registry[kind] = cls
 
     @classmethod
     def upgrade(cls, fields: dict[str, JSON], version: int) -> dict[str, JSON]:
-        """The fields that a document of an older version has, as JSON in today's form; a kind of a version above 1 defines it."""
+        """The fields that a document of an older version has, as JSON in today's form; a kind of a version above 1
+        defines it."""
         raise StateError(f"kind '{cls.kind}' cannot read version {version} of itself; define {cls.__name__}.upgrade")
 
-    # For the classes that hold arrays, which are dataclass(eq=False); the others compare their fields as every dataclass does.
+    # For the classes that hold arrays, which are dataclass(eq=False); the others compare their fields as every
+    # dataclass does.
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return False
@@ -96,7 +102,8 @@ def load(doc: JSON) -> Any:
 
 
 def pack(value: Any) -> tuple[JSON, list[bytes]]:
-    """The JSON tree of a value without its arrays, and these as little-endian bytes; `{"$array": n}` stands where the n-th was.
+    """The JSON tree of a value without its arrays, and these as little-endian bytes; `{"$array": n}` stands where the
+    n-th was.
 
     errors   StateError as in `dump`
     """
@@ -145,7 +152,9 @@ def _load(doc: JSON, given: Sequence[Any]) -> Any:
         ((tag, body),) = doc.items()
         if tag in _TAGS or tag == "$map":
             try:
-                return {_load(key, given): _load(item, given) for key, item in body} if tag == "$map" else _TAGS[tag](body)
+                return (
+                    {_load(key, given): _load(item, given) for key, item in body} if tag == "$map" else _TAGS[tag](body)
+                )
             except (TypeError, ValueError, AttributeError) as error:
                 raise StateError(f"cannot read {str(doc)[:80]}: {error}; {tag} is a tag of mmon_ray") from None
     return {key: _load_at(key, item, given) for key, item in doc.items()}
@@ -209,7 +218,9 @@ def loads(text: bytes | str, kind: str = "") -> Any:
     except orjson.JSONDecodeError as error:
         raise StateError(f"not JSON ({error}); expected a document written by mmon_ray") from None
     except RecursionError:
-        raise StateError("lists and objects within one another, deeper than can be read; expected a document written by mmon_ray") from None
+        raise StateError(
+            "lists and objects within one another, deeper than can be read; expected a document written by mmon_ray"
+        ) from None
     except StateError as error:
         if not error.path:
             raise
@@ -231,9 +242,13 @@ def resolve(path: str) -> Callable[..., Any]:
     if not module_name or not name:
         raise InputError(f"'{path}' is not a path to a function; write it as 'package.module:name'")
     try:
-        target: Any = scripts.module(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+        target: Any = (
+            scripts.module(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+        )
     except (ImportError, TypeError) as error:  # TypeError: a relative name
-        raise InputError(f"cannot import '{module_name}' of '{path}' ({error}); is it installed on this machine?") from None
+        raise InputError(
+            f"cannot import '{module_name}' of '{path}' ({error}); is it installed on this machine?"
+        ) from None
     for part in name.split("."):
         if not hasattr(target, part):
             raise InputError(f"module '{module_name}' has no '{name}'; check the part after the colon in '{path}'")
@@ -271,7 +286,10 @@ def _dump_coded(value: Coded, taken: list[bytes] | None) -> JSON:
 def _load_coded(doc: dict[str, JSON], given: Sequence[Any]) -> Coded:
     cls = _registry.get(str(doc["kind"]))
     if cls is None:
-        raise StateError(f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines it first")
+        raise StateError(
+            f"unknown kind '{doc['kind']}'; known are {', '.join(sorted(_registry))}; import the module that defines "
+            f"it first"
+        )
     names = [name for name in doc if name not in _HEAD]
     try:
         fields = _todays_fields(cls, doc)
@@ -292,7 +310,11 @@ def _check_names(cls: type[Coded], fields: Mapping[str, JSON], specs: Mapping[st
             error = StateError(f"kind '{cls.kind}' has no field ['{name}']; its fields are {list(specs)}{meant}")
             error.path = (name,)
             raise error
-    lacking = [name for name, spec in specs.items() if name not in fields and spec.default is spec.default_factory is dataclasses.MISSING]
+    lacking = [
+        name
+        for name, spec in specs.items()
+        if name not in fields and spec.default is spec.default_factory is dataclasses.MISSING
+    ]
     if lacking:
         raise StateError(f"a {cls.kind} needs the field '{lacking[0]}', and this one has {list(fields)}")
 
@@ -315,7 +337,9 @@ def _todays_fields(cls: type[Coded], doc: dict[str, JSON]) -> dict[str, JSON]:
     fields = {name: item for name, item in doc.items() if name not in _HEAD}
     version = doc.get("kind_version", 1)
     if not isinstance(version, int) or version < 1:
-        raise StateError(f"the kind_version of a '{cls.kind}' is {version!r}; expected a whole number from 1 to {cls.kind_version}")
+        raise StateError(
+            f"the kind_version of a '{cls.kind}' is {version!r}; expected a whole number from 1 to {cls.kind_version}"
+        )
     if version > cls.kind_version:
         known = f"this mmon_ray reads it up to version {cls.kind_version}"
         raise StateError(f"kind '{cls.kind}' was written in version {version}, and {known}; upgrade mmon_ray")
@@ -350,7 +374,9 @@ def _dump_foreign(value: Any) -> JSON:
         from mmon_ray.core.codec_tables import table_doc
 
         return {"$table": table_doc(value, dump)}
-    raise StateError(f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes")
+    raise StateError(
+        f"a {type(value).__name__} has no JSON form; use numbers, text, times, tuples, mappings or Coded classes"
+    )
 
 
 def _load_time(body: str) -> datetime:

@@ -40,7 +40,8 @@ def lists(item: Any) -> Any:
 
 
 def take(item: Any, dtype: str, taken: list[bytes]) -> Any:
-    """Appends an array's little-endian bytes to `taken`; returns `{"$array": place}`, or a list of these for a tuple of arrays."""
+    """Appends an array's little-endian bytes to `taken`; returns `{"$array": place}`, or a list of these for a tuple of
+    arrays."""
     import numpy as np
 
     if not isinstance(item, np.ndarray):
@@ -51,11 +52,14 @@ def take(item: Any, dtype: str, taken: list[bytes]) -> Any:
 
 
 def read(doc: Any, dtype: str, taken: Sequence[Any]) -> Any:
-    """The array, or the tuple of arrays, that was written as lists or taken out; what was taken out is a view of its bytes.
+    """The array, or the tuple of arrays, that was written as lists or taken out; what was taken out is a view of its
+    bytes.
 
     errors   TypeError or ValueError for anything else
     """
-    several = isinstance(doc, list) and any(isinstance(item, list) or (isinstance(item, dict) and _TAKEN in item) for item in doc)
+    several = isinstance(doc, list) and any(
+        isinstance(item, list) or (isinstance(item, dict) and _TAKEN in item) for item in doc
+    )
     return tuple(_vector(item, dtype, taken) for item in doc) if several else _vector(doc, dtype, taken)
 
 

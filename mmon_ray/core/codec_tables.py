@@ -25,7 +25,9 @@ def table_doc(table: pa.Table, dump: Callable[[Any], Any]) -> dict[str, Any]:
         try:
             _arrow_type(str(column.type))
         except ValueError:
-            raise StateError(f"a table has no JSON form with column '{name}' of type {column.type}; use numbers, text, times") from None
+            raise StateError(
+                f"a table has no JSON form with column '{name}' of type {column.type}; use numbers, text, times"
+            ) from None
         doc[name] = [str(column.type), dump(column.to_pylist())]
     return doc
 

@@ -1,6 +1,8 @@
-"""A command on files in a folder of its own: laid out, run with a time limit, ended with all that it started, its results read.
+"""A command on files in a folder of its own: laid out, run with a time limit, ended with all that it started, its
+results read.
 
-Only the standard library: on a cluster this module travels with the order, so that a container image needs Ray, but not mmon_ray.
+Only the standard library: on a cluster this module travels with the order, so that a container image needs Ray, but not
+mmon_ray.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def execute(order: Mapping[str, Any], files: Iterable[tuple[str, bytes]]) -> dic
              cwd          path below the folder where it runs; "" for where this process is
              results      patterns of paths below the folder: what to bring back
              timeout_s    after which it is ended
-             root         the folder, if it can be made; "" for a temporary one. The folders in it are removed in the end
+             root         the folder, if it can be made; "" for a temporary one. The folders in it are removed in the
+                          end
     files    path below the folder, content
     returns  code     the exit code; None when it was ended because its time was over
              output   the end of what it printed
@@ -95,12 +98,17 @@ def _results(base: Path, patterns: Sequence[str]) -> Iterator[tuple[str, bytes |
                 yield path.relative_to(base).as_posix(), body
 
 
-def _run(command: str | Sequence[str], environment: Mapping[str, str], cwd: Path | None, timeout_s: float) -> tuple[int | None, str]:
-    """The exit code, and the end of the output. The command has a process group of its own, which is ended in any case."""
+def _run(
+    command: str | Sequence[str], environment: Mapping[str, str], cwd: Path | None, timeout_s: float
+) -> tuple[int | None, str]:
+    """The exit code, and the end of the output. The command has a process group of its own, which is ended in any
+    case."""
     with tempfile.TemporaryFile() as told:
         options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": told, "stderr": subprocess.STDOUT}
         try:
-            process = subprocess.Popen(command, shell=isinstance(command, str), cwd=cwd, env=environment, start_new_session=True, **options)
+            process = subprocess.Popen(
+                command, shell=isinstance(command, str), cwd=cwd, env=environment, start_new_session=True, **options
+            )
         except OSError as error:  # what the shell says of a command that it does not find
             return 127, str(error)
         code: int | None = None
@@ -120,9 +128,12 @@ def _run(command: str | Sequence[str], environment: Mapping[str, str], cwd: Path
 
 @contextmanager
 def _guarded(group: int) -> Iterator[None]:
-    """A process beside, which ends the group when this process ends in the middle, however that happens: then its pipe is closed."""
+    """A process beside, which ends the group when this process ends in the middle, however that happens: then its pipe
+    is closed."""
     words = [sys.executable, "-I", "-S", "-c", _BESIDE, str(group)]
-    guard = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    guard = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         yield
     finally:

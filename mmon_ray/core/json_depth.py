@@ -1,6 +1,8 @@
-"""JSON from outside: how deep it is nested is found before any parser sees it: Arrow's recurses off the stack, and ends the process.
+"""JSON from outside: how deep it is nested is found before any parser sees it: Arrow's recurses off the stack, and ends
+the process.
 
-orjson and Python stop with errors of their own, at other depths. What passes can be parsed, flattened and written again.
+orjson and Python stop with errors of their own, at other depths. What passes can be parsed, flattened and written
+again.
 """
 
 from __future__ import annotations
@@ -41,15 +43,17 @@ def read_json(text: bytes | str) -> Any:
 
 
 def nested_too_deep(text: bytes | str) -> bool:
-    """Whether JSON text, or lines of it, is nested deeper than DEEPEST levels; text that is no JSON may count as deep."""
+    """Whether JSON text, or lines of it, is nested deeper than DEEPEST levels; text that is no JSON may count as
+    deep."""
     return nesting(text) > DEEPEST
 
 
 def nesting(text: bytes | str) -> int:
-    """How many objects and lists lie within each other, at most, over all of a text; an upper bound for few, and where it is not JSON.
+    """How many objects and lists lie within each other, at most, over all of a text; an upper bound for few, and where
+    it is not JSON.
 
-    It takes 3 ns a byte, and brackets within texts do not count. What is never closed counts on, over the end of its line too: a parser
-    that is given several lines at once may see it that way.
+    It takes 3 ns a byte, and brackets within texts do not count. What is never closed counts on, over the end of its
+    line too: a parser that is given several lines at once may see it that way.
     """
     few = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     if few <= DEEPEST:
@@ -60,7 +64,9 @@ def nesting(text: bytes | str) -> int:
     if b"\\" in data:
         data = _ESCAPED.sub(b"", data)
     bones = data.translate(None, _REST)
-    bones = _TEXT.sub(b"", bones.replace(b'""', b"")).translate(None, b'"\n')  # first the texts without brackets: almost all
+    bones = _TEXT.sub(b"", bones.replace(b'""', b"")).translate(
+        None, b'"\n'
+    )  # first the texts without brackets: almost all
     codes = np.frombuffer(bones, np.uint8)
     steps = np.where((codes == ord("[")) | (codes == ord("{")), np.int8(1), np.int8(-1))
     levels = np.concatenate([np.zeros(1, np.int64), np.cumsum(steps, dtype=np.int64)])
@@ -73,7 +79,9 @@ def value_too_deep(value: Any) -> bool:
     level = [value]
     for _ in range(DEEPEST):
         inner = [
-            part for item in level for part in (item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ())
+            part
+            for item in level
+            for part in (item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ())
         ]
         level = [part for part in inner if isinstance(part, (Mapping, list))]
         if not level:

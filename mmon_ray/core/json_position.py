@@ -13,7 +13,8 @@ _blank = re.compile(r"[\s,:]*")
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int:
-    """The line, counted from 1, on which the value begins that a path of keys and places leads to; as far as the path leads.
+    """The line, counted from 1, on which the value begins that a path of keys and places leads to; as far as the path
+    leads.
 
     text   JSON that can be read
     """

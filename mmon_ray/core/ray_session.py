@@ -14,7 +14,8 @@ def ensure_ray() -> None:
 
 
 def connect_to_cluster() -> bool:
-    """Connect to the cluster that RAY_ADDRESS names or this machine belongs to; return False where there is none. Start nothing."""
+    """Connect to the cluster that RAY_ADDRESS names or this machine belongs to; return False where there is none. Start
+    nothing."""
     import ray
 
     if not ray.is_initialized():

@@ -56,8 +56,10 @@ class Metric(Coded, kind="metric"):
     status   `ok`; `insufficient`: computed from too few rows to be judged; `undefined`: could not be computed
     detail   for people: the reason of the status, or what the value means here
     test     how surprising the value is, for metrics that are judged with a margin
-    unseen   the share of the rows expected to have a value, in [0, 1], that the value says nothing about: missing or unreadable ones
-    lacks    the column without whose values it could not be computed; "" where nothing is missing, or for another reason
+    unseen   the share of the rows expected to have a value, in [0, 1], that the value says nothing about: missing or
+             unreadable ones
+    lacks    the column without whose values it could not be computed; "" where nothing is missing, or for another
+             reason
     """
 
     name: str
@@ -91,8 +93,8 @@ class Constraint(Coded, kind="constraint"):
     """A bound on a metric: `lower - slack * std <= value <= upper + slack * std`.
 
     level     for metrics with a test: the bounds are the margin, and the violation needs a p-value below `level`,
-              adjusted for the number of tested metrics (Benjamini-Hochberg), so at most this share of the violations is false;
-              1: the bare bound, whatever chance does
+              adjusted for the number of tested metrics (Benjamini-Hochberg), so at most this share of the violations is
+              false; 1: the bare bound, whatever chance does
     enabled   False switches the check off
     """
 
@@ -125,9 +127,9 @@ class Violation(Coded, kind="violation"):
 class Report(Coded, kind="report"):
     """All that is known about one window of one monitor.
 
-    status      `ok`, `watch`, `alarm`, `not compared` (something that is watched could not be compared with the baseline),
-                `waiting` (for labels), `insufficient` (too few rows to judge something) or `error` (an analysis failed). `ok` means that
-                all was compared
+    status      `ok`, `watch`, `alarm`, `not compared` (something that is watched could not be compared with the
+                baseline), `waiting` (for labels), `insufficient` (too few rows to judge something) or `error` (an
+                analysis failed). `ok` means that all was compared
     baseline    the version of the baseline it was compared with; "" for none
     errors      kind of analysis -> why it failed; the other analyses stand
     constraints what the metrics were judged by
@@ -191,17 +193,24 @@ def check(
     """The constraints that the metrics do not meet, each with its sentence.
 
     A constraint whose metric is absent is violated: what cannot be seen is not well. A metric that is `insufficient`
-    or `undefined` is not judged here; `comparison.compared` says what follows. The p-values of all tested metrics are adjusted together.
+    or `undefined` is not judged here; `comparison.compared` says what follows. The p-values of all tested metrics are
+    adjusted together.
 
     explain   makes the sentence of a metric and its constraint; a plain comparison when None
     source    Benjamini and Hochberg 1995, procedure (1)
     """
     found = {(metric.name, metric.column): metric for metric in metrics}
-    active = [(constraint, found.get((constraint.name, constraint.column))) for constraint in constraints if constraint.enabled]
+    active = [
+        (constraint, found.get((constraint.name, constraint.column)))
+        for constraint in constraints
+        if constraint.enabled
+    ]
     violations = []
     for (constraint, metric), p in zip(active, _adjusted(active), strict=True):
         if metric is None:
-            violations.append(Violation(constraint, None, f"{_subject(constraint)} could not be checked: the metric is absent"))
+            violations.append(
+                Violation(constraint, None, f"{_subject(constraint)} could not be checked: the metric is absent")
+            )
         elif _violated(metric, constraint, p):
             violations.append(Violation(constraint, metric, (explain or compare)(metric, constraint), p))
     return tuple(violations)
@@ -209,7 +218,11 @@ def check(
 
 def compare(metric: Metric, constraint: Constraint) -> str:
     """The sentence of a violation in its plainest form."""
-    bound = f"at least {readable(constraint.lower)}" if metric.value < constraint.lower else f"at most {readable(constraint.upper)}"
+    bound = (
+        f"at least {readable(constraint.lower)}"
+        if metric.value < constraint.lower
+        else f"at most {readable(constraint.upper)}"
+    )
     return f"{_subject(constraint)} is {readable(metric.value)}; {bound} is allowed"
 
 
@@ -251,13 +264,17 @@ def judged(metric: Metric) -> bool:
 def _adjusted(active: Sequence[tuple[Constraint, Metric | None]]) -> list[float]:
     """For each pair its adjusted p-value, NaN where nothing is tested."""
     p_values = [
-        metric.test.p_value(constraint.lower, constraint.upper) if metric and metric.test and _tested(metric, constraint) else math.nan
+        metric.test.p_value(constraint.lower, constraint.upper)
+        if metric and metric.test and _tested(metric, constraint)
+        else math.nan
         for constraint, metric in active
     ]
     tested = [place for place, p in enumerate(p_values) if not math.isnan(p)]
     if tested:
         from scipy.stats import false_discovery_control  # here: importing scipy.stats takes most of a second
 
-        for place, p in zip(tested, false_discovery_control([p_values[place] for place in tested], method="bh"), strict=True):
+        for place, p in zip(
+            tested, false_discovery_control([p_values[place] for place in tested], method="bh"), strict=True
+        ):
             p_values[place] = float(p)
     return p_values

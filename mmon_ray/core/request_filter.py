@@ -1,8 +1,8 @@
 """Traffic: which captured requests count as predictions, and which of them failed.
 
-A request that is no prediction (a health check, a documentation page, a redirect) is no row. Capture decides by what the application
-itself knows of the route (`capture/http.py`) and writes the reason on the record as `left_out`; a choice of routes and methods, given to
-`capture` or to a monitor, takes the place of that decision.
+A request that is no prediction (a health check, a documentation page, a redirect) is no row. Capture decides by what
+the application itself knows of the route (`capture/http.py`) and writes the reason on the record as `left_out`; a
+choice of routes and methods, given to `capture` or to a monitor, takes the place of that decision.
 """
 
 from __future__ import annotations
@@ -13,9 +13,26 @@ from typing import Any, NamedTuple
 
 from mmon_ray.errors import InputError
 
-__all__ = ["BODILESS", "DOCUMENTATION", "FILES", "NEVER", "NOT_CHOSEN", "NO_ROUTE", "REDIRECT", "Choice", "has_failed", "left_out"]
+__all__ = [
+    "BODILESS",
+    "DOCUMENTATION",
+    "FILES",
+    "NEVER",
+    "NOT_CHOSEN",
+    "NO_ROUTE",
+    "REDIRECT",
+    "Choice",
+    "has_failed",
+    "left_out",
+]
 
-BODILESS, REDIRECT, NO_ROUTE, DOCUMENTATION, FILES = "OPTIONS or HEAD", "redirect", "no such route", "documentation", "files"
+BODILESS, REDIRECT, NO_ROUTE, DOCUMENTATION, FILES = (
+    "OPTIONS or HEAD",
+    "redirect",
+    "no such route",
+    "documentation",
+    "files",
+)
 NEVER = (BODILESS, REDIRECT, NO_ROUTE, DOCUMENTATION, FILES)  # the reasons that no choice overrides
 NOT_CHOSEN = "not chosen"
 _CLOSED = ("1000", "1001", "1005")  # a websocket that ended as it should: RFC 6455, 7.4.1
@@ -24,10 +41,10 @@ _CLOSED = ("1000", "1001", "1005")  # a websocket that ended as it should: RFC 6
 class Choice(NamedTuple):
     """Which requests are predictions; without routes and methods that is decided automatically.
 
-    routes    patterns of route templates, or of paths where there is no template: "/predict", "/v1/*", "POST /items/{item}". They speak of
-              HTTP requests and websockets; calls of a handle have no route
-    methods   names of a deployment's methods, or of a FastAPI application's path operations (the functions below `@app.post(...)`);
-              "__call__" stands for every HTTP request
+    routes    patterns of route templates, or of paths where there is no template: "/predict", "/v1/*", "POST
+              /items/{item}". They speak of HTTP requests and websockets; calls of a handle have no route
+    methods   names of a deployment's methods, or of a FastAPI application's path operations (the functions below
+              `@app.post(...)`); "__call__" stands for every HTTP request
     """
 
     routes: tuple[str, ...] = ()
@@ -54,13 +71,18 @@ class Choice(NamedTuple):
         """
         if self.routes and route and not any(_matches(pattern, verb, route) for pattern in self.routes):
             return False
-        return not self.methods or (bool(route) and "__call__" in self.methods) or any(name in self.methods for name in names)
+        return (
+            not self.methods
+            or (bool(route) and "__call__" in self.methods)
+            or any(name in self.methods for name in names)
+        )
 
 
 def left_out(record: Mapping[str, Any], choice: Choice) -> str:
     """Why a captured record is no prediction; "" when it is one.
 
-    record   the captured line; one that was written before routes were recorded is a prediction, unless the choice says otherwise
+    record   the captured line; one that was written before routes were recorded is a prediction, unless the choice says
+             otherwise
     """
     reason = str(record.get("left_out") or "")
     if choice.automatic or reason in NEVER:
@@ -84,7 +106,13 @@ def _matches(pattern: str, verb: str, route: str) -> bool:
 
 
 def _names(what: str, given: Any, example: str) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (None,)
+    names = (
+        (given,)
+        if isinstance(given, str)
+        else tuple(given)
+        if isinstance(given, (list, tuple, set, frozenset))
+        else (None,)
+    )
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(f"{what} is {given!r}; write a list of names such as {example}")
     cleaned = tuple(str(name).strip() for name in names)

@@ -1,4 +1,5 @@
-"""Rows as plain Python objects, made into one typed table: nested objects flattened, each column of a type that holds all its values."""
+"""Rows as plain Python objects, made into one typed table: nested objects flattened, each column of a type that holds
+all its values."""
 
 from __future__ import annotations
 
@@ -24,21 +25,29 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         return {prefix or "value": value}
-    if not prefix and _PLAIN.issuperset(map(type, value.values())) and all(type(key) is str and key.isascii() for key in value):
+    if (
+        not prefix
+        and _PLAIN.issuperset(map(type, value.values()))
+        and all(type(key) is str and key.isascii() for key in value)
+    ):
         return dict(value)  # flat already, as most are
     flat: dict[str, Any] = {}
     for key, item in value.items():
         name = f"{prefix}.{_unicode(str(key))}" if prefix else _unicode(str(key))
         if isinstance(item, Mapping) and item:
             flat.update(flatten(item, name))
-        elif isinstance(item, Mapping) or (isinstance(item, list) and any(isinstance(part, (Mapping, list)) for part in item)):
+        elif isinstance(item, Mapping) or (
+            isinstance(item, list) and any(isinstance(part, (Mapping, list)) for part in item)
+        ):
             flat[name] = text_of(item)  # Parquet has no empty structs, and the shapes of nested ones seldom agree
         else:
             flat[name] = item
     return flat
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None = None, missing: Collection[str] = ()) -> pa.Table:
+def table_of(
+    rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None = None, missing: Collection[str] = ()
+) -> pa.Table:
     """One table of flat rows that need not have the same columns; what a row lacks is null.
 
     types     column -> one of schema.TYPES, which decides where the values leave a choice; these columns come first
@@ -47,7 +56,9 @@ def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str] | None 
     expected = types or {}
     names = dict.fromkeys(name for row in rows for name in row)
     ordered = [name for name in expected if name in names] + [name for name in names if name not in expected]
-    return pa.table({name: column_of([row.get(name) for row in rows], expected.get(name, ""), missing) for name in ordered})
+    return pa.table(
+        {name: column_of([row.get(name) for row in rows], expected.get(name, ""), missing) for name in ordered}
+    )
 
 
 def column_of(values: Sequence[Any], expected: str = "", missing: Collection[str] = ()) -> pa.Array:
@@ -96,7 +107,9 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, str):
         return _unicode(value)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(float(value))  # NumPy writes np.float64(...)
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(float(value))
+        )  # NumPy writes np.float64(...)
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     except TypeError:  # integers of more than 64 bits, half a surrogate pair
@@ -104,9 +117,14 @@ def text_of(value: Any) -> str | None:
 
 
 def _joined(tables: Sequence[pa.Table], name: str) -> pa.Array:
-    columns = [table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)]) for table in tables]
+    columns = [
+        table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+        for table in tables
+    ]
     try:
-        return pa.concat_tables([pa.table({name: column}) for column in columns], promote_options="permissive").column(name)
+        return pa.concat_tables([pa.table({name: column}) for column in columns], promote_options="permissive").column(
+            name
+        )
     except _ERRORS:
         return column_of([value for column in columns for value in column.to_pylist()])
 

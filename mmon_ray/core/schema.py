@@ -86,10 +86,12 @@ class Column(Coded, kind="column"):
     role     one of ROLES: what the monitor does with it; only features and predictions are watched
     domain   the values a categorical column may take; () allows all
     edges    of a number, rising: into which ranges it is cut where rows are told apart by it; () where they are not
-    semantics   one of SEMANTICS: "" is a feature like all others, an `id` is different in every row, `time` a date or time, `epoch_*` a
-             number that counts from 1970. Where new values are the rule, a distance from the baseline says nothing: such a column is
-             checked (missing, type, duplicates, range, future, age) and not watched for drift
-    derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where that is missing
+    semantics   one of SEMANTICS: "" is a feature like all others, an `id` is different in every row, `time` a date or
+             time, `epoch_*` a number that counts from 1970. Where new values are the rule, a distance from the baseline
+             says nothing: such a column is checked (missing, type, duplicates, range, future, age) and not watched for
+             drift
+    derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where
+             that is missing
     seen     of a label or a prediction: what the baseline's rows hold; None until that is learned
     """
 
@@ -108,7 +110,10 @@ class Column(Coded, kind="column"):
         if self.role not in ROLES:
             raise InputError(f"column '{self.name}' has role '{self.role}'; expected one of {', '.join(ROLES)}")
         if self.semantics not in SEMANTICS:
-            raise InputError(f"column '{self.name}' has semantics '{self.semantics}'; expected one of {', '.join(SEMANTICS[1:])}, or none")
+            raise InputError(
+                f"column '{self.name}' has semantics '{self.semantics}'; expected one of {', '.join(SEMANTICS[1:])}, "
+                f"or none"
+            )
 
     @property
     def numeric(self) -> bool:
@@ -160,7 +165,8 @@ class Schema(Coded, kind="schema"):
     ) -> Schema:
         """The schema of a table, its types from Arrow's and its roles from the names given.
 
-        label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their name
+        label, prediction, ignored   column names; `prediction`, `prediction.*` and `mmon.*` have their role by their
+                                     name
         sent     the columns that there were before the rows were prepared; all of them when None
         missing  as in the field of that name
         errors   InputError when a named column does not exist or has two roles, or the table has a column twice
@@ -181,7 +187,12 @@ class Schema(Coded, kind="schema"):
         raw = set(fields.names if sent is None else sent)
         return cls(
             tuple(
-                Column(field.name, type_of(field.type), roles.get(field.name, _role(field.name)), derived=field.name not in raw)
+                Column(
+                    field.name,
+                    type_of(field.type),
+                    roles.get(field.name, _role(field.name)),
+                    derived=field.name not in raw,
+                )
                 for field in fields
             ),
             missing=missing,
@@ -203,11 +214,13 @@ class Schema(Coded, kind="schema"):
         return self._by_name[name]
 
     def spelled(self, name: str) -> str:
-        """A name as the baseline has it, blanks around it aside: CSV whose header has them is read as ` age` here and as `age` there."""
+        """A name as the baseline has it, blanks around it aside: CSV whose header has them is read as ` age` here and
+        as `age` there."""
         return name if name in self._by_name else self._by_bare_name.get(name.strip(), name)
 
     def is_missing(self, name: str, text: str) -> bool:
-        """Whether a text stands for a missing value of a column: a word for it, or nothing, where the column is no text."""
+        """Whether a text stands for a missing value of a column: a word for it, or nothing, where the column is no
+        text."""
         known = self._by_name.get(name)
         return known is not None and known.type in _EXACT_TYPES and (not (word := text.strip()) or word in self.missing)
 

@@ -1,8 +1,9 @@
 """Scripts: Python files that travel with a monitor as text, under a name that holds the digest of that text.
 
-`"clean-0f3a9c51b2d4e6f8.py:function"` names a function of one, as `"package.module:function"` names one that is installed. The texts that a
-process knows are kept here; whoever sends work to another process sends along the ones it `used`. A script is run when a function of it is
-first asked for, as a module of its own: it sees what is installed where it runs, and no file beside it.
+`"clean-0f3a9c51b2d4e6f8.py:function"` names a function of one, as `"package.module:function"` names one that is
+installed. The texts that a process knows are kept here; whoever sends work to another process sends along the ones it
+`used`. A script is run when a function of it is first asked for, as a module of its own: it sees what is installed
+where it runs, and no file beside it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def module(name: str) -> ModuleType:
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """The scripts that a value's texts name functions of: `clean.py` of `"clean.py:function"`, in fields of dataclasses at any depth."""
+    """The scripts that a value's texts name functions of: `clean.py` of `"clean.py:function"`, in fields of dataclasses
+    at any depth."""
     found: dict[str, None] = {}
 
     def note(text: str) -> str:
@@ -85,7 +87,8 @@ def names_in(value: Any) -> Iterator[str]:
 
 
 def renamed(value: Any, change: Callable[[str], str]) -> Any:
-    """The value with each of its texts that name a function of a script put through `change`; the value itself when none is changed."""
+    """The value with each of its texts that name a function of a script put through `change`; the value itself when
+    none is changed."""
     if isinstance(value, str):
         return change(value) if _NAMED.fullmatch(value) else value
     if isinstance(value, tuple):
@@ -100,14 +103,18 @@ def renamed(value: Any, change: Callable[[str], str]) -> Any:
 
 def used(*values: Any) -> tuple[Script, ...]:
     """The scripts that some values name functions of, as far as this process knows them; to be sent along with work."""
-    return tuple(one for name in dict.fromkeys(name for value in values for name in names_in(value)) if (one := known(name)))
+    return tuple(
+        one for name in dict.fromkeys(name for value in values for name in names_in(value)) if (one := known(name))
+    )
 
 
 def _run(name: str) -> ModuleType:
     if name not in _texts:
         if _DIGEST.search(name):
             raise InputError(f"the script '{name}' is not known here; `load_monitor` brings a monitor's scripts along")
-        raise InputError(f"'{name}' is a file and not yet kept with a monitor; `monitor = save_monitor(store, monitor)` keeps it")
+        raise InputError(
+            f"'{name}' is a file and not yet kept with a monitor; `monitor = save_monitor(store, monitor)` keeps it"
+        )
     text = _texts[name]
     made = ModuleType(f"mmon_script_{re.sub(r'[^0-9A-Za-z_]', '_', name[:-3])}")
     made.__file__ = name

@@ -1,4 +1,5 @@
-"""Which characters a text file's bytes are: what its first bytes say, else UTF-8, else UTF-16 by its zeros, else Windows-1252."""
+"""Which characters a text file's bytes are: what its first bytes say, else UTF-8, else UTF-16 by its zeros, else
+Windows-1252."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ _MARKS = (  # the longer ones first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LOOKED_AT = 4_096
-_NAMES = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "utf-32": "UTF-32", "cp1252": "Windows-1252 (Latin-1)"}
+_NAMES = {
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "cp1252": "Windows-1252 (Latin-1)",
+}
 
 
 class Text(NamedTuple):

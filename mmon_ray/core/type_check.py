@@ -1,6 +1,7 @@
 """Whether a value that was read is of the type that its field declares: files are edited by hand.
 
-A whole number is a number; a boolean is neither. What an annotation says that cannot be held against a value is let pass.
+A whole number is a number; a boolean is neither. What an annotation says that cannot be held against a value is let
+pass.
 """
 
 from __future__ import annotations
@@ -62,7 +63,11 @@ def misfit(value: Any, hint: Any) -> Misfit | None:
         hint = type(None)
     if not isinstance(hint, type) or hint in (Any, object):
         return None
-    fits = isinstance(value, (int, hint)) and not isinstance(value, bool) if hint in (int, float) else isinstance(value, hint)
+    fits = (
+        isinstance(value, (int, hint)) and not isinstance(value, bool)
+        if hint in (int, float)
+        else isinstance(value, hint)
+    )
     return None if fits else _misfit(value, _name(hint))
 
 

@@ -13,7 +13,19 @@ from datetime import datetime, timedelta, timezone
 from mmon_ray.core.codec import Coded
 from mmon_ray.errors import InputError
 
-__all__ = ["CUTS", "EPOCH", "Window", "hour_path", "iso", "later", "now", "parse_moment", "parse_offset", "parse_time", "utc"]
+__all__ = [
+    "CUTS",
+    "EPOCH",
+    "Window",
+    "hour_path",
+    "iso",
+    "later",
+    "now",
+    "parse_moment",
+    "parse_offset",
+    "parse_time",
+    "utc",
+]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 CUTS = ("hour", "day", "week", "month", "all")
@@ -89,8 +101,9 @@ class Window(Coded, kind="window"):
     def cut(self, by: str) -> list[Window]:
         """The window cut into consecutive ones, in order; together they are the window again.
 
-        by       `hour`, `day`, `week` (from Monday) or `month`: at the calendar's UTC borders, so that the first and the last may be
-                 shorter; `all`: one piece; or an ISO 8601 duration of whole hours, counted from the start: `PT6H`, `P2D`, `P1W`
+        by       `hour`, `day`, `week` (from Monday) or `month`: at the calendar's UTC borders, so that the first and
+                 the last may be shorter; `all`: one piece; or an ISO 8601 duration of whole hours, counted from the
+                 start: `PT6H`, `P2D`, `P1W`
         errors   InputError names what there is
         """
         if by == "all":
@@ -118,12 +131,19 @@ class Window(Coded, kind="window"):
     def before(self, count: int) -> list[Window]:
         """The windows of this one's length that end where it starts, the oldest first."""
         length = self.end - self.start
-        return [Window(self.start - number * length, self.start - (number - 1) * length) for number in range(count, 0, -1)]
+        return [
+            Window(self.start - number * length, self.start - (number - 1) * length) for number in range(count, 0, -1)
+        ]
 
     def weeks_before(self, count: int) -> list[Window]:
         """The same window of the last `count` weeks that had ended when it starts, the oldest first."""
-        nearest = -((self.start - self.end) // _WEEK)  # a window of eight days cannot be compared with that of one week ago
-        return [Window(self.start - week * _WEEK, self.end - week * _WEEK) for week in range(nearest + count - 1, nearest - 1, -1)]
+        nearest = -(
+            (self.start - self.end) // _WEEK
+        )  # a window of eight days cannot be compared with that of one week ago
+        return [
+            Window(self.start - week * _WEEK, self.end - week * _WEEK)
+            for week in range(nearest + count - 1, nearest - 1, -1)
+        ]
 
     @property
     def whole(self) -> bool:
@@ -173,7 +193,8 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_moment(text: str, at: datetime) -> datetime:
-    """The time of a text that `parse_time` takes, or of `-36h`, `-7d` or `-2w`: so long before the start of the hour that holds `at`.
+    """The time of a text that `parse_time` takes, or of `-36h`, `-7d` or `-2w`: so long before the start of the hour
+    that holds `at`.
 
     errors   InputError shows the accepted forms
     """
@@ -230,5 +251,7 @@ def _next_border(moment: datetime, by: str) -> datetime:
     if by == "week":
         return day.start + (7 - day.start.weekday()) * _DAY
     if by == "month":
-        return (day.start.replace(day=1) + 32 * _DAY).replace(day=1)  # 32 days after a first is always in the next month
+        return (day.start.replace(day=1) + 32 * _DAY).replace(
+            day=1
+        )  # 32 days after a first is always in the next month
     return day.end

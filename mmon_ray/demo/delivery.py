@@ -1,4 +1,5 @@
-"""Delivery: every request of the demonstration has its record in the store before an hour is judged, counted and not timed."""
+"""Delivery: every request of the demonstration has its record in the store before an hour is judged, counted and not
+timed."""
 
 from __future__ import annotations
 
@@ -28,9 +29,11 @@ def deliver(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Send the requests of some hours and return when each has a record in the store; what was lost on the way is sent again.
+    """Send the requests of some hours and return when each has a record in the store; what was lost on the way is sent
+    again.
 
-    On a busy machine a replica is replaced, an answer does not come, or a disk is full, and an hour of fewer requests hides its faults.
+    On a busy machine a replica is replaced, an answer does not come, or a disk is full, and an hour of fewer requests
+    hides its faults.
 
     counts    how many requests an hour has
     send      sends those of some numbers; returns what went wrong, or ""

@@ -1,4 +1,5 @@
-"""The demonstration's hours: the real scheduler, whose clock is passed in and whose jobs run at once, in this process."""
+"""The demonstration's hours: the real scheduler, whose clock is passed in and whose jobs run at once, in this
+process."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ class Hours:
         if job in self._jobs:
             return False
         for one in run_window(self._store, load_monitor(self._store, self._monitor), window, self._clock, engine="ray"):
-            self.log.append((load_report(self._store, self._monitor, one), "when it ended" if one == window else "with its labels"))
+            self.log.append(
+                (load_report(self._store, self._monitor, one), "when it ended" if one == window else "with its labels")
+            )
         self._jobs[job] = Job("succeeded", self._clock)
         return True
 
@@ -63,7 +66,13 @@ class Hours:
         for name in ("window", "status", "rows", *_QUALITY, "judged"):
             table.add_column(name, no_wrap=True)
         for report, when in self.log:
-            table.add_row(str(report.window), report.status, f"{report.rows:,}", *(_value(report, name) for name in _QUALITY), when)
+            table.add_row(
+                str(report.window),
+                report.status,
+                f"{report.rows:,}",
+                *(_value(report, name) for name in _QUALITY),
+                when,
+            )
         console.print(table)
 
 

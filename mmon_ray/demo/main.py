@@ -1,4 +1,5 @@
-"""`mmon demo`: train, serve, capture, learn, break, explain, and the labels that come late; every step through the real path."""
+"""`mmon demo`: train, serve, capture, learn, break, explain, and the labels that come late; every step through the real
+path."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ REQUESTS = 600  # an hour
 
 
 class Played(NamedTuple):
-    """What the demonstration leaves behind: the reports of the normal and of the broken hour, and the application's address.
+    """What the demonstration leaves behind: the reports of the normal and of the broken hour, and the application's
+    address.
 
     broken     as it was judged before there were labels
     labelled   the broken hour again, with the labels that came an hour later
@@ -56,7 +58,8 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
     """Run the demonstration on a Ray cluster of its own; inside the `with` the application goes on serving.
 
     folder    a new folder for the store and the spool
-    now       the three hours lie right before it: a normal one, a broken one, and one in which the release was taken back
+    now       the three hours lie right before it: a normal one, a broken one, and one in which the release was taken
+              back
     port      of the HTTP proxy; a free one when 0
     """
     import ray
@@ -78,16 +81,28 @@ def demo(folder: Path, console: Console, now: datetime, port: int = 0) -> Iterat
         step(2, 'deploying it on Ray Serve with one decorator: [bold]@mmon_ray.capture("income")[/]')
         spool = folder / "spool"
         url = _deploy(model, store, spool, port)
-        step(3, f"{REQUESTS} requests for a normal hour ({normal}), {REQUESTS} for one in which something broke ({bad})")
-        people = {hour: test.iloc[place * REQUESTS : (place + 1) * REQUESTS] for place, hour in enumerate((normal, bad, good))}
+        step(
+            3, f"{REQUESTS} requests for a normal hour ({normal}), {REQUESTS} for one in which something broke ({bad})"
+        )
+        people = {
+            hour: test.iloc[place * REQUESTS : (place + 1) * REQUESTS] for place, hour in enumerate((normal, bad, good))
+        }
         _play(store, spool, url, {normal: people[normal], bad: broken(people[bad])})
-        step(4, "every record has reached the store; the scheduler's clock passes both hours, and it has them judged on Ray\n")
+        step(
+            4,
+            "every record has reached the store; the scheduler's clock passes both hours, and it has them judged on "
+            "Ray\n",
+        )
         hours = Hours(store, ENDPOINT, normal)
         (first,), (second,) = hours.move_to(normal), hours.move_to(bad)
         for report in (first, second):
             print_report(report, console)
             console.print()
-        step(5, f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the labels of the first two hours come in")
+        step(
+            5,
+            f"the release is taken back, {REQUESTS} more requests ({good}); meanwhile the labels of the first two "
+            f"hours come in",
+        )
         _play(store, spool, url, {good: people[good]})
         for hour in (normal, bad):
             put_labels(store, ENDPOINT, _truth(people[hour], hour), label_column="income", at=good.start)
@@ -145,7 +160,10 @@ def _learn(store: Store) -> tuple[Any, pd.DataFrame]:
 
 
 def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> None:
-    console.print(f"{seconds:.0f} seconds from nothing to an explained alarm. Everything lies in [bold]{store.uri}[/]:", soft_wrap=True)
+    console.print(
+        f"{seconds:.0f} seconds from nothing to an explained alarm. Everything lies in [bold]{store.uri}[/]:",
+        soft_wrap=True,
+    )
     console.print("  capture/ records/ states/ metrics/ reports/ baselines/ runs/", style="dim")
     console.print(f"  the report: {report_key(ENDPOINT, bad, 'report.json')}", style="dim", soft_wrap=True)
     console.print("\nTry next:")
@@ -153,7 +171,10 @@ def _what_next(console: Console, store: Store, bad: Window, seconds: float) -> N
     console.print(f"  mmon --store {store.uri} query income --metric mean,missing,ks --by hour", soft_wrap=True)
     console.print(f"  mmon --store {store.uri} runs income", soft_wrap=True)
     console.print("  mmon demo --keep          leaves the application running")
-    console.print('  on your own model: [bold]@mmon_ray.capture("name")[/] above the class, then [bold]mmon baseline name train.csv[/]')
+    console.print(
+        '  on your own model: [bold]@mmon_ray.capture("name")[/] above the class, then [bold]mmon baseline name '
+        "train.csv[/]"
+    )
 
 
 def _free_port() -> int:

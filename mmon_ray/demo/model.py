@@ -43,7 +43,10 @@ def train(frame: pd.DataFrame) -> Any:
 
 def predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The answers to some rows."""
-    return [{"prediction": ">50K" if p > 0.5 else "<=50K", "probability": round(float(p), 4)} for p in model.predict_proba(rows)[:, 1]]
+    return [
+        {"prediction": ">50K" if p > 0.5 else "<=50K", "probability": round(float(p), 4)}
+        for p in model.predict_proba(rows)[:, 1]
+    ]
 
 
 class IncomeModel:

@@ -1,4 +1,5 @@
-"""The demonstration's Ray and Serve, given the time that a busy machine takes: minutes where Ray itself would give up after seconds."""
+"""The demonstration's Ray and Serve, given the time that a busy machine takes: minutes where Ray itself would give up
+after seconds."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def start_ray(port: int) -> None:
     insist(begin, "Ray did not start")
     # Serve waits a minute for its proxy, and another call finds what the first has begun.
     insist(
-        lambda: serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"log_level": "ERROR"}), "Serve did not start"
+        lambda: serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"log_level": "ERROR"}),
+        "Serve did not start",
     )
 
 
@@ -66,7 +68,8 @@ def deploy(deployment: Any, name: str, port: int) -> str:
     """
     from ray import serve
 
-    # Serve waits as long as it takes for the replicas, and a minute for the proxy to know of them: the rest is waited for here.
+    # Serve waits as long as it takes for the replicas, and a minute for the proxy to know of them: the rest is waited
+    # for here.
     with suppress(TimeoutError):
         serve.run(deployment, name=name, route_prefix=f"/{name}")
 
@@ -101,5 +104,7 @@ def insist(
         except Exception as error:  # Ray's and the network's have nothing in common
             if tries > 1 and clock() >= deadline:
                 why = (str(error).splitlines() or [type(error).__name__])[0]
-                raise MonitorError(f"{words} on this machine, tried {tries} times ({why}); is it very busy? Try again later") from None
+                raise MonitorError(
+                    f"{words} on this machine, tried {tries} times ({why}); is it very busy? Try again later"
+                ) from None
         pause(_POLL_S)

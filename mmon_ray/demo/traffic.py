@@ -22,7 +22,8 @@ _CONCURRENT = 16
 
 
 def broken(frame: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
-    """The same people after a careless release: `age` became optional, hours come in minutes, and `workclass` has a new value."""
+    """The same people after a careless release: `age` became optional, hours come in minutes, and `workclass` has a new
+    value."""
     rng = np.random.default_rng(seed)
     changed = frame.copy()
     changed["age"] = frame["age"].astype(float).where(rng.random(len(frame)) >= 0.12)

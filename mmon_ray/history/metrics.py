@@ -1,4 +1,5 @@
-"""The series of a monitor's metrics: what each window's report said, as rows of a table, without opening the reports."""
+"""The series of a monitor's metrics: what each window's report said, as rows of a table, without opening the
+reports."""
 
 from __future__ import annotations
 
@@ -95,15 +96,17 @@ def series(
     *,
     at: datetime | None = None,
 ) -> pa.Table:
-    """The metrics of the windows that start from `start` on and before `end`, in the order of their starts; `SERIES` says the columns.
+    """The metrics of the windows that start from `start` on and before `end`, in the order of their starts; `SERIES`
+    says the columns.
 
-    Every window has a row called `rows` (value: its rows, status: its report's). A metric that a constraint bounds has its `lower` and
-    `upper` (else they are infinite) and its `band`, `watch` or `alarm`, when it was violated, then with the adjusted `p_value` and the
-    `message`; a violated constraint whose metric is absent has a row of status `absent`. Windows of other lengths, if there are, are
-    among them: `end` tells.
+    Every window has a row called `rows` (value: its rows, status: its report's). A metric that a constraint bounds has
+    its `lower` and `upper` (else they are infinite) and its `band`, `watch` or `alarm`, when it was violated, then with
+    the adjusted `p_value` and the `message`; a violated constraint whose metric is absent has a row of status `absent`.
+    Windows of other lengths, if there are, are among them: `end` tells.
 
     names, columns   only these metrics, only of these columns (`""`: of the whole window); all when None
-    at               the present moment, now when None: days that are over are read from their roll-ups, made where absent or stale
+    at               the present moment, now when None: days that are over are read from their roll-ups, made where
+                     absent or stale
     errors           InputError when `end` is not after `start`; StateError names an object that cannot be read
     """
     window = Window(start, end)
@@ -116,8 +119,11 @@ def series(
     return table.sort_by([("start", "ascending"), ("end", "ascending")])
 
 
-def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False, at: datetime | None = None) -> list[PastWindow]:
-    """What is remembered of some windows, in their order: `past(store, "credit", window.before(5))` for an alarm on 3 of 5.
+def past(
+    store: Store, monitor: str, windows: Iterable[Window], *, values: bool = False, at: datetime | None = None
+) -> list[PastWindow]:
+    """What is remembered of some windows, in their order: `past(store, "credit", window.before(5))` for an alarm on 3
+    of 5.
 
     values   True brings the value of every metric too
     at       the present moment, now when None: days that are over are read from their roll-ups
@@ -133,7 +139,9 @@ def past(store: Store, monitor: str, windows: Iterable[Window], *, values: bool 
     wanted = None if values else _TOLD
     with ThreadPoolExecutor(_THREADS) as pool:
         tables = list(pool.map(lambda window: read_part(store, METRICS, metrics_key(monitor, window), wanted), asked))
-    return [made for window, table in zip(asked, tables, strict=True) if (made := _remembered(window, table.to_pylist()))]
+    return [
+        made for window, table in zip(asked, tables, strict=True) if (made := _remembered(window, table.to_pylist()))
+    ]
 
 
 def _remembered(window: Window, rows: Sequence[dict[str, Any]]) -> PastWindow | None:
@@ -141,7 +149,13 @@ def _remembered(window: Window, rows: Sequence[dict[str, Any]]) -> PastWindow | 
     if head is None:
         return None
     violated = tuple((row["name"], row["column"]) for row in rows if row["band"])
-    return PastWindow(window, int(head["value"]), head["status"], violated, {(row["name"], row["column"]): row["value"] for row in rows})
+    return PastWindow(
+        window,
+        int(head["value"]),
+        head["status"],
+        violated,
+        {(row["name"], row["column"]): row["value"] for row in rows},
+    )
 
 
 def _table(report: Report, window: Window) -> pa.Table:
@@ -151,7 +165,10 @@ def _table(report: Report, window: Window) -> pa.Table:
     absent = {key: Metric(key[0], math.nan, key[1], status=ABSENT) for key in violated if key not in found}
     head = Metric(ROWS, float(report.rows), status=report.status)
     metrics = [head, *report.metrics, *absent.values()]
-    rows = [_row(metric, bounds.get((metric.name, metric.column)), violated.get((metric.name, metric.column))) for metric in metrics]
+    rows = [
+        _row(metric, bounds.get((metric.name, metric.column)), violated.get((metric.name, metric.column)))
+        for metric in metrics
+    ]
     return pa.Table.from_pylist([row | {"start": window.start, "end": window.end} for row in rows], SERIES)
 
 

@@ -46,24 +46,28 @@ def query(
     empty: bool = True,
     at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Metrics of a monitor's features over time, as a frame with one row a window and feature, computed from stored states.
+    """Metrics of a monitor's features over time, as a frame with one row a window and feature, computed from stored
+    states.
 
-    Columns: `start` and `end` of the window (UTC), `feature`, `rows` (of the window), `hours` (of the window, of which there are states),
-    one column a metric, and `note`: why a metric is NaN, or of how many hours it is when some were stored without what it needs.
+    Columns: `start` and `end` of the window (UTC), `feature`, `rows` (of the window), `hours` (of the window, of which
+    there are states), one column a metric, and `note`: why a metric is NaN, or of how many hours it is when some were
+    stored without what it needs.
 
     feature   names, or several with commas; all that the newest baseline watches when empty
-    metric    names, or several with commas: `count`, `missing`, `completeness`, `mean`, `sum`, `std`, `variance`, `skewness`, `min`, `max`,
-              `infinite`, `median`, any percentile (`p50`, `p99.9`), `distinct`, `top`, `share:VALUE`, and `ks`, `mean_shift`, `linf`, which
-              compare with `against`
-    start     from then on: a whole hour, as a time or text like `2026-11-22T10`, or `-7d`; the first stored hour when None
+    metric    names, or several with commas: `count`, `missing`, `completeness`, `mean`, `sum`, `std`, `variance`,
+              `skewness`, `min`, `max`, `infinite`, `median`, any percentile (`p50`, `p99.9`), `distinct`, `top`,
+              `share:VALUE`, and `ks`, `mean_shift`, `linf`, which compare with `against`
+    start     from then on: a whole hour, as a time or text like `2026-11-22T10`, or `-7d`; the first stored hour when
+              None
     end       up to then, exclusively; the end of the last stored hour when None
     by        how it is cut, see `Window.cut`: `hour`, `day`, `week`, `month`, `all`, or whole hours like `PT6H`
     store     a store, or its URI; "" is MMON_STORE, else ~/.mmon
-    against   what `ks`, `mean_shift` and `linf` compare with: `baseline` (the newest), or a window, `2026-11-01/2026-11-08`
+    against   what `ks`, `mean_shift` and `linf` compare with: `baseline` (the newest), or a window,
+              `2026-11-01/2026-11-08`
     empty     False leaves out the windows without rows
     at        the present moment; now when None
-    errors    InputError for an unknown monitor, feature, metric or cut, a time that is none, an interval that is not made of whole hours,
-              or when there are no states at all
+    errors    InputError for an unknown monitor, feature, metric or cut, a time that is none, an interval that is not
+              made of whole hours, or when there are no states at all
     """
     import pandas as pd
 
@@ -87,7 +91,8 @@ def query_columns(
     empty: bool = True,
     at: datetime | None = None,
 ) -> dict[str, list[Any]]:
-    """The answer of `query` as plain Python values by column: pandas takes longer to import than most questions to answer."""
+    """The answer of `query` as plain Python values by column: pandas takes longer to import than most questions to
+    answer."""
     moment = at or now()
     opened = open_store(store) if isinstance(store, (str, os.PathLike)) else store
     name = (load_monitor(opened, monitor) if isinstance(monitor, str) else monitor).name
@@ -115,10 +120,13 @@ def _names(given: str | Iterable[str]) -> list[str]:
 
 
 def _features(given: str | Iterable[str], baseline: Baseline | None) -> list[str]:
-    """The features that are meant: names of the baseline as they are, blanks and commas in them too; of several in one text the longest."""
+    """The features that are meant: names of the baseline as they are, blanks and commas in them too; of several in one
+    text the longest."""
     schema = baseline.schema if baseline is not None else Schema()
     if not isinstance(given, str):
-        return list(dict.fromkeys(name if name in schema else schema.spelled(name.strip()) for name in given if name.strip()))
+        return list(
+            dict.fromkeys(name if name in schema else schema.spelled(name.strip()) for name in given if name.strip())
+        )
     features: list[str] = []
     parts = given.split(",")
     while parts:
@@ -129,8 +137,12 @@ def _features(given: str | Iterable[str], baseline: Baseline | None) -> list[str
     return list(dict.fromkeys(name for name in features if name))
 
 
-def _interval(store: Store, monitor: str, start: str | datetime | None, end: str | datetime | None, at: datetime) -> Window:
-    begin, stop = (parse_moment(moment, at) if isinstance(moment, str) else moment and utc(moment) for moment in (start, end))
+def _interval(
+    store: Store, monitor: str, start: str | datetime | None, end: str | datetime | None, at: datetime
+) -> Window:
+    begin, stop = (
+        parse_moment(moment, at) if isinstance(moment, str) else moment and utc(moment) for moment in (start, end)
+    )
     if begin is None or stop is None:
         stored = extent(store, monitor)
         if stored is None:
@@ -165,7 +177,9 @@ def _other_side(
     if against == BASELINE:
         if baseline is None:
             names = ", ".join(measure.name for measure in comparing)
-            raise InputError(f"{names} compare with the baseline, and '{monitor}' has none; give a window with against=START/END")
+            raise InputError(
+                f"{names} compare with the baseline, and '{monitor}' has none; give a window with against=START/END"
+            )
         return by_feature(PartialProfile.of(baseline.profile))
     window = against if isinstance(against, Window) else Window.parse(against)
     (stretch,) = stretches(store, monitor, [window], at, chosen(features, comparing))
@@ -179,4 +193,7 @@ def _check_features(features: Sequence[str], rows: Sequence[Row], baseline: Base
     kept = {row.feature for row in rows if row.known}
     unknown = [feature for feature in features if feature not in known and feature not in kept]
     if unknown:
-        raise InputError(f"nothing is kept of '{unknown[0]}'; the features are {', '.join(sorted(known)) or 'unknown without a baseline'}")
+        raise InputError(
+            f"nothing is kept of '{unknown[0]}'; the features are "
+            f"{', '.join(sorted(known)) or 'unknown without a baseline'}"
+        )

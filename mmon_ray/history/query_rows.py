@@ -1,4 +1,5 @@
-"""The answer to a query: one row a window and feature, each metric from the state that covers most hours, gaps said in words."""
+"""The answer to a query: one row a window and feature, each metric from the state that covers most hours, gaps said in
+words."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ class Row(NamedTuple):
     note: str
 
 
-def answer(window: Window, stretch: PartialProfile, feature: str, asked: Sequence[Measure], kept: Kept, other: Kept) -> Row:
+def answer(
+    window: Window, stretch: PartialProfile, feature: str, asked: Sequence[Measure], kept: Kept, other: Kept
+) -> Row:
     """The measures of one feature in one window.
 
     stretch   what is known of the window
@@ -56,7 +59,9 @@ def answer(window: Window, stretch: PartialProfile, feature: str, asked: Sequenc
     return Row(window, feature, stretch.rows, stretch.parts, bool(mine), values, note)
 
 
-def _value(measure: Measure, mine: Mapping[str, Covered], theirs: Mapping[str, Covered], hours: int) -> tuple[float | str | None, str]:
+def _value(
+    measure: Measure, mine: Mapping[str, Covered], theirs: Mapping[str, Covered], hours: int
+) -> tuple[float | str | None, str]:
     """A measure, and why it is undefined or not of all hours."""
     known = [mine[kind.kind] for kind in measure.kinds if kind.kind in mine]
     if not known:

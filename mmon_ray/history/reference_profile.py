@@ -1,4 +1,5 @@
-"""The baseline that a window is judged by: that of the training, its profile exchanged for the past that the monitor refers to."""
+"""The baseline that a window is judged by: that of the training, its profile exchanged for the past that the monitor
+refers to."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ __all__ = ["judged_by"]
 def judged_by(store: Store, monitor: Monitor, baseline: Baseline, window: Window, at: datetime) -> Baseline:
     """The baseline with the merged states of the monitor's reference windows as its profile, and their description.
 
-    A reference window counts when all of its stored hours have every state that the monitor needs today, and it has rows. When too few
-    count, the training baseline is returned, with the reason as its description.
+    A reference window counts when all of its stored hours have every state that the monitor needs today, and it has
+    rows. When too few count, the training baseline is returned, with the reason as its description.
     at   the present moment
     """
     reference = monitor.reference

@@ -1,8 +1,10 @@
-"""Roll-ups: what a monitor leaves part by part is kept again day by day, and a roll-up is used only while its parts are what they were.
+"""Roll-ups: what a monitor leaves part by part is kept again day by day, and a roll-up is used only while its parts are
+what they were.
 
-A roll-up records the parts that it was made of, with their versions in the store. A part that is written anew or comes late makes the
-record wrong, and the day is then made anew from its parts. So nobody has to lock, to invalidate or to clean up: runs and queries may make
-the same roll-up at the same time, and one that is killed leaves at most a day without one.
+A roll-up records the parts that it was made of, with their versions in the store. A part that is written anew or comes
+late makes the record wrong, and the day is then made anew from its parts. So nobody has to lock, to invalidate or to
+clean up: runs and queries may make the same roll-up at the same time, and one that is killed leaves at most a day
+without one.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _logger = logging.getLogger("mmon_ray")
 class Ledger(ABC, Generic[T]):
     """What is kept in parts and by the day: the states of hours, the metrics of windows."""
 
-    nothing: ClassVar[Any]  # what `read` is given to read no content: what an object was made of is enough to know its age
+    nothing: ClassVar[
+        Any
+    ]  # what `read` is given to read no content: what an object was made of is enough to know its age
 
     @abstractmethod
     def prefix(self, monitor: str) -> str:
@@ -92,7 +96,8 @@ def find_days(store: Store, prefix: str, days: Iterable[Window]) -> dict[datetim
 
 
 def read_day(store: Store, ledger: Ledger[T], monitor: str, day: Day, at: datetime, wanted: Any = None) -> T:
-    """All of a day: by its roll-up when the day is over, which is made where it is absent or stale, and part by part before.
+    """All of a day: by its roll-up when the day is over, which is made where it is absent or stale, and part by part
+    before.
 
     at   the present moment
     """
@@ -118,8 +123,8 @@ def read_part(store: Store, ledger: Ledger[T], key: str, wanted: Any = None) -> 
 def roll_up(store: Store, ledger: Ledger[T], monitor: str, window: Window, at: datetime) -> list[datetime]:
     """Makes the roll-ups of the days of a window that are over, where they are absent or stale.
 
-    returns   the starts of the days that were rolled up. A day with a part that cannot be read is not: the log says so, and so will
-              whoever asks for that day
+    returns   the starts of the days that were rolled up. A day with a part that cannot be read is not: the log says so,
+              and so will whoever asks for that day
     """
     made = []
     for start, day in find_days(store, ledger.prefix(monitor), window.days()).items():

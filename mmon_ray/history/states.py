@@ -73,7 +73,8 @@ def load_hour(store: Store, monitor: str, hour: datetime) -> tuple[Profile, str]
 def stretches(
     store: Store, monitor: str, windows: Iterable[Window], at: datetime, choose: Choose | None = None
 ) -> Iterator[PartialProfile]:
-    """What is known of each of some windows, in their order: days that are over by their roll-ups, the edges by their hours.
+    """What is known of each of some windows, in their order: days that are over by their roll-ups, the edges by their
+    hours.
 
     windows   of whole hours; they may lie apart or overlap
     at        the present moment: days that are not over have no roll-up

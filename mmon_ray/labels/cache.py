@@ -1,4 +1,5 @@
-"""The objects of labels that were read last, kept in memory: the hours of a week are joined one after another with the same new objects."""
+"""The objects of labels that were read last, kept in memory: the hours of a week are joined one after another with the
+same new objects."""
 
 from __future__ import annotations
 

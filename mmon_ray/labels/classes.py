@@ -1,4 +1,5 @@
-"""Classes: the labels that there are, and which of them a text means: `true`, `1`, `1.0`, `yes` and `01` may all be the same one."""
+"""Classes: the labels that there are, and which of them a text means: `true`, `1`, `1.0`, `yes` and `01` may all be the
+same one."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from mmon_ray.core.rows import text_of
 
 __all__ = ["completed", "number", "ordered", "read", "texts", "truth"]
 
-_PAIRS = (("0", "1"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("negative", "positive"))  # what is negative comes first
+_PAIRS = (
+    ("0", "1"),
+    ("false", "true"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("f", "t"),
+    ("negative", "positive"),
+)  # what is negative comes first
 _TRUTH = {word: bool(place) for pair in _PAIRS for place, word in enumerate(pair)}
 _CASES = (str.lower, str.title, str.upper)
 _NUMBER = re.compile(NUMERIC)
@@ -43,7 +51,8 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def completed(values: Sequence[str]) -> tuple[str, ...]:
-    """The classes that there are, in order; to a lone `0`, `False` or `yes` belongs the other one, although nothing has been it yet."""
+    """The classes that there are, in order; to a lone `0`, `False` or `yes` belongs the other one, although nothing has
+    been it yet."""
     if len(values) == 1:
         for pair in _PAIRS:
             for case in _CASES:
@@ -55,9 +64,11 @@ def completed(values: Sequence[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65_536)
 def read(text: str, classes: tuple[str, ...]) -> str:
-    """The class that a text means: itself, the only one that is the same number, truth or word; the text where it is none, or might be two.
+    """The class that a text means: itself, the only one that is the same number, truth or word; the text where it is
+    none, or might be two.
 
-    True and false, as words or 1 and 0, are only read where the classes say them too: `true` is no `01` among `01`, `02`.
+    True and false, as words or 1 and 0, are only read where the classes say them too: `true` is no `01` among `01`,
+    `02`.
     """
     if text in classes:
         return text

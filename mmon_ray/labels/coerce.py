@@ -18,7 +18,12 @@ __all__ = ["REFUSED", "Expected", "fitted"]
 
 REFUSED = "refused"
 
-_ARROW: Mapping[str, pa.DataType] = {"integral": pa.int64(), "fractional": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
+_ARROW: Mapping[str, pa.DataType] = {
+    "integral": pa.int64(),
+    "fractional": pa.float64(),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+}
 _BOOLEANS = ("false", "true")
 
 
@@ -30,10 +35,11 @@ class Expected(NamedTuple):
 
 
 def fitted(labels: pa.Table, columns: Mapping[str, Expected]) -> pa.Table:
-    """The labels with the expected columns in the place of their own, and `refused`: null, or a JSON line that says why one is of no use.
+    """The labels with the expected columns in the place of their own, and `refused`: null, or a JSON line that says why
+    one is of no use.
 
-    The column `paid` is read from `paid`, `label.paid`, or, where one label is expected, from `label` or the only column there is; others
-    are left out.
+    The column `paid` is read from `paid`, `label.paid`, or, where one label is expected, from `label` or the only
+    column there is; others are left out.
     labels    in the form of `labels.read_labels`
     columns   the label columns; with none of them only the time at which a label was known is left
     """
@@ -52,7 +58,9 @@ def fitted(labels: pa.Table, columns: Mapping[str, Expected]) -> pa.Table:
     if columns:
         reason[~known] = f"it has none of the labels {', '.join(f'`{name}`' for name in columns)}"
     for place in (np.flatnonzero(reason != None)).tolist():  # noqa: E711 - element by element
-        reason[place] = refused(reason[place], {name: labels[name][place].as_py() for name in labels.column_names}).decode()
+        reason[place] = refused(
+            reason[place], {name: labels[name][place].as_py() for name in labels.column_names}
+        ).decode()
     return pa.table(made).append_column(REFUSED, pa.array(reason, pa.string()))
 
 
@@ -64,7 +72,11 @@ def _as(array: pa.Array, expected: Expected) -> tuple[pa.Array, np.ndarray]:
     target, source = _ARROW[expected.type], array.type
     whole = pa.types.is_signed_integer(source) or pa.types.is_boolean(source)
     numeric = whole or pa.types.is_floating(source) or pa.types.is_unsigned_integer(source)
-    plain = pa.types.is_null(source) or (expected.type == "fractional" and numeric) or (expected.type == "integral" and whole)
+    plain = (
+        pa.types.is_null(source)
+        or (expected.type == "fractional" and numeric)
+        or (expected.type == "integral" and whole)
+    )
     if plain or source == target:
         return array.cast(target, safe=False), none
     distinct = array.dictionary_encode()
@@ -98,4 +110,9 @@ def _boolean(value: Any) -> bool | None:
     return {"true": True, "false": False}.get(str(text_of(value)))
 
 
-_READ: Mapping[str, Callable[[Any], Any]] = {"integral": _integral, "fractional": _fractional, "string": text_of, "boolean": _boolean}
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "integral": _integral,
+    "fractional": _fractional,
+    "string": text_of,
+    "boolean": _boolean,
+}

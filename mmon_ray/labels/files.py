@@ -1,4 +1,5 @@
-"""Files of labels as tables: JSON lines, CSV, Parquet, SageMaker Model Monitor's ground truth; a line that cannot be read leaves the others.
+"""Files of labels as tables: JSON lines, CSV, Parquet, SageMaker Model Monitor's ground truth; a line that cannot be
+read leaves the others.
 
 An id stays as it is written, '007' or '2026-01-01', and so does a label that looks like a time.
 """
@@ -36,7 +37,8 @@ def is_file(name: str) -> bool:
 
 
 def table_in(body: bytes, name: str, id_column: str = ID) -> tuple[pa.Table, list[bytes]]:
-    """The table of a file, and the lines that could not be read, each as JSON with its reason. A list of labels is one row an instance.
+    """The table of a file, and the lines that could not be read, each as JSON with its reason. A list of labels is one
+    row an instance.
 
     name     its ending says its form
     errors   InputError when nothing of it can be read
@@ -73,7 +75,9 @@ def _from_csv(body: bytes, delimiter: str, id_column: str) -> tuple[pa.Table, li
 
     # As text: a code such as 01 is no number. What is one all the same is told by `_as_written`.
     names = next(csv.reader(body[: 1 << 16].decode("utf-8-sig", "replace").splitlines(), delimiter=delimiter), [])
-    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""])
+    convert = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
     table = arrow_csv.read_csv(pa.BufferReader(body), arrow_csv.ReadOptions(use_threads=False), parse, convert)
     for place, name in enumerate(table.column_names):
         if name != id_column:
@@ -82,7 +86,8 @@ def _from_csv(body: bytes, delimiter: str, id_column: str) -> tuple[pa.Table, li
 
 
 def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts as whole numbers, numbers or booleans, where each is written just as that would be: 1 and 0.5, but not 01 or 0.50."""
+    """Texts as whole numbers, numbers or booleans, where each is written just as that would be: 1 and 0.5, but not 01
+    or 0.50."""
     for kind in (pa.int64(), pa.float64(), pa.bool_()):
         try:
             made = column.cast(kind)
@@ -159,7 +164,8 @@ def _rows_of(doc: Any, id_column: str) -> list[dict[str, Any]]:
 
 
 def _of_truth(doc: Mapping[str, Any], id_column: str) -> dict[str, Any]:
-    """A record of the service: CSV has one label a cell, JSON one, a list, a list within an object, or an object of several labels."""
+    """A record of the service: CSV has one label a cell, JSON one, a list, a list within an object, or an object of
+    several labels."""
     try:
         truth, event = doc[_TRUTH], doc["eventMetadata"]["eventId"]
         data, encoding = truth["data"], str(truth.get("encoding") or "CSV").upper()
@@ -168,7 +174,10 @@ def _of_truth(doc: Mapping[str, Any], id_column: str) -> dict[str, Any]:
             inner = next(iter(found.values())) if isinstance(found, Mapping) and len(found) == 1 else None
             return {id_column: event, LABEL: inner if isinstance(inner, list) else found}
         if encoding == "CSV":
-            return {id_column: event, LABEL: [_guess(cell.strip()) for row in csv.reader(str(data).splitlines()) for cell in row]}
+            return {
+                id_column: event,
+                LABEL: [_guess(cell.strip()) for row in csv.reader(str(data).splitlines()) for cell in row],
+            }
     except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise InputError(f"not a record of ground truth ({type(error).__name__}: {error})") from None
     raise InputError(f"ground truth has the encoding {encoding}; expected CSV or JSON")

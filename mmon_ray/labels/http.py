@@ -1,4 +1,5 @@
-"""The door for labels: an HTTP application that takes them by PUT, alone (`mmon labels serve`) or as a deployment of Ray Serve."""
+"""The door for labels: an HTTP application that takes them by PUT, alone (`mmon labels serve`) or as a deployment of
+Ray Serve."""
 
 from __future__ import annotations
 
@@ -14,17 +15,23 @@ from mmon_ray.storage.store import Store
 __all__ = ["application", "serve"]
 
 MAX_BYTES = 64 << 20
-_FORMS = {"text/csv": ".csv", "application/csv": ".csv", "application/json": ".json", "application/vnd.apache.parquet": ".parquet"}
+_FORMS = {
+    "text/csv": ".csv",
+    "application/csv": ".csv",
+    "application/json": ".json",
+    "application/vnd.apache.parquet": ".parquet",
+}
 _PARQUET = b"PAR1"
 _LINES = ".jsonl"  # what anything else is taken for
 
 
 def application(store: Store, max_bytes: int = MAX_BYTES) -> Any:
-    """An ASGI application: `PUT /labels/{endpoint}` with JSON lines, JSON, CSV or Parquet, told apart by the content type;
-    Parquet also by how it begins.
+    """An ASGI application: `PUT /labels/{endpoint}` with JSON lines, JSON, CSV or Parquet, told apart by the content
+    type; Parquet also by how it begins.
 
-    The query may name the columns: `?id_column=order&label_column=paid`. It answers with the number of labels as JSON, or with one
-    sentence and 400 (what is wrong with them), 413 (too large; send parts) or 503 (the store cannot be written: send them again).
+    The query may name the columns: `?id_column=order&label_column=paid`. It answers with the number of labels as JSON,
+    or with one sentence and 400 (what is wrong with them), 413 (too large; send parts) or 503 (the store cannot be
+    written: send them again).
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -43,7 +50,11 @@ def application(store: Store, max_bytes: int = MAX_BYTES) -> Any:
                 return JSONResponse({"error": f"more than {max_bytes:,} bytes; send the labels in parts"}, 413)
         said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         form = ".parquet" if body.startswith(_PARQUET) else _FORMS.get(said, _LINES)
-        named = {name: request.query_params[name] for name in ("id_column", "label_column", "time_column") if name in request.query_params}
+        named = {
+            name: request.query_params[name]
+            for name in ("id_column", "label_column", "time_column")
+            if name in request.query_params
+        }
         try:
             count = await asyncio.to_thread(_put, store, request.path_params["endpoint"], body, form, named)
         except StoreError as error:

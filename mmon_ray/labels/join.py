@@ -1,8 +1,9 @@
-"""The join: an hour's records with the labels that are known by now; kept in the store, and done again only when labels for it come.
+"""The join: an hour's records with the labels that are known by now; kept in the store, and done again only when labels
+for it come.
 
-A left join: every record stays, with nulls where no label is known yet. A label belongs to the record whose inference id, or else whose
-event id or request id, is its own; the latest of several holds. The labels that were found are kept beside the join, so that the next one
-reads only what has come since.
+A left join: every record stays, with nulls where no label is known yet. A label belongs to the record whose inference
+id, or else whose event id or request id, is its own; the latest of several holds. The labels that were found are kept
+beside the join, so that the next one reads only what has come since.
 """
 
 from __future__ import annotations
@@ -90,12 +91,14 @@ class Joined(Coded, kind="joined_hour"):
             )
         if self.repeated:
             yield (
-                f"{self.repeated:,} of {self.rows:,} records repeat the inference id of another: retries; of each id the record that was "
+                f"{self.repeated:,} of {self.rows:,} records repeat the inference id of another: retries; of each id "
+                f"the record that was "
                 "answered last is judged"
             )
         if self.crossing:
             yield (
-                f"{self.crossing:,} of {self.rows:,} records repeat an inference id of the hour before: retries across the edge of the "
+                f"{self.crossing:,} of {self.rows:,} records repeat an inference id of the hour before: retries across "
+                f"the edge of the "
                 "hour; each hour judges its own, and their labels count in both"
             )
         if self.reasons:
@@ -116,8 +119,8 @@ def join_hour(
     """The join of an hour, made anew if its records have changed, or labels for it have come since.
 
     columns      the columns that hold labels
-    wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at, and from EARLY_HOURS before
-                 it on: the clocks of those who predict and of those who label may be wrong by hours
+    wait_hours   labels that were collected up to so many hours after the beginning of the hour are looked at, and from
+                 EARLY_HOURS before it on: the clocks of those who predict and of those who label may be wrong by hours
     spread       applies a function to parts of the hour on many workers; None does it here, on threads
     anew         whatever is there is damaged
     keep_all     True: of several records of one inference id each has the label; else only that which was answered last
@@ -132,7 +135,9 @@ def join_hour(
     before = known if known is not None and same else Joined()
     if not same:
         save_ids(place, part.reading, part.read_ids())
-    found = part.matching({name: entry for name, entry in entries.items() if name not in set(before.seen)}, len(before.kept))
+    found = part.matching(
+        {name: entry for name, entry in entries.items() if name not in set(before.seen)}, len(before.kept)
+    )
     made = replace(
         before,
         records=records.digest,
@@ -152,7 +157,9 @@ def join_hour(
     return made
 
 
-def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None) -> Joined:
+def _joined(
+    part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]] | None
+) -> Joined:
     """The join with its parts made; what is left of an earlier one is removed."""
     repeats = part.repeats()
     part = replace(part, repeated=repeats.rows)
@@ -167,7 +174,9 @@ def _joined(part: Part, made: Joined, spread: Callable[[Callable[..., Any], Sequ
     bad = list(dict.fromkeys(line for result in told for line in result.rejected))
     made = replace(
         made,
-        digest=hashlib.sha256("\n".join([made.records, *made.matched, *(["all"] if part.keep_all else [])]).encode()).hexdigest()[:32],
+        digest=hashlib.sha256(
+            "\n".join([made.records, *made.matched, *(["all"] if part.keep_all else [])]).encode()
+        ).hexdigest()[:32],
         keys=tuple(result.key for result in results),
         checks=tuple(result.check for result in results),
         size_bytes=sum(result.size_bytes for result in results),

@@ -1,4 +1,5 @@
-"""One part of an hour's records, joined with those of the hour's labels that are its own; and how these are found and kept."""
+"""One part of an hour's records, joined with those of the hour's labels that are its own; and how these are found and
+kept."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ _EXAMPLES = 3
 
 
 def reading_of(records: Sequence[str]) -> str:
-    """The first part of the names of an hour's files: monitors whose columns differ have records and joins of their own."""
+    """The first part of the names of an hour's files: monitors whose columns differ have records and joins of their
+    own."""
     return records[0].rpartition("/")[2].partition("-")[0] if records else "none"
 
 
@@ -76,7 +78,8 @@ class Found(NamedTuple):
 
 
 class Usable(NamedTuple):
-    """The labels of some records: the latest of each, how many these have replaced, and those of another type, with the latest of each."""
+    """The labels of some records: the latest of each, how many these have replaced, and those of another type, with the
+    latest of each."""
 
     latest: Latest
     replaced: int
@@ -168,7 +171,9 @@ class Part:
                 others.append(made.labels.select([ID]))
                 continue
             names.append(name)
-            waiting.append(fitted(own, self.columns).append_column(_OBJECT, pa.array(np.full(own.num_rows, mark(name), np.uint64))))
+            waiting.append(
+                fitted(own, self.columns).append_column(_OBJECT, pa.array(np.full(own.num_rows, mark(name), np.uint64)))
+            )
             if sum(one.num_rows for one in waiting) >= _KEPT_ROWS:
                 kept.append(self._keep(waiting, number + len(kept)))
                 waiting = []
@@ -178,7 +183,8 @@ class Part:
         return Found(tuple(names), tuple(kept), looked_at, unusable, tuple(unreadable), ids_of_others)
 
     def labels(self, ids: Hashes | None = None) -> pa.Table:
-        """The labels of this hour, or those of some records, taken bit by bit, so that only these are in memory together."""
+        """The labels of this hour, or those of some records, taken bit by bit, so that only these are in memory
+        together."""
         marks = pa.array(sorted(self.matched), pa.uint64())
         found = [fitted(NONE, self.columns).append_column(_OBJECT, pa.array([], pa.uint64()))]
         for key in self.kept:
@@ -208,8 +214,12 @@ class Part:
 
     def read_ids(self) -> Hashes:
         """The hashes of all ids of this hour's records, each once, sorted."""
-        every = np.sort(np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)]))
-        return every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every  # np.unique takes twenty times as long
+        every = np.sort(
+            np.concatenate([np.zeros(0, np.uint64), *(ids_of(self._read(key, IDS)) for key in self.records)])
+        )
+        return (
+            every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every
+        )  # np.unique takes twenty times as long
 
     def repeats(self) -> Repeats:
         """Which rows repeat another one, of this hour or of the one before."""
@@ -227,7 +237,9 @@ class Part:
 
     def _keep(self, tables: Sequence[pa.Table], number: int) -> str:
         key = self.key(f"labels-{number:05d}.parquet")
-        self.place.store.put(key, to_parquet(pa.concat_tables(tables), dictionaries=(), compression="lz4", rows=_GROUP_ROWS))
+        self.place.store.put(
+            key, to_parquet(pa.concat_tables(tables), dictionaries=(), compression="lz4", rows=_GROUP_ROWS)
+        )
         return key
 
     def _read(self, key: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -239,7 +251,9 @@ class Part:
             return file.read(columns=[name for name in names if columns is None or name in columns])
 
 
-def _reasons(refused: Latest, records: pa.Table, labelled: pa.ChunkedArray, repeated: npt.NDArray[np.bool_]) -> pa.Array:
+def _reasons(
+    refused: Latest, records: pa.Table, labelled: pa.ChunkedArray, repeated: npt.NDArray[np.bool_]
+) -> pa.Array:
     """Why each record's label is of no use; null where it has one, or none has come."""
     places = np.where(labelled.to_numpy() | repeated, -1, refused.places(records))
     own = np.unique(places[places >= 0])

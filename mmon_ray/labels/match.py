@@ -42,15 +42,19 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def attach(records: pa.Table, labels: pa.Table, names: Sequence[str] = ()) -> pa.Table:
-    """The records with their labels beside them, `mmon.label_time`, and `mmon.label_delay_s`: how long after the event it was known.
+    """The records with their labels beside them, `mmon.label_time`, and `mmon.label_delay_s`: how long after the event
+    it was known.
 
-    labels   in the form of `labels.read_labels`: of two for one id and instance the later one holds, of two of one time the later row
+    labels   in the form of `labels.read_labels`: of two for one id and instance the later one holds, of two of one time
+             the later row
     names    the columns of role `label`: a single label takes the name of a single one
     """
     return attached(records, Latest.of(labels), names)
 
 
-def attached(records: pa.Table, latest: Latest, names: Sequence[str], repeated: npt.NDArray[np.bool_] | None = None) -> pa.Table:
+def attached(
+    records: pa.Table, latest: Latest, names: Sequence[str], repeated: npt.NDArray[np.bool_] | None = None
+) -> pa.Table:
     """The same, of labels that were put in order already.
 
     repeated   rows that get no label: another one of the same prediction does
@@ -62,7 +66,9 @@ def attached(records: pa.Table, latest: Latest, names: Sequence[str], repeated: 
     taken = pa.array(np.where(mask, 0, places), mask=mask)
     own = [name for name in labels.column_names if name not in (ID, "instance", "time")]
     called = {own[0]: names[0]} if len(own) == len(names) == 1 else {}
-    made = records.drop_columns([name for name in (*(called.get(one, one) for one in own), TIME, DELAY) if name in records.column_names])
+    made = records.drop_columns(
+        [name for name in (*(called.get(one, one) for one in own), TIME, DELAY) if name in records.column_names]
+    )
     for name in own:
         made = made.append_column(called.get(name, name), labels[name].take(taken))
     when = labels["time"].take(taken)
@@ -77,7 +83,8 @@ def attached(records: pa.Table, latest: Latest, names: Sequence[str], repeated: 
 
 @dataclass(frozen=True, eq=False)
 class Latest:
-    """The latest label of each id and instance, by a hash of both: joining numbers takes a third of the time that joining texts does.
+    """The latest label of each id and instance, by a hash of both: joining numbers takes a third of the time that
+    joining texts does.
 
     keys     sorted hashes
     rows     for each, where in the table of labels it is
@@ -117,7 +124,11 @@ class Latest:
             hashes = hashed(ids)
             rows = self._look_up(hashes, ids)
             if self.single:
-                inside = records[_INSTANCE] if _INSTANCE in records.column_names else pa.array(np.zeros(records.num_rows, np.int64))
+                inside = (
+                    records[_INSTANCE]
+                    if _INSTANCE in records.column_names
+                    else pa.array(np.zeros(records.num_rows, np.int64))
+                )
                 own = self._look_up(hashes ^ _salt(pc.fill_null(pc.cast(inside, pa.int64()), 0).to_numpy()[left]), ids)
                 # The label of the very instance, unless that of the whole request is later.
                 rows = np.where((own >= 0) & ((rows < 0) | (self._times[own] >= self._times[rows])), own, rows)
@@ -151,7 +162,11 @@ def _search(keys: Hashes, asked: Hashes) -> Ints:
 
 def hashed(ids: pa.ChunkedArray) -> Hashes:
     """A hash of each id; 0 where it is missing."""
-    return hash_values(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).copy() if len(ids) else np.zeros(0, np.uint64)
+    return (
+        hash_values(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).copy()
+        if len(ids)
+        else np.zeros(0, np.uint64)
+    )
 
 
 def _salt(instance: Ints) -> Hashes:

@@ -1,4 +1,5 @@
-"""What a join says of a window as metrics: labels that fit nothing, come twice, cannot be used, or have a wrong clock."""
+"""What a join says of a window as metrics: labels that fit nothing, come twice, cannot be used, or have a wrong
+clock."""
 
 from __future__ import annotations
 
@@ -23,11 +24,19 @@ def label_metrics(joins: Sequence[Joined], lost: Unmatched) -> tuple[Metric, ...
     reasons = dict.fromkeys(reason for one in joins for reason in one.reasons)
     return (
         _unmatched(lost),
-        Metric("replaced_labels", float(sum(one.replaced for one in joins)), detail="labels for which a later one came"),
-        Metric("rejected_labels", float(sum(one.rejected for one in joins)), detail="; ".join(reasons)),
-        Metric("repeated_predictions", float(sum(one.repeated for one in joins)), detail="records whose inference id another one has too"),
         Metric(
-            "crossing_predictions", float(sum(one.crossing for one in joins)), detail="records whose inference id the hour before has too"
+            "replaced_labels", float(sum(one.replaced for one in joins)), detail="labels for which a later one came"
+        ),
+        Metric("rejected_labels", float(sum(one.rejected for one in joins)), detail="; ".join(reasons)),
+        Metric(
+            "repeated_predictions",
+            float(sum(one.repeated for one in joins)),
+            detail="records whose inference id another one has too",
+        ),
+        Metric(
+            "crossing_predictions",
+            float(sum(one.crossing for one in joins)),
+            detail="records whose inference id the hour before has too",
         ),
         _skew(labelled, early),
     )
@@ -39,7 +48,9 @@ def _unmatched(lost: Unmatched) -> Metric:
     such = f", such as {', '.join(repr(one) for one in lost.examples)}" if lost.examples else ""
     share = lost.lost / lost.labels
     std = math.sqrt(share * (1 - share) / lost.labels)
-    return Metric("unmatched_labels", share, std=std, detail=f"{lost.lost:,} of {lost.labels:,} labels fit no record{such}")
+    return Metric(
+        "unmatched_labels", share, std=std, detail=f"{lost.lost:,} of {lost.labels:,} labels fit no record{such}"
+    )
 
 
 def _skew(labelled: int, early: int) -> Metric:

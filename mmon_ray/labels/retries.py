@@ -1,4 +1,5 @@
-"""Retries: records that have the inference id and instance of another one; the one that was answered last is the prediction."""
+"""Retries: records that have the inference id and instance of another one; the one that was answered last is the
+prediction."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ Mask = npt.NDArray[np.bool_]
 
 
 def repeated(parts: Iterable[pa.Table]) -> list[Mask]:
-    """For each part of an hour's records which of its rows repeat another row's prediction, of this part or another, and do not count.
+    """For each part of an hour's records which of its rows repeat another row's prediction, of this part or another,
+    and do not count.
 
-    Of the rows of one inference id and instance that counts which came last among those that were answered; of none that was, the last.
-    Rows without an inference id repeat nothing.
+    Of the rows of one inference id and instance that counts which came last among those that were answered; of none
+    that was, the last. Rows without an inference id repeat nothing.
 
     parts    the columns READ of each, as far as there are any
     """
@@ -32,18 +34,34 @@ def repeated(parts: Iterable[pa.Table]) -> list[Mask]:
     for number, part in enumerate(parts):
         rows = part.num_rows
         sizes.append(rows)
-        ids = pc.cast(part[_ID], pa.string()) if _ID in part.column_names else pa.chunked_array([pa.nulls(rows, pa.string())])
-        place = pc.fill_null(pc.cast(part[_INSTANCE], pa.int64()), 0).to_numpy() if _INSTANCE in part.column_names else np.zeros(rows, int)
+        ids = (
+            pc.cast(part[_ID], pa.string())
+            if _ID in part.column_names
+            else pa.chunked_array([pa.nulls(rows, pa.string())])
+        )
+        place = (
+            pc.fill_null(pc.cast(part[_INSTANCE], pa.int64()), 0).to_numpy()
+            if _INSTANCE in part.column_names
+            else np.zeros(rows, int)
+        )
         own = np.zeros(rows, [("id", np.uint64), ("instance", np.int64)])
         own["id"], own["instance"] = hashed(ids), place
         # A row without an id has a number of its own, which no instance has.
         lacking = np.flatnonzero(ids.is_null().to_numpy())
         own["instance"][lacking] = -1 - (number << 40) - lacking
         keys.append(own)
-        when = part[_TIME].cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()) if _TIME in part.column_names else None
+        when = (
+            part[_TIME].cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
+            if _TIME in part.column_names
+            else None
+        )
         ranks.append(pc.fill_null(when, 0).to_numpy() if when is not None else np.zeros(rows, np.int64))
         status = pc.fill_null(pc.cast(part[_STATUS], pa.string()), "") if _STATUS in part.column_names else None
-        good = pc.or_(pc.is_in(status, pa.array(["", "ok"])), pc.match_substring_regex(status, "^[23]")) if status is not None else None
+        good = (
+            pc.or_(pc.is_in(status, pa.array(["", "ok"])), pc.match_substring_regex(status, "^[23]"))
+            if status is not None
+            else None
+        )
         answered.append(good.to_numpy() if good is not None else np.ones(rows, bool))
     if not sum(sizes):
         return [np.zeros(size, bool) for size in sizes]
@@ -56,7 +74,8 @@ def repeated(parts: Iterable[pa.Table]) -> list[Mask]:
 
 
 def crossing(parts: Iterable[pa.Table], lost: Iterable[Mask], before: Hashes) -> int:
-    """How many of an hour's records have an inference id that the hour before has, too: retries across the edge of the hour.
+    """How many of an hour's records have an inference id that the hour before has, too: retries across the edge of the
+    hour.
 
     lost     for each part the rows that do not count
     before   the hashes of the ids of the hour before, sorted

@@ -1,9 +1,11 @@
-"""Labels: what turned out true, hours or days after the predictions; how labels are put into the store, and read from it.
+"""Labels: what turned out true, hours or days after the predictions; how labels are put into the store, and read from
+it.
 
-They lie under `labels/{endpoint}/yyyy/mm/dd/hh/`, by the hour in which they were collected, in files that anybody may write: JSON lines,
-CSV or Parquet with the columns `id` (the caller's inference id, or the event id) and `label`; further columns are further labels but for
-`instance` (the place of a row in its request; without it a label is for the whole request, and a list has one value for each) and `time`.
-SageMaker Model Monitor's ground truth (`groundTruthData`, `eventMetadata.eventId`) is read as well.
+They lie under `labels/{endpoint}/yyyy/mm/dd/hh/`, by the hour in which they were collected, in files that anybody may
+write: JSON lines, CSV or Parquet with the columns `id` (the caller's inference id, or the event id) and `label`;
+further columns are further labels but for `instance` (the place of a row in its request; without it a label is for the
+whole request, and a list has one value for each) and `time`. SageMaker Model Monitor's ground truth (`groundTruthData`,
+`eventMetadata.eventId`) is read as well.
 """
 
 from __future__ import annotations
@@ -48,12 +50,15 @@ def put_labels(
 ) -> int:
     """Put labels into the store; the same rows put again within an hour are written over the first.
 
-    rows           anything that `open_source` takes: a frame, a list of dicts, the path of a CSV, JSON lines or Parquet file
+    rows           anything that `open_source` takes: a frame, a list of dicts, the path of a CSV, JSON lines or Parquet
+                   file
     id_column      whose values are inference ids, event ids or request ids
     label_column   the only label; when None, all columns but those of `id`, `instance` and `time`
-    time_column    when each label was known, if there is such a column: of two for one id the later one holds; `at` for rows without
+    time_column    when each label was known, if there is such a column: of two for one id the later one holds; `at` for
+                   rows without
     at             when they were collected, now when None
-    returns        how many labels there are; rows that are none are kept beside them, in `_rejected-*.jsonl`, with their reasons
+    returns        how many labels there are; rows that are none are kept beside them, in `_rejected-*.jsonl`, with
+                   their reasons
     errors         InputError for rows without the columns named, or without any row that is a label
     """
     moment = utc(at or now())
@@ -62,7 +67,9 @@ def put_labels(
     for column in (id_column, *((label_column,) if label_column else ())):
         if column not in table.column_names:
             has = ", ".join(table.column_names)
-            raise InputError(f"no column '{column}' in {name}, which has {has}; name it with --id-column and --label-column")
+            raise InputError(
+                f"no column '{column}' in {name}, which has {has}; name it with --id-column and --label-column"
+            )
     chosen = [column for column in table.column_names if label_column is None or column in (*renamed, INSTANCE)]
     table = table.select(chosen).rename_columns([renamed.get(column, column) for column in chosen])
     made, more = canonical(table, None)
@@ -121,7 +128,9 @@ def canonical(table: pa.Table, moment: datetime | None) -> tuple[pa.Table, list[
     count = table.num_rows
     none = np.zeros(count, bool)
     instance, no_instance = (
-        _converted(table[INSTANCE], pa.int32(), _whole) if INSTANCE in table.column_names else (pa.nulls(count, pa.int32()), none)
+        _converted(table[INSTANCE], pa.int32(), _whole)
+        if INSTANCE in table.column_names
+        else (pa.nulls(count, pa.int32()), none)
     )
     time, no_time = (
         _converted(table[TIME], _TIME, lambda value: parse_time(str(value).strip('"')))
@@ -132,7 +141,8 @@ def canonical(table: pa.Table, moment: datetime | None) -> tuple[pa.Table, list[
     faults = {
         "the id is missing": _missing(ids),
         "the label is missing": np.logical_and.reduce([_missing(column) for column in labels.values()]),
-        "the instance is not a whole number from 0 on": no_instance | pc.fill_null(pc.less(instance, 0), False).to_numpy(False),
+        "the instance is not a whole number from 0 on": no_instance
+        | pc.fill_null(pc.less(instance, 0), False).to_numpy(False),
         "the time cannot be read": no_time,
     }
     when = time if moment is None else pc.fill_null(time, pa.scalar(moment, _TIME))
@@ -142,7 +152,8 @@ def canonical(table: pa.Table, moment: datetime | None) -> tuple[pa.Table, list[
         return made, []
     bad = [
         refused(
-            next(words for words, mask in faults.items() if mask[place]), {name: table[name][place].as_py() for name in table.column_names}
+            next(words for words, mask in faults.items() if mask[place]),
+            {name: table[name][place].as_py() for name in table.column_names},
         )
         for place in np.flatnonzero(wrong).tolist()
     ]
@@ -171,7 +182,9 @@ def _exploded(table: pa.Table, name: str) -> pa.Table:
     instance = np.arange(len(parents)) - np.repeat(starts, lengths)
     alone = np.repeat(lengths == 1, lengths)
     rest = table.drop_columns([one for one in (name, INSTANCE) if one in table.column_names]).take(pa.array(parents))
-    return rest.append_column(INSTANCE, pa.array(instance.astype(np.int32), mask=alone)).append_column(name, pc.list_flatten(lists))
+    return rest.append_column(INSTANCE, pa.array(instance.astype(np.int32), mask=alone)).append_column(
+        name, pc.list_flatten(lists)
+    )
 
 
 def _ids(column: pa.ChunkedArray) -> pa.Array:
@@ -225,4 +238,6 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks()
     array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-    return array.cast(pa.string()) if pa.types.is_large_string(array.type) or str(array.type) == "string_view" else array
+    return (
+        array.cast(pa.string()) if pa.types.is_large_string(array.type) or str(array.type) == "string_view" else array
+    )

@@ -56,7 +56,8 @@ def saved_ids(place: DeploymentHour, reading: str) -> Hashes:
 
 
 def unknown_ids(place: DeploymentHour, reading: str, around: Window, hashes: Hashes, any_will_do: bool = False) -> Mask:
-    """Which of some hashes of ids are those of no record in a window; the later hours are looked at first, and no more than are needed.
+    """Which of some hashes of ids are those of no record in a window; the later hours are looked at first, and no more
+    than are needed.
 
     any_will_do   True: it is enough to know whether any of them is known
     """
@@ -74,7 +75,8 @@ def unknown_ids(place: DeploymentHour, reading: str, around: Window, hashes: Has
 
 
 def unmatched(place: DeploymentHour, reading: str, window: Window, wait_hours: int) -> Unmatched:
-    """The labels that were collected in a window and fit no record of the hours before; only hours that were joined can have records."""
+    """The labels that were collected in a window and fit no record of the hours before; only hours that were joined can
+    have records."""
     total = Unmatched()
     around = Window(window.start, window.end).around(wait_hours)
     for entry in find_labels(place.store, place.endpoint, window):
@@ -84,5 +86,7 @@ def unmatched(place: DeploymentHour, reading: str, window: Window, wait_hours: i
             continue
         lost = unknown_ids(place, reading, Window(around.start, window.end), made.hashes)
         ids = made.labels[ID].take(pa.array(np.flatnonzero(lost)[:_EXAMPLES])).to_pylist()
-        total = Unmatched(total.labels + made.labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES])
+        total = Unmatched(
+            total.labels + made.labels.num_rows, total.lost + int(lost.sum()), (total.examples + tuple(ids))[:_EXAMPLES]
+        )
     return total

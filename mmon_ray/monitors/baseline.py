@@ -18,15 +18,18 @@ __all__ = ["Baseline"]
 class Baseline(Coded, kind="baseline"):
     """What is normal: the schema, the profile and the constraints learned from some rows.
 
-    version   the moment it was made, as text that sorts: `20261122T101500Z`, or `20261122T101500Z-123456a1b2` with the microseconds and
-              a random end, so that two baselines of one second are two
+    version   the moment it was made, as text that sorts: `20261122T101500Z`, or `20261122T101500Z-123456a1b2` with the
+              microseconds and a random end, so that two baselines of one second are two
     source    where the rows came from, for people
     reference what the profile is, in words, where it is not that of these rows; see `Monitor.reference`
-    metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not theirs
-    routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to the monitor
+    metrics   what each analysis, with its settings then, measured of the rows themselves; () where the profile is not
+              theirs
+    routes, methods   which captured requests are predictions, as people wrote it into `checks.json`; () leaves it to
+                      the monitor
     unwatched the columns whose values no analysis looks at, each with the reason
     notes     what a person should know of how the rows were read, a sentence each
-    suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did not keep that
+    suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did
+    not keep that
     """
 
     monitor: str

@@ -37,9 +37,11 @@ class Checks(Coded, kind="checks"):
 
 
 def write_checks(checks: Checks) -> bytes:
-    """The file that people edit: JSON with one line a column and one a constraint, by column; what has its default is left out."""
+    """The file that people edit: JSON with one line a column and one a constraint, by column; what has its default is
+    left out."""
     columns = [brief(one) for one in checks.columns]
-    # The column and the level are said in each line: whoever edits the file, by hand or by a program, looks for them there.
+    # The column and the level are said in each line: whoever edits the file, by hand or by a program, looks for them
+    # there.
     constraints = [
         {"kind": one.kind, "name": one.name, "column": one.column, **brief(one), "level": one.level}
         for one in sorted(checks.constraints, key=lambda one: one.column)
@@ -84,10 +86,11 @@ class Changes(Coded, kind="changes"):
 def carried(old: Checks, suggested: Checks | None, new: Checks) -> tuple[Checks, Changes]:
     """The newly suggested checks with the edits of the older ones, field by field, and what has changed.
 
-    An edit is what differs from what was suggested with the older baseline: a field, a line that was added, or one that was taken out.
+    An edit is what differs from what was suggested with the older baseline: a field, a line that was added, or one that
+    was taken out.
     old         as people left them
-    suggested   as they were suggested then; None when that is not known: whatever differs from the new suggestion is kept, since an edit
-                that is lost is worse than a threshold that is not renewed
+    suggested   as they were suggested then; None when that is not known: whatever differs from the new suggestion is
+                kept, since an edit that is lost is worse than a threshold that is not renewed
     """
     types, before = ({column.name: column.type for column in checks.columns} for checks in (new, old))
     lines, mine = _lines(new.constraints), _lines(old.constraints)
@@ -100,7 +103,9 @@ def carried(old: Checks, suggested: Checks | None, new: Checks) -> tuple[Checks,
             continue
         if origin is not None and key in lines:
             lines[key] = replace(lines[key], **_edits(line, origin))
-        elif origin is None and types.get(line.column) == before.get(line.column):  # added by hand, about a column that is what it was
+        elif origin is None and types.get(line.column) == before.get(
+            line.column
+        ):  # added by hand, about a column that is what it was
             lines[key] = line
         else:
             lost.append(_said(line))
@@ -123,7 +128,9 @@ def carried(old: Checks, suggested: Checks | None, new: Checks) -> tuple[Checks,
         tuple(lost),
         suggested is not None,
     )
-    return replace(new, columns=tuple(columns.values()), constraints=tuple(lines.values()), routes=old.routes, methods=old.methods), changes
+    return replace(
+        new, columns=tuple(columns.values()), constraints=tuple(lines.values()), routes=old.routes, methods=old.methods
+    ), changes
 
 
 def _lines(constraints: Iterable[Constraint]) -> dict[tuple[str, str], Constraint]:
@@ -132,7 +139,9 @@ def _lines(constraints: Iterable[Constraint]) -> dict[tuple[str, str], Constrain
 
 def _edits(edited: Column | Constraint, origin: Column | Constraint) -> dict[str, Any]:
     """The fields that differ, as they were edited."""
-    return {spec.name: item for spec in fields(origin) if (item := getattr(edited, spec.name)) != getattr(origin, spec.name)}
+    return {
+        spec.name: item for spec in fields(origin) if (item := getattr(edited, spec.name)) != getattr(origin, spec.name)
+    }
 
 
 def _said(line: Constraint) -> str:

@@ -1,4 +1,5 @@
-"""The mapping from the names of requests to those of the training data, where most of them differ: by name, then by distribution.
+"""The mapping from the names of requests to those of the training data, where most of them differ: by name, then by
+distribution.
 
 It is proposed, never applied: a column for which nothing, or more than one thing, fits stays open.
 """
@@ -41,7 +42,8 @@ class Differing(NamedTuple):
 
     @property
     def renamed(self) -> bool:
-        """Whether it looks as if columns had other names: most features are missing, and about as many unknown columns came."""
+        """Whether it looks as if columns had other names: most features are missing, and about as many unknown columns
+        came."""
         return 2 * len(self.missing) > self.features and 2 * len(self.unknown) > len(self.missing)
 
 
@@ -58,7 +60,11 @@ class Pair(NamedTuple):
     @property
     def words(self) -> str:
         """The pair and the reason, for people."""
-        reason = "by its name" if math.isnan(self.distance) else f"by its values: distance {self.distance:.2g} from the baseline"
+        reason = (
+            "by its name"
+            if math.isnan(self.distance)
+            else f"by its values: distance {self.distance:.2g} from the baseline"
+        )
         return f"`{self.old}` is `{self.new}`, {reason}"
 
 
@@ -79,11 +85,14 @@ def differing(schema: Schema, names: Collection[str]) -> Differing:
     names   of the columns of the rows
     """
     unknown = (name for name in names if name not in schema and not name.startswith(META) and not is_prediction(name))
-    return Differing(tuple(name for name in schema.features if name not in names), tuple(sorted(unknown)), len(schema.features))
+    return Differing(
+        tuple(name for name in schema.features if name not in names), tuple(sorted(unknown)), len(schema.features)
+    )
 
 
 def hints(schema: Schema, profile: Profile, monitor: str) -> Iterator[str]:
-    """That the names of a window look renamed, and what proposes the right ones; nothing where its columns were not looked at.
+    """That the names of a window look renamed, and what proposes the right ones; nothing where its columns were not
+    looked at.
 
     profile   of the window
     monitor   its name
@@ -91,7 +100,8 @@ def hints(schema: Schema, profile: Profile, monitor: str) -> Iterator[str]:
     presence = profile.get(Need(Presence()))
     if isinstance(presence, Presence) and presence.rows and (names := differing(schema, presence.columns)).renamed:
         yield (
-            f"{len(names.missing)} of {names.features} features are missing, and {len(names.unknown)} unknown columns came: "
+            f"{len(names.missing)} of {names.features} features are missing, and {len(names.unknown)} unknown columns "
+            f"came: "
             f"`mmon baseline {monitor} --check-traffic` proposes which of them is which"
         )
 
@@ -117,20 +127,33 @@ def proposed(missing: Sequence[Column], unknown: Sequence[Column], base: Profile
         now,
     )
     # A name that is also another's says more than a distribution: only between the two is left to choose.
-    allowed = {pair: one for pair, one in distances.items() if pair in rivals or not any(set(pair) & set(rival) for rival in rivals)}
-    near = {(new, old): distance for (new, old), (distance, chance) in allowed.items() if _stands_out((new, old), allowed, chance)}
-    pairs = {new: Pair(old, new) for new, old in named.items()} | {new: Pair(old, new, near[new, old]) for new, old in near}
+    allowed = {
+        pair: one
+        for pair, one in distances.items()
+        if pair in rivals or not any(set(pair) & set(rival) for rival in rivals)
+    }
+    near = {
+        (new, old): distance
+        for (new, old), (distance, chance) in allowed.items()
+        if _stands_out((new, old), allowed, chance)
+    }
+    pairs = {new: Pair(old, new) for new, old in named.items()} | {
+        new: Pair(old, new, near[new, old]) for new, old in near
+    }
     unmatched = [column.name for column in missing if column.name not in pairs]
     taken = {pair.old for pair in pairs.values()}
     fitting = {pair for pair, (distance, chance) in allowed.items() if distance <= _NEAR + chance} | rivals
     return Proposal(
         tuple(pairs[column.name] for column in missing if column.name in pairs),
-        tuple((name, tuple(sorted(old for new, old in fitting if new == name and old not in taken))) for name in unmatched),
+        tuple(
+            (name, tuple(sorted(old for new, old in fitting if new == name and old not in taken))) for name in unmatched
+        ),
     )
 
 
 def _by_name(missing: Sequence[str], unknown: Sequence[str]) -> tuple[dict[str, str], set[tuple[str, str]]]:
-    """Missing name -> unknown name where only these two are alike, and the pairs of which several are; the closest likeness first."""
+    """Missing name -> unknown name where only these two are alike, and the pairs of which several are; the closest
+    likeness first."""
     left, right = _forms(missing), _forms(unknown)
     likenesses: tuple[Callable[[str, str], bool], ...] = (
         lambda new, old: left[new][0] == right[old][0],
@@ -149,7 +172,8 @@ def _by_name(missing: Sequence[str], unknown: Sequence[str]) -> tuple[dict[str, 
 
 
 def _forms(names: Sequence[str]) -> Names:
-    """Each name without case, blanks and signs: whole, without what all of them begin with, and from each of its dots on."""
+    """Each name without case, blanks and signs: whole, without what all of them begin with, and from each of its dots
+    on."""
     beginnings = takewhile(lambda some: len(set(some)) == 1, zip(*map(_pieces, names), strict=False))
     shared = sum(len(some[0]) for some in beginnings) if len(names) > 1 else 0
     forms = {}
@@ -178,12 +202,17 @@ def _need(column: Column) -> Need | None:
 def _distances(
     missing: Sequence[Column], unknown: Sequence[Column], base: Profile, now: Profile
 ) -> dict[tuple[str, str], tuple[float, float]]:
-    """(missing name, unknown name) -> their distance and what of it chance explains, for columns of one type with enough values."""
+    """(missing name, unknown name) -> their distance and what of it chance explains, for columns of one type with
+    enough values."""
     found = {}
     for new in missing:
         for old in unknown:
             need, asked = _need(new), _need(old)
-            measured = _distance(now.get(asked), base.get(need)) if need and asked and need.zero.kind == asked.zero.kind else None
+            measured = (
+                _distance(now.get(asked), base.get(need))
+                if need and asked and need.zero.kind == asked.zero.kind
+                else None
+            )
             if measured is not None and (new.numeric or new.type == old.type):
                 found[new.name, old.name] = measured
     return found
@@ -204,5 +233,7 @@ def _distance(now: State | None, base: State | None) -> tuple[float, float] | No
 def _stands_out(pair: tuple[str, str], distances: Mapping[tuple[str, str], tuple[float, float]], chance: float) -> bool:
     """Whether two columns are near, and neither has another one that is not clearly further away."""
     distance, most = distances[pair][0], _NEAR + chance
-    others = (other for key, (other, _) in distances.items() if key != pair and (key[0] == pair[0] or key[1] == pair[1]))
+    others = (
+        other for key, (other, _) in distances.items() if key != pair and (key[0] == pair[0] or key[1] == pair[1])
+    )
     return distance <= most and all(other >= distance + most for other in others)

@@ -41,7 +41,13 @@ _REPEATS = ("last", "all")
 
 # Drift asks the same question as the baseline-drift check of DataQuality, with a stated share of false alarms;
 # both at once would raise two alarms for one cause. Relations and RepeatedRows see what no column shows by itself.
-DEFAULT_ANALYSES: tuple[Analysis, ...] = (DataQuality(baseline_drift="off"), Drift(), Relations(), RepeatedRows(), Traffic())
+DEFAULT_ANALYSES: tuple[Analysis, ...] = (
+    DataQuality(baseline_drift="off"),
+    Drift(),
+    Relations(),
+    RepeatedRows(),
+    Traffic(),
+)
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,39 @@ class Monitor(Coded, kind="monitor"):
     imports      modules with the user's own analyses, states and sinks, imported before they are needed
     reference    what the distances of a window are measured from: Training(), Rolling(windows=24) or Seasonal(weeks=4)
     policy       when a violation is an alarm: Policy(hits=3, windows=5)
-    label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew with them
-    repeats      of several records of one inference id and hour, retries: `last`, that which was answered last is the prediction that is
-                 held against the label; `all`, each of them is. Checks that need no labels look at all of them
-    prepare      steps that are done to training and captured rows before anything is computed of them: encoders, descriptors, own functions
-    missing      words for a missing value, in files, frames and requests, where the other values of the column are no text
-    rename       the names of requests -> those of the training data: {"weather.temp": "temp"}; done to captured rows before all steps
+    label_hours  for so many hours from the beginning of an hour on, labels for it are looked for, and it is judged anew
+                 with them
+    repeats      of several records of one inference id and hour, retries: `last`, that which was answered last is the
+                 prediction that is held against the label; `all`, each of them is. Checks that need no labels look at
+                 all of them
+    prepare      steps that are done to training and captured rows before anything is computed of them: encoders,
+                 descriptors, own functions
+    missing      words for a missing value, in files, frames and requests, where the other values of the column are no
+                 text
+    rename       the names of requests -> those of the training data: {"weather.temp": "temp"}; done to captured rows
+                 before all steps
     programs     commands of the user's own that are given each window's files, wherever the monitor runs over a store
-    most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read by `pre`; they are
-                 counted with their reasons
+    most_spoiled a run fails when a larger share of an hour's rows could not be prepared, or of its requests not be read
+                 by `pre`; they are counted with their reasons
     most_rejected    likewise when a larger share of an hour's requests could not be read, where there is no `pre`
-    most_unseen  the largest share of a column's rows that may be left out of its comparison with the baseline before that is a violation,
-                 `not_compared`; what could not be compared at all always is one. In checks.json it is a line, for all columns or for one
-    pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips it. It is named
-                 `"package.module:function"`, or `"file.py:function"`, which `save_monitor` keeps with the monitor. Captured records
-                 only: training rows are columns already, named as those that it makes. Failed requests too, whose `output` is None
-    post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A Report that it
-                 returns is kept and told instead
-                 (`"script.py"` alone is a script of SageMaker Model Monitor, with `preprocess_handler` or `postprocess_handler`)
-    routes       which captured HTTP requests are predictions, as patterns of their routes: ("/predict", "/v1/*", "POST /items/{item}"); by
-                 default those whose route takes input, see `Tally.left_out` for the others
+    most_unseen  the largest share of a column's rows that may be left out of its comparison with the baseline before
+                 that is a violation, `not_compared`; what could not be compared at all always is one. In checks.json it
+                 is a line, for all columns or for one
+    pre          `pre(record: Record) -> dict | list[dict] | None` makes the rows of a captured record; None or [] skips
+                 it. It is named `"package.module:function"`, or `"file.py:function"`, which `save_monitor` keeps with
+                 the monitor. Captured records only: training rows are columns already, named as those that it makes.
+                 Failed requests too, whose `output` is None
+    post         `post(report, store) -> Report | None` is given each report before the sinks are; named likewise. A
+                 Report that it returns is kept and told instead
+                 (`"script.py"` alone is a script of SageMaker Model Monitor, with `preprocess_handler` or
+                 `postprocess_handler`)
+    routes       which captured HTTP requests are predictions, as patterns of their routes: ("/predict", "/v1/*", "POST
+                 /items/{item}"); by default those whose route takes input, see `Tally.left_out` for the others
     methods      likewise by the names of methods, or of a FastAPI application's path operations: ("forecast",)
-    post_timeout_s   a `postprocess_handler` is ended after so many seconds; an own function runs within the run, and is not
-    post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few that it always has
+    post_timeout_s   a `postprocess_handler` is ended after so many seconds; an own function runs within the run, and is
+                     not
+    post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few
+                     that it always has
     """
 
     name: str
@@ -128,7 +144,9 @@ class Monitor(Coded, kind="monitor"):
             try:
                 importlib.import_module(module)
             except (ImportError, TypeError, ValueError) as error:  # TypeError, ValueError: a relative or an empty name
-                raise InputError(f"cannot import '{module}', which monitor '{self.name}' needs ({error}); is it installed here?") from None
+                raise InputError(
+                    f"cannot import '{module}', which monitor '{self.name}' needs ({error}); is it installed here?"
+                ) from None
 
     @property
     def labelled(self) -> bool:
@@ -160,14 +178,17 @@ class Monitor(Coded, kind="monitor"):
         return max((analysis.recalls for analysis in self.analyses), default=0)
 
     def choice(self, baseline: Baseline | None) -> Choice:
-        """Which captured requests are predictions: what people wrote beside the baseline's constraints, else the monitor's own choice."""
+        """Which captured requests are predictions: what people wrote beside the baseline's constraints, else the
+        monitor's own choice."""
         own = Choice() if baseline is None else Choice(baseline.routes, baseline.methods)
         return Choice(self.routes, self.methods) if own.automatic else own
 
     def zero(self, schema: Schema, more: Iterable[Need] = ()) -> Profile:
         """The empty profile of everything that the analyses need, and of what is asked for besides."""
         needs = [*(need for analysis in self.analyses for need in analysis.needs(schema)), *more]
-        return Profile.zero(needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"})
+        return Profile.zero(
+            needs, {column.name: column.type for column in schema if column.numeric or column.type == "boolean"}
+        )
 
     def fit(
         self,
@@ -185,15 +206,17 @@ class Monitor(Coded, kind="monitor"):
     ) -> Baseline:
         """Learn what is normal.
 
-        rows      a pandas frame, an Arrow table, a list of dicts, an iterable of tables, or the path of a CSV, JSON lines or
-                  Parquet file or folder, local or on S3
+        rows      a pandas frame, an Arrow table, a list of dicts, an iterable of tables, or the path of a CSV, JSON
+                  lines or Parquet file or folder, local or on S3
         label, prediction, ignored   columns by their role; labels are not expected while serving
         watch     ids, dates and clocks that are to be watched for drift all the same; see `Column.semantics`
-        problem, score, positive   what the data leave in doubt: `binary`, `multiclass` or `regression`; the column of the positive label's
-                  probability; which label is positive, or several. They hold for every analysis that does not say otherwise, and so does
-                  `prediction` when it is one column. `answers.answers` says what follows from the data
+        problem, score, positive   what the data leave in doubt: `binary`, `multiclass` or `regression`; the column of
+                  the positive label's probability; which label is positive, or several. They hold for every analysis
+                  that does not say otherwise, and so does `prediction` when it is one column. `answers.answers` says
+                  what follows from the data
         source    how the report names the rows; the path, when there is one
-        created   the moment that names the version, which has the same name whenever it is made; now when None, and a name of its own
+        created   the moment that names the version, which has the same name whenever it is made; now when None, and a
+                  name of its own
         errors    InputError for a path that does not exist, no rows, or an unknown column
         """
         raw = open_source(rows, self.missing)
@@ -209,11 +232,14 @@ class Monitor(Coded, kind="monitor"):
             sent=named.schema.names,
             missing=self.missing,
         )
-        schema = replace(schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive)))
+        schema = replace(
+            schema, target=Target(problem, prediction[0] if len(prediction) == 1 else "", score, texts(positive))
+        )
         profile = fold(opened, self.zero(schema, clues(schema)))
         if not profile.rows:
             raise InputError(f"a baseline needs rows, and {opened.name} has none")
-        # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be one.
+        # What was learned may ask for more, such as counts in ranges of a number: a second look, where there can be
+        # one.
         marked = recognised(schema, profile, watch, sure=False)
         asked = self.zero(self._learned(marked, profile), second_look(marked))
         more = [need for need in asked.needs if profile.get(need) is None]
@@ -235,7 +261,11 @@ class Monitor(Coded, kind="monitor"):
         """That ids and clocks which are watched like features tell every row from its copies."""
         kept = [column.name for column in recognised if column.semantics and not schema[column.name].semantics]
         if kept and any(isinstance(one, RepeatedRows) for one in self.analyses):
-            yield f"copies of rows that differ in {listed(kept)} are not seen as repeated rows, for it is watched like a feature"
+            yield (
+                f"copies of rows that differ in {listed(kept)} are not seen as repeated rows, for it is watched "
+                f"like "
+                f"a feature"
+            )
 
     def learn(self, schema: Schema, profile: Profile, *, source: str = "", created: datetime | None = None) -> Baseline:
         """The baseline of rows that were folded already: what `fit` makes of them.
@@ -271,21 +301,27 @@ class Monitor(Coded, kind="monitor"):
     ) -> Report:
         """Judge a window's profile. An analysis that raises becomes an entry of `errors`; the others are judged.
 
-        past       what is remembered of the windows right before, the oldest first, None for one that was not analysed; `recalls` of them
-        measured   metrics that do not follow from the rows, such as those of the join with labels; judged by the constraints that name them
-        outcomes   what the monitor's programs said: their metrics are judged likewise, what they call a violation is one. Without any, what
-                   they would have measured is not missed
+        past       what is remembered of the windows right before, the oldest first, None for one that was not analysed;
+                   `recalls` of them
+        measured   metrics that do not follow from the rows, such as those of the join with labels; judged by the
+                   constraints that name them
+        outcomes   what the monitor's programs said: their metrics are judged likewise, what they call a violation is
+                   one. Without any, what they would have measured is not missed
         """
         given = {(metric.name, metric.column) for metric in measured} | {(ROWS, "")}
         told = together(outcomes, given)
-        report = Report(self.name, window, profile.rows, (*measured, *told.metrics), errors=told.errors, notes=told.notes)
+        report = Report(
+            self.name, window, profile.rows, (*measured, *told.metrics), errors=told.errors, notes=told.notes
+        )
         report = replace(report, violations=self.policy.decide(told.violations, past))
         if baseline is not None:
             report = replace(report, baseline=baseline.version, reference=baseline.reference)
         if not profile.rows:
             return self._of_no_rows(replace(report, insufficient="the window has no rows"), baseline, past)
         if baseline is None:
-            return replace(report, insufficient="the monitor has no baseline yet" if self.analyses or not outcomes else "")
+            return replace(
+                report, insufficient="the monitor has no baseline yet" if self.analyses or not outcomes else ""
+            )
         metrics: list[Metric] = list(measured)
         histograms: list[Histogram] = []
         errors: dict[str, str] = {}
@@ -330,7 +366,9 @@ class Monitor(Coded, kind="monitor"):
             if isinstance(metric, Metric)
         ]
         owner = {(metric.name, metric.column): analysis for metric, analysis in found}
-        judged = [one for one in baseline.constraints if (one.name, one.column) in owner] if baseline is not None else []
+        judged = (
+            [one for one in baseline.constraints if (one.name, one.column) in owner] if baseline is not None else []
+        )
         violations = check([metric for metric, _ in found], judged, lambda m, c: owner[m.name, m.column].explain(m, c))
         return replace(
             report,
@@ -344,7 +382,9 @@ class Monitor(Coded, kind="monitor"):
             schema = analysis.learn(schema, profile)
         return schema
 
-    def _suggest(self, schema: Schema, profile: Profile) -> tuple[tuple[Constraint, ...], tuple[tuple[Analysis, tuple[Metric, ...]], ...]]:
+    def _suggest(
+        self, schema: Schema, profile: Profile
+    ) -> tuple[tuple[Constraint, ...], tuple[tuple[Analysis, tuple[Metric, ...]], ...]]:
         """The constraints that follow from the baseline's own metrics, and these."""
         own: dict[int, list[Metric]] = {}
         for analysis, results in self._results(schema, profile, profile, (), ()):
@@ -379,7 +419,8 @@ class Monitor(Coded, kind="monitor"):
 
 
 def _version(created: datetime | None) -> str:
-    """The name of a version: a moment that was given names it alone; that of the present has an end that no other baseline has."""
+    """The name of a version: a moment that was given names it alone; that of the present has an end that no other
+    baseline has."""
     moment = utc(created or now())
     end = "" if created else f"-{moment.microsecond:06d}{uuid.uuid4().hex[:4]}"
     return f"{moment:%Y%m%dT%H%M%SZ}{end}"

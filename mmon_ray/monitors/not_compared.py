@@ -1,8 +1,10 @@
-"""What could not be compared: the watched things of which a window says nothing, so that silence is never taken for `ok`.
+"""What could not be compared: the watched things of which a window says nothing, so that silence is never taken for
+`ok`.
 
-A watched thing is a column, label or facet as one analysis sees it: its metrics of that column, and aspect, that an enabled constraint
-names. It was compared when one of them has a value; when all of them lack one because of too few rows, it waits; otherwise it was not
-compared. Metrics that only say how much there is (`Analysis.coverage`) are no comparison where the analysis has others.
+A watched thing is a column, label or facet as one analysis sees it: its metrics of that column, and aspect, that an
+enabled constraint names. It was compared when one of them has a value; when all of them lack one because of too few
+rows, it waits; otherwise it was not compared. Metrics that only say how much there is (`Analysis.coverage`) are no
+comparison where the analysis has others.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Blind(NamedTuple):
     """A watched thing that was not compared, wholly or in part.
 
     unseen     the share of its rows that no comparison rests on, in [0, 1]
-    certain    whether the rows are known to be lost or unreadable; otherwise few rows may be the reason, such as a group that nobody was of
+    certain    whether the rows are known to be lost or unreadable; otherwise few rows may be the reason, such as a
+               group that nobody was of
     few        too few rows are the reason: more of them will do
     explained  a violation already says that values of the column, or of one that it takes, are missing or unreadable
     """
@@ -59,13 +62,16 @@ def blind_spots(
 ) -> list[Blind]:
     """Return what the constraints watch and the metrics do not show, in the order of the constraints.
 
-    owner        (metric, column) -> the analysis that measured it; what no analysis measured, such as a program's metrics, is not looked at
-    usual        the baseline's own metrics: a column of which they could not be computed is not watched; an analysis of which nothing
-                 could be judged is not compared, whatever its window holds
+    owner        (metric, column) -> the analysis that measured it; what no analysis measured, such as a program's
+                 metrics, is not looked at
+    usual        the baseline's own metrics: a column of which they could not be computed is not watched; an analysis of
+                 which nothing could be judged is not compared, whatever its window holds
     violations   those of the same metrics
     """
     unwatched = {(metric.name, metric.column) for _, own in usual for metric in own if metric.status == UNDEFINED}
-    measured = {(metric.name, metric.column): metric for metric in metrics if (metric.name, metric.column) not in unwatched}
+    measured = {
+        (metric.name, metric.column): metric for metric in metrics if (metric.name, metric.column) not in unwatched
+    }
     active = {(constraint.name, constraint.column) for constraint in constraints if constraint.enabled}
     things: dict[tuple[str, str, str], list[Metric]] = {}
     analyses: dict[str, Analysis] = {}
@@ -73,7 +79,9 @@ def blind_spots(
         key = (constraint.name, constraint.column)
         if constraint.enabled and key in measured and key in owner:
             analysis = analyses.setdefault(owner[key].kind, owner[key])
-            things.setdefault((analysis.kind, constraint.column, analysis.aspect(constraint.name)), []).append(measured[key])
+            things.setdefault((analysis.kind, constraint.column, analysis.aspect(constraint.name)), []).append(
+                measured[key]
+            )
     covers = frozenset().union(*(analysis.coverage for analysis in analyses.values()))
     lacking = {one.constraint.column for one in violations if one.constraint.name in covers}
     if any(one.constraint.name == "missing_columns" for one in violations):
@@ -91,23 +99,37 @@ def blind_spots(
             spot = _unlearned(analysis, learned, now, asked)
             blind += [spot] if spot is not None else []
     # Coverage is watched without a bound of its own: whoever looks at labels waits for them.
-    waits = next((metric.detail for metric in metrics if metric.status == INSUFFICIENT and metric.detail.startswith(WAITING)), "")
+    waits = next(
+        (metric.detail for metric in metrics if metric.status == INSUFFICIENT and metric.detail.startswith(WAITING)), ""
+    )
     return [*blind, Blind("", waits, 0.0, False, True, False)] if waits else blind
 
 
 def _unlearned(analysis: Analysis, own: Sequence[Metric], now: Sequence[Metric], asked: bool) -> Blind | None:
-    """Return the analysis as a whole when nothing that it compares could be judged of the baseline, such as quality without labels.
+    """Return the analysis as a whole when nothing that it compares could be judged of the baseline, such as quality
+    without labels.
 
-    asked   somebody expects it to compare, for it looks at labels or has bounds; else columns that have no distance, such as ids, are
-            said when the baseline is made, and are not watched
+    asked   somebody expects it to compare, for it looks at labels or has bounds; else columns that have no distance,
+            such as ids, are said when the baseline is made, and are not watched
     """
     comparing = [metric for metric in own if metric.name not in analysis.coverage]
-    if not comparing or any(map(judged, comparing)) or not (asked or any(metric.status == INSUFFICIENT for metric in comparing)):
+    if (
+        not comparing
+        or any(map(judged, comparing))
+        or not (asked or any(metric.status == INSUFFICIENT for metric in comparing))
+    ):
         return None
     now = [metric for metric in now if metric.name not in analysis.coverage]
     few = any(metric.status == INSUFFICIENT for metric in now)
     reason = next((metric.detail for metric in now if not judged(metric)), "")
-    return Blind("", reason or f"the baseline could not be judged by `{analysis.kind}`: {comparing[0].detail}", 1.0, False, few, False)
+    return Blind(
+        "",
+        reason or f"the baseline could not be judged by `{analysis.kind}`: {comparing[0].detail}",
+        1.0,
+        False,
+        few,
+        False,
+    )
 
 
 def _blind(column: str, own: Sequence[Metric], coverage: frozenset[str]) -> Blind | None:
@@ -126,9 +148,11 @@ def _blind(column: str, own: Sequence[Metric], coverage: frozenset[str]) -> Blin
 def not_compared(
     blind: Iterable[Blind], constraints: Iterable[Constraint], most: float
 ) -> tuple[tuple[Metric, ...], tuple[Violation, ...]]:
-    """Return for each column that was not compared a metric with the share of its rows, and the violations of what is allowed.
+    """Return for each column that was not compared a metric with the share of its rows, and the violations of what is
+    allowed.
 
-    constraints   a `not_compared` constraint of a column, or the one without a column, says what is allowed; else `most`
+    constraints   a `not_compared` constraint of a column, or the one without a column, says what is allowed; else
+                  `most`
     """
     bounds = {one.column: one for one in constraints if one.name == NOT_COMPARED}
     usual = bounds.get("", Constraint(NOT_COMPARED, upper=most))
@@ -139,7 +163,9 @@ def not_compared(
     metrics, violations = [], []
     for column, spots in columns.items():
         reasons = "; ".join(dict.fromkeys(spot.reason for spot in spots))
-        chance = 0.0 if any(spot.certain for spot in spots) else math.nan  # without a standard error the policy waits for the next windows
+        chance = (
+            0.0 if any(spot.certain for spot in spots) else math.nan
+        )  # without a standard error the policy waits for the next windows
         metric = Metric(NOT_COMPARED, max(spot.unseen for spot in spots), column, std=chance, detail=reasons)
         metrics.append(metric)
         bound = replace(bounds.get(column, usual), column=column)

@@ -14,7 +14,8 @@ __all__ = ["Earlier", "Reference", "Rolling", "Seasonal", "Training", "parse_ref
 
 
 class Reference(Coded, ABC):
-    """What a window's distances are measured from. Schema and constraints are those of the training baseline whatever it is."""
+    """What a window's distances are measured from. Schema and constraints are those of the training baseline whatever
+    it is."""
 
     @abstractmethod
     def earlier(self, window: Window) -> list[Window]:
@@ -32,13 +33,15 @@ class Training(Reference, kind="training"):
 
 @dataclass(frozen=True)
 class Earlier(Reference, ABC):
-    """Windows of the past. While there are too few of them, a window is compared with the training data, and its report says so.
+    """Windows of the past. While there are too few of them, a window is compared with the training data, and its report
+    says so.
 
     min_windows    how many of them must have rows; half of them when 0
     min_rows       how many rows they must have together
-    skip_alarmed   True leaves out windows that alarmed. A fault then never becomes the norm, but neither does a change that is
-                   here to stay: it alarms until so many windows are left out that the training data take over, and a new baseline is due.
-                   False lets both fade into the reference: a change alarms for as long as most of the reference is older than it
+    skip_alarmed   True leaves out windows that alarmed. A fault then never becomes the norm, but neither does a change
+                   that is here to stay: it alarms until so many windows are left out that the training data take over,
+                   and a new baseline is due. False lets both fade into the reference: a change alarms for as long as
+                   most of the reference is older than it
     """
 
     min_windows: int = field(default=0, kw_only=True)
@@ -63,7 +66,8 @@ class Earlier(Reference, ABC):
     def __post_init__(self) -> None:
         if self.count < 1 or not 0 <= self.min_windows <= self.count:
             raise InputError(
-                f"a reference of {self.count} windows of which {self.min_windows} are needed cannot be; ask for 1 or more of them"
+                f"a reference of {self.count} windows of which {self.min_windows} are needed cannot be; ask for 1 or "
+                f"more of them"
             )
 
 

@@ -10,7 +10,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmon_ray.core.report import ALARM, MISSING_COLUMN, NOT_COMPARED, WAITING, Constraint, Histogram, Metric, Report, Violation
+from mmon_ray.core.report import (
+    ALARM,
+    MISSING_COLUMN,
+    NOT_COMPARED,
+    WAITING,
+    Constraint,
+    Histogram,
+    Metric,
+    Report,
+    Violation,
+)
 
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
@@ -65,7 +75,9 @@ def bars(shares: Sequence[float]) -> str:
     top = max(shares, default=0.0)
     if top <= 0:
         return " " * len(shares)
-    return "".join(" " if share <= 0 else _BLOCKS[min(len(_BLOCKS) - 1, int(share / top * len(_BLOCKS)))] for share in shares)
+    return "".join(
+        " " if share <= 0 else _BLOCKS[min(len(_BLOCKS) - 1, int(share / top * len(_BLOCKS)))] for share in shares
+    )
 
 
 def render(report: Report) -> RenderableType:
@@ -127,7 +139,9 @@ def _word(row: Row) -> str:
 
 
 def _sentences(violations: Iterable[Violation]) -> Table:
-    lines = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)  # a grid, so that long sentences hang below their own start
+    lines = Table.grid(
+        padding=(0, 1, 0, 0), pad_edge=False
+    )  # a grid, so that long sentences hang below their own start
     for violation in violations:
         mark = Text("✗", "bold red") if violation.band == ALARM else Text("?", "bold yellow")
         lines.add_row(mark, Text(violation.message))
@@ -143,7 +157,14 @@ def _table(shown: Sequence[Row]) -> Table:
         after = bars(row.histogram.now) if row.histogram else ""
         colour = _COLOURS[row.status]
         value = f"{row.metric.name} {_number(row.metric.value)}"
-        table.add_row(row.feature, Text(_word(row), colour), Text(before, "cyan"), Text(after, colour), value, _limit(row.constraint))
+        table.add_row(
+            row.feature,
+            Text(_word(row), colour),
+            Text(before, "cyan"),
+            Text(after, colour),
+            value,
+            _limit(row.constraint),
+        )
     return table
 
 
@@ -167,4 +188,6 @@ def _closeness(metric: Metric, constraint: Constraint) -> float:
         return 0.0
     if not math.isinf(constraint.upper):
         return abs(metric.value) / constraint.upper if constraint.upper else float(metric.value > 0)
-    return 0.0 if metric.value >= constraint.lower else (constraint.lower - metric.value) / max(1 - constraint.lower, 0.05)
+    return (
+        0.0 if metric.value >= constraint.lower else (constraint.lower - metric.value) / max(1 - constraint.lower, 0.05)
+    )

@@ -24,8 +24,9 @@ _WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *"}
 class Schedule(Coded, kind="schedule"):
     """When a monitor runs.
 
-    At each moment T that `cron` names, the window [H + start, H + end) is due, where H is the whole hour that T lies in: records are kept
-    by the hour, so at 10:30 the window is the same as at 10:00. It runs `delay_s` later, which spreads monitors evenly.
+    At each moment T that `cron` names, the window [H + start, H + end) is due, where H is the whole hour that T lies
+    in: records are kept by the hour, so at 10:30 the window is the same as at 10:00. It runs `delay_s` later, which
+    spreads monitors evenly.
 
     monitor      its name
     cron         five fields in UTC: minute, hour, day of month, month, day of week
@@ -61,7 +62,9 @@ class Schedule(Coded, kind="schedule"):
         if not 0 <= self.jitter_s <= MOST_JITTER_S:
             raise InputError(f"jitter_s is {self.jitter_s:g}; expected 0 to {MOST_JITTER_S:g}")
         if parse_offset(self.end) <= parse_offset(self.start):
-            raise InputError(f"a window from {self.start} to {self.end} has no length; write for instance -PT1H and PT0H")
+            raise InputError(
+                f"a window from {self.start} to {self.end} has no length; write for instance -PT1H and PT0H"
+            )
 
     @property
     def delay_s(self) -> float:
@@ -127,6 +130,9 @@ def parse_cron(text: str) -> str:
 
 
 def _from_aws(fields: Sequence[str]) -> list[str]:
-    """The fields of an AWS cron expression as those of cron: 17/12 means 17, 29, ... there, and day 1 of the week is Sunday."""
-    *times, weekday = [re.sub(r"^(\d+)/(\d+)$", rf"\1-{last}/\2", field) for field, last in zip(fields, _LAST, strict=False)]
+    """The fields of an AWS cron expression as those of cron: 17/12 means 17, 29, ... there, and day 1 of the week is
+    Sunday."""
+    *times, weekday = [
+        re.sub(r"^(\d+)/(\d+)$", rf"\1-{last}/\2", field) for field, last in zip(fields, _LAST, strict=False)
+    ]
     return [*times, re.sub(r"(?<![#/\d])[1-7](?![\d])", lambda day: str(int(day[0]) - 1), weekday)]

@@ -37,7 +37,9 @@ def unwatched(schema: Schema, needs: Iterable[Need], fields: pa.Schema | None = 
     needs    what the analyses ask for; types and distinct values alone tell no more than what is missing
     fields   the Arrow types, for a more exact reason
     """
-    seen = {need.columns[0] for need in needs if len(need.columns) == 1 and not isinstance(need.zero, (Types, Distinct))}
+    seen = {
+        need.columns[0] for need in needs if len(need.columns) == 1 and not isinstance(need.zero, (Types, Distinct))
+    }
     columns = [one for one in schema.watched() if not one.numeric and not one.categorical and one.name not in seen]
     return tuple((one.name, _reason(one, fields)) for one in columns)
 
@@ -53,7 +55,8 @@ def remarks(schema: Schema, profile: Profile) -> Iterator[str]:
             examples = _words(counts) if isinstance(counts, Counts) else ""
             words = f", such as {examples}," if examples else ""
             yield (
-                f"`{column.name}` is text though {_percent(share)} of its {types.present:,} values are numbers; if the others{words} "
+                f"`{column.name}` is text though {_percent(share)} of its {types.present:,} values are numbers; if the "
+                f"others{words} "
                 "stand for missing values, say so: --missing WORD, or Monitor(missing=...)"
             )
 

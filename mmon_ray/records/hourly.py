@@ -1,4 +1,5 @@
-"""The records of an hour: its captured lines as typed rows in Parquet, made once, and anew when what they are made from has changed.
+"""The records of an hour: its captured lines as typed rows in Parquet, made once, and anew when what they are made from
+has changed.
 
 A line that cannot be read is kept beside them with its reason.
 """
@@ -80,8 +81,8 @@ def compile_hour(
     pre      the hook that makes the rows of a record; what it makes is kept for as long as it has this name
     verify   for who reads the records next: those that are damaged are made again too
     choice   which requests are predictions
-    allowed  is told what became of the lines, and raises when that cannot be used; the hour then stays as it was, with the rejected lines
-             of this time beside it, and is made again the next time
+    allowed  is told what became of the lines, and raises when that cannot be used; the hour then stays as it was, with
+             the rejected lines of this time beside it, and is made again the next time
     spread   applies a function to parts of the hour: `map` here, or a way to do it on many workers
     errors   InputError for damaged records whose capture is no longer there
     """
@@ -94,7 +95,10 @@ def compile_hour(
     known, is_damaged = part.known(verify)
     if is_damaged and not entries:
         objects = f"{part.key('')}*"
-        raise InputError(f"the records '{objects}' are damaged, and their capture has expired; delete these objects to go on without them")
+        raise InputError(
+            f"the records '{objects}' are damaged, and their capture has expired; delete these objects to go on "
+            f"without them"
+        )
     # Capture that has expired takes no records with it.
     if known is not None and (known.digest == digest or not entries):
         allowed(known.tally)
@@ -114,7 +118,8 @@ def compile_hour(
     except Exception:
         part.clear(made.rejected + (known.keys + known.rejected if known is not None else ()))
         raise
-    # After its parts and before the earlier ones go: whoever sees a manifest sees all of its parts, whatever fails here.
+    # After its parts and before the earlier ones go: whoever sees a manifest sees all of its parts, whatever fails
+    # here.
     save_manifest(place.store, part.key(MANIFEST), made)
     part.clear(made.keys + made.rejected)
     return made
@@ -133,7 +138,9 @@ def deployment_of(store: Store, endpoint: str, deployment: str = "") -> str:
     if deployment:
         raise InputError(f"endpoint '{endpoint}' has no captured deployment '{deployment}', it has {captured}")
     if len(captured) > 1:
-        raise InputError(f"endpoint '{endpoint}' has several captured deployments, {captured}; name one with --deployment")
+        raise InputError(
+            f"endpoint '{endpoint}' has several captured deployments, {captured}; name one with --deployment"
+        )
     return captured[0]
 
 
@@ -156,7 +163,9 @@ def newest_hour(store: Store, endpoint: str, deployment: str = "", before: datet
     return newest(top, 3)
 
 
-def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre: str = "", choice: Choice = EVERY) -> list[str]:
+def records_of(
+    store: Store, endpoint: str, deployment: str, window: Window, pre: str = "", choice: Choice = EVERY
+) -> list[str]:
     """The record files of a window, made if they are not there; paths that `open_source` takes.
 
     pre      the hook that makes the rows of a record
@@ -164,7 +173,10 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre
     errors   InputError when the window has none
     """
     named = deployment_of(store, endpoint, deployment)
-    hours = [compile_hour(DeploymentHour(store, endpoint, named, hour), pre=pre, verify=True, choice=choice) for hour in window.hours()]
+    hours = [
+        compile_hour(DeploymentHour(store, endpoint, named, hour), pre=pre, verify=True, choice=choice)
+        for hour in window.hours()
+    ]
     keys = [key for hour in hours for key in hour.keys]
     if not keys:
         raise InputError(f"nothing was captured of '{endpoint}' in {window}; `mmon list` shows the newest hour")
@@ -178,9 +190,9 @@ def records_of(store: Store, endpoint: str, deployment: str, window: Window, pre
 class _Part:
     """Reads some capture objects and writes one part of the records; a class, so that it can be sent to workers.
 
-    Rows without names and text without types are read by the baseline's columns, so monitors whose columns or preparations differ
-    have records of their own: `reading` is the first part of their files' names. The last one is the beginning of `digest`, of what they
-    were made from: what is made anew leaves what there is alone.
+    Rows without names and text without types are read by the baseline's columns, so monitors whose columns or
+    preparations differ have records of their own: `reading` is the first part of their files' names. The last one is
+    the beginning of `digest`, of what they were made from: what is made anew leaves what there is alone.
     """
 
     place: DeploymentHour
@@ -195,8 +207,14 @@ class _Part:
         load_script(*self.scripts)
         number, entries = numbered
         tables, rejected, tally = [], [], Tally()
-        renames = tuple(step for step in takewhile(lambda step: isinstance(step, Rename), self.prepare) if isinstance(step, Rename))
-        sent = reduce(lambda schema, step: step.sent(schema), reversed(renames), self.schema) if self.schema is not None else None
+        renames = tuple(
+            step for step in takewhile(lambda step: isinstance(step, Rename), self.prepare) if isinstance(step, Rename)
+        )
+        sent = (
+            reduce(lambda schema, step: step.sent(schema), reversed(renames), self.schema)
+            if self.schema is not None
+            else None
+        )
         for entry in entries:
             table, counts, bad = parse(plain(self.place.store.get(entry.key)), sent, self.pre, self.choice)
             tables.append(table)
@@ -205,7 +223,9 @@ class _Part:
         table = concat(tables)
         renamed = tuple(old for step in renames for old, _ in step.names if old in table.column_names)
         made = prepared(table, self.prepare)
-        tally += Tally(spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons, renamed=renamed)
+        tally += Tally(
+            spoiled=made.spoiled, rows=made.table.num_rows - tally.rows, reasons=made.reasons, renamed=renamed
+        )
         body = to_parquet(made.table)
         key = self.key(f"part-{number:05d}-{self.digest[:_MARK]}.parquet")
         self.place.store.put(key, body)

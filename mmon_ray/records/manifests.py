@@ -1,4 +1,5 @@
-"""Manifests: which objects an hour was made into, with hashes by which damage to them, or to the manifest, is noticed."""
+"""Manifests: which objects an hour was made into, with hashes by which damage to them, or to the manifest, is
+noticed."""
 
 from __future__ import annotations
 

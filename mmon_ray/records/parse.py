@@ -30,7 +30,9 @@ _NO_COLUMN = "no parameter is a column"
 EVERY = Choice()
 
 
-def parse(lines: bytes, schema: Schema | None = None, pre: str = "", choice: Choice = EVERY) -> tuple[pa.Table, Tally, list[bytes]]:
+def parse(
+    lines: bytes, schema: Schema | None = None, pre: str = "", choice: Choice = EVERY
+) -> tuple[pa.Table, Tally, list[bytes]]:
     """The typed rows of some captured lines, what became of them, and the rejected lines, each with its reason.
 
     schema   the baseline's: names the columns of CSV without a header, and gives types where the data leave a choice
@@ -58,7 +60,9 @@ def parse(lines: bytes, schema: Schema | None = None, pre: str = "", choice: Cho
     return table_of(rows, {column.name: column.type for column in known}), tally, rejected
 
 
-def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None, choice: Choice) -> tuple[list[dict[str, Any]], Tally]:
+def _rows_of(
+    record: dict[str, Any], schema: Schema, read: Reader | None, choice: Choice
+) -> tuple[list[dict[str, Any]], Tally]:
     """The rows of one request, and what became of it."""
     late = int("bad_time" in record)
     reason = left_out(record, choice) or ("" if read is not None or not choice.automatic else _foreign(record, schema))
@@ -95,7 +99,9 @@ def _rows_of(record: dict[str, Any], schema: Schema, read: Reader | None, choice
         bodies.append(Unclear("its answer cannot be split like its instances", 1, _example(answered)))
     known = {META + name: value for name, value in meta.items()}
     made = [row | known | {META + "instance": number} for number, row in enumerate(rows)]
-    counts = Tally(requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped), bad_times=late)
+    counts = Tally(
+        requests=1, rows=len(made), failed=int(failed), unmatched=int(unmatched), skipped=int(skipped), bad_times=late
+    )
     return made, replace(counts, unclear=unclear, bodies=tuple(bodies)) if bodies else counts
 
 
@@ -111,9 +117,14 @@ def _example(payload: Any) -> str:
 
 
 def _foreign(record: dict[str, Any], schema: Schema) -> str:
-    """Why a path operation without a body is not about the model: it has parameters, and the baseline knows none of them."""
+    """Why a path operation without a body is not about the model: it has parameters, and the baseline knows none of
+    them."""
     payload, gets = record.get("input") or {}, record.get("http_method") == "GET"
-    if not schema.columns or not record.get("operation") or payload.get("encoding") not in (("none", "query") if gets else ("none",)):
+    if (
+        not schema.columns
+        or not record.get("operation")
+        or payload.get("encoding") not in (("none", "query") if gets else ("none",))
+    ):
         return ""
     if has_failed(record) and not gets:  # its body may be what was missing
         return ""
@@ -122,7 +133,8 @@ def _foreign(record: dict[str, Any], schema: Schema) -> str:
 
 
 def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:
-    """What the hook makes of a record, and whether it has left it out; nothing of a failed one where it cannot: most look for an answer."""
+    """What the hook makes of a record, and whether it has left it out; nothing of a failed one where it cannot: most
+    look for an answer."""
     try:
         rows = read(record)
     except InputError:
@@ -133,7 +145,8 @@ def _made(read: Reader, record: Record) -> tuple[list[dict[str, Any]], bool]:
 
 
 def plain(body: bytes) -> bytes:
-    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected and counted."""
+    """The lines of a captured object; a torn or foreign one gives what can be read of it, and one line that is rejected
+    and counted."""
     import zstandard
 
     pieces = []

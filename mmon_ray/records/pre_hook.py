@@ -1,10 +1,11 @@
 """Hooks: a user's own function before the rows (`pre`, one captured record at a time) and after the report (`post`).
 
-`pre` is given every record that can be read, also of requests that failed: these have no `output`, and one of which it can make nothing
-(most hooks look for an answer) counts as failed and not as rejected. What it makes of the others is rows like any.
+`pre` is given every record that can be read, also of requests that failed: these have no `output`, and one of which it
+can make nothing (most hooks look for an answer) counts as failed and not as rejected. What it makes of the others is
+rows like any.
 
-A hook is named `"package.module:function"`, or `"file.py:function"` when it is uploaded with the monitor. SageMaker Model Monitor's handlers are
-known by their names, `preprocess_handler` and `postprocess_handler`, and run unchanged.
+A hook is named `"package.module:function"`, or `"file.py:function"` when it is uploaded with the monitor. SageMaker
+Model Monitor's handlers are known by their names, `preprocess_handler` and `postprocess_handler`, and run unchanged.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ _PLAIN = (type(None), bool, int, float, str, bytes, np.generic, dt.date, dt.time
 def reader(path: str, schema: Schema) -> Reader:
     """The `pre` hook of a name in one form: a captured record in, its flat rows out, none to skip it.
 
-    path      names `pre(record) -> dict | list[dict] | None`, or the service's `preprocess_handler`, whose texts are read like cells of CSV
+    path      names `pre(record) -> dict | list[dict] | None`, or the service's `preprocess_handler`, whose texts are
+              read like cells of CSV
     schema    the baseline's
-    errors    InputError when there is no such function; when it is called, for one that raises or returns something else
+    errors    InputError when there is no such function; when it is called, for one that raises or returns something
+              else
     """
     function = resolve(path)
     service = _name(path) == PRE
@@ -75,14 +78,18 @@ def _value(value: Any, name: str, path: str) -> Any:
         return value.tolist() if value.ndim == 1 else text_of(value)
     items = value if isinstance(value, (list, tuple)) else (value,)
     if any(not issubclass(kind, _PLAIN) for kind in {type(item) for item in items}):
-        raise InputError(f"'{path}' returned a {type(value).__name__} for '{name}'; expected a number, text, a time, or a list of them")
+        raise InputError(
+            f"'{path}' returned a {type(value).__name__} for '{name}'; expected a number, text, a time, or a list of "
+            f"them"
+        )
     if isinstance(value, np.generic):
         return value.item()
     return list(value) if isinstance(value, tuple) else value
 
 
 def _as_cells(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
-    """A row of the service's handler: texts as the baseline's types; names that are numbers are places among the baseline's columns."""
+    """A row of the service's handler: texts as the baseline's types; names that are numbers are places among the
+    baseline's columns."""
     if all(name.isdecimal() for name in row):
         given = [column for column in schema if column.role != "label" and not column.derived]
         for columns in (given, [column for column in given if column.role != "ignored"]):

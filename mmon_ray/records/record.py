@@ -18,7 +18,8 @@ __all__ = ["Record", "without_error"]
 
 @dataclass(frozen=True)
 class Record:
-    """One captured request with its answer. Payloads are decoded when they are first looked at, and belong to whoever looks.
+    """One captured request with its answer. Payloads are decoded when they are first looked at, and belong to whoever
+    looks.
 
     raw   the captured line, as the object it is
     """
@@ -27,7 +28,8 @@ class Record:
 
     @cached_property
     def input(self) -> Any:
-        """What was asked: an object, a list, CSV as rows of text, bytes; None for nothing. Of a call the argument, several by name.
+        """What was asked: an object, a list, CSV as rows of text, bytes; None for nothing. Of a call the argument,
+        several by name.
 
         errors   InputError when it cannot be decoded
         """
@@ -39,13 +41,15 @@ class Record:
 
     @cached_property
     def output(self) -> Any:
-        """What was answered, likewise; None when the request has failed: an error is no answer, and its text is in `raw`."""
+        """What was answered, likewise; None when the request has failed: an error is no answer, and its text is in
+        `raw`."""
         payload = without_error(self.raw).get("output")
         return None if payload is None else decode(payload)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of an HTTP request's path and query, as text by name, or a list of texts where a name is repeated.
+        """The parameters of an HTTP request's path and query, as text by name, or a list of texts where a name is
+        repeated.
 
         errors   InputError when they cannot be decoded
         """
@@ -85,12 +89,14 @@ class Record:
 
     @property
     def http_method(self) -> str:
-        """GET, POST ... of an HTTP request, WS of a websocket; "" for a call of a handle, and for records of before this was recorded."""
+        """GET, POST ... of an HTTP request, WS of a websocket; "" for a call of a handle, and for records of before
+        this was recorded."""
         return str(self.raw.get("http_method") or "")
 
     @property
     def route(self) -> str:
-        """The template of the route that a request matched, `/items/{item}`, or its path where there is none; "" likewise."""
+        """The template of the route that a request matched, `/items/{item}`, or its path where there is none; ""
+        likewise."""
         return str(self.raw.get("route") or "")
 
     @property

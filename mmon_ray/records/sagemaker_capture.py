@@ -16,7 +16,16 @@ import orjson
 from mmon_ray.core.window import iso, parse_time
 from mmon_ray.errors import InputError
 
-__all__ = ["PRE", "EventData", "EventMetadata", "InferenceRecord", "Side", "capture_from_service", "capture_to_service", "preprocess"]
+__all__ = [
+    "PRE",
+    "EventData",
+    "EventMetadata",
+    "InferenceRecord",
+    "Side",
+    "capture_from_service",
+    "capture_to_service",
+    "preprocess",
+]
 
 _TEXTS = {"text/csv": "csv", "application/csv": "csv", "application/json": "json"}
 _ENCODINGS = {"CSV": "csv", "JSON": "json", "BASE64": "base64"}
@@ -27,14 +36,22 @@ def capture_to_service(record: Mapping[str, Any]) -> dict[str, Any]:
     """A captured record of ours as a record of the service.
 
     The only argument of a handle's call becomes its JSON, several become one object; other text becomes base64, as
-    there; a payload that nobody read, or that was not kept, is left out. The service has no place for status, latency, method and model id.
+    there; a payload that nobody read, or that was not kept, is left out. The service has no place for status, latency,
+    method and model id.
     """
-    data = {"endpointInput": _side(record.get("input"), "INPUT"), "endpointOutput": _side(record.get("output"), "OUTPUT")}
+    data = {
+        "endpointInput": _side(record.get("input"), "INPUT"),
+        "endpointOutput": _side(record.get("output"), "OUTPUT"),
+    }
     event = {"eventId": record["event_id"]}
     if record.get("inference_id"):
         event["inferenceId"] = record["inference_id"]
     event["inferenceTime"] = iso(parse_time(record["time"]).replace(microsecond=0))
-    return {"captureData": {name: side for name, side in data.items() if side}, "eventMetadata": event, "eventVersion": "0"}
+    return {
+        "captureData": {name: side for name, side in data.items() if side},
+        "eventMetadata": event,
+        "eventVersion": "0",
+    }
 
 
 def capture_from_service(doc: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +73,9 @@ def capture_from_service(doc: Mapping[str, Any]) -> dict[str, Any]:
             "output": _payload(data.get("endpointOutput")),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"not a captured record ({type(error).__name__}: {error}); expected `captureData` and `eventMetadata`") from None
+        raise InputError(
+            f"not a captured record ({type(error).__name__}: {error}); expected `captureData` and `eventMetadata`"
+        ) from None
     if event.get("customAttributes"):
         record["custom_attributes"] = list(event["customAttributes"])
     return record
@@ -76,7 +95,11 @@ def _side(payload: Mapping[str, Any] | None, mode: str) -> dict[str, Any] | None
 def _only_argument(text: str) -> str:
     call = orjson.loads(text)
     args, kwargs = call.get("args") or [], call.get("kwargs") or {}
-    value = args[0] if len(args) == 1 and not kwargs else {**{f"arg{number}": arg for number, arg in enumerate(args)}, **kwargs}
+    value = (
+        args[0]
+        if len(args) == 1 and not kwargs
+        else {**{f"arg{number}": arg for number, arg in enumerate(args)}, **kwargs}
+    )
     return orjson.dumps(value).decode()
 
 
@@ -84,7 +107,9 @@ def _payload(side: Mapping[str, Any] | None) -> dict[str, Any]:
     if side is None:
         return dict(_NOTHING)
     if side["encoding"] not in _ENCODINGS:
-        raise InputError(f"a captured payload has encoding '{side['encoding']}'; expected one of {', '.join(_ENCODINGS)}")
+        raise InputError(
+            f"a captured payload has encoding '{side['encoding']}'; expected one of {', '.join(_ENCODINGS)}"
+        )
     encoding, data, content_type = _ENCODINGS[side["encoding"]], side["data"], side.get("observedContentType")
     known = _TEXTS.get((content_type or "").partition(";")[0].strip().lower())
     if encoding == "base64" and known:
@@ -121,7 +146,8 @@ class Side:
 class EventMetadata:
     """When a record was made, and its ids.
 
-    custom_attribute   None, as there for a request without: of a request's headers only its id, time and content type are captured
+    custom_attribute   None, as there for a request without: of a request's headers only its id, time and content type
+                       are captured
     """
 
     event_id: str
@@ -165,7 +191,8 @@ class InferenceRecord:
 
 
 def preprocess(handler: Callable[..., Any]) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """A `preprocess_handler` as a function of a captured record of ours; columns sorted by their names as text, as there.
+    """A `preprocess_handler` as a function of a captured record of ours; columns sorted by their names as text, as
+    there.
 
     handler   takes the record, or the record and a logger
     returns   what the handler returned, as a list; what is no dict in it is left to the caller
@@ -176,7 +203,10 @@ def preprocess(handler: Callable[..., Any]) -> Callable[[Mapping[str, Any]], lis
         given = InferenceRecord(record)
         made = handler(given, _logger) if both else handler(given)
         several = made if isinstance(made, list) else [] if made is None else [made]
-        return [dict(sorted(row.items(), key=lambda item: str(item[0]))) if isinstance(row, Mapping) else row for row in several]
+        return [
+            dict(sorted(row.items(), key=lambda item: str(item[0]))) if isinstance(row, Mapping) else row
+            for row in several
+        ]
 
     return rows
 

@@ -75,7 +75,8 @@ class Source:
     def prepared(self, steps: Sequence[Preparation]) -> Source:
         """The rows after some steps; the first few are prepared at once, to see what columns they have then.
 
-        errors   InputError as `preparation.prepared`, and when none of these few could be prepared: the settings must be wrong then
+        errors   InputError as `preparation.prepared`, and when none of these few could be prepared: the settings must
+                 be wrong then
         """
         if not steps:
             return self
@@ -93,18 +94,21 @@ class Source:
         first = prepared(head, steps)
         if first.table.num_rows and first.spoiled >= first.table.num_rows:
             raise InputError(
-                f"none of the first {first.table.num_rows:,} rows of {self.name} could be prepared: {'; '.join(first.reasons)}"
+                f"none of the first {first.table.num_rows:,} rows of {self.name} could be prepared: "
+                f"{'; '.join(first.reasons)}"
             )
         dataset = None if self.dataset is None else self.dataset.map_batches(prepare, batch_format="pyarrow")
         schema = first.table.schema
-        return replace(self, read_schema=lambda: schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset)
+        return replace(
+            self, read_schema=lambda: schema, batches=lambda: map(prepare, self.batches()), files=(), dataset=dataset
+        )
 
 
 def open_source(rows: Any, missing: Collection[str] = MISSING) -> Source:
     """The rows of whatever a user may hand over.
 
-    rows     an Arrow table, a pandas frame, a dict of columns, a list of dicts, an iterable of tables or frames, a Ray dataset,
-             or a path (or list of paths, or glob) of .csv, .tsv, .jsonl, .json or .parquet, local or s3://;
+    rows     an Arrow table, a pandas frame, a dict of columns, a list of dicts, an iterable of tables or frames, a Ray
+             dataset, or a path (or list of paths, or glob) of .csv, .tsv, .jsonl, .json or .parquet, local or s3://;
              nested objects are flattened to dotted names
     missing  words for a missing value in columns that otherwise hold numbers, times, or true and false
     errors   InputError says what was given and what is expected
@@ -122,7 +126,9 @@ def open_source(rows: Any, missing: Collection[str] = MISSING) -> Source:
         return _from_dataset(rows)
     if isinstance(rows, Iterable):
         return _from_iterable(iter(rows), missing)
-    raise InputError(f"cannot read rows from a {type(rows).__name__}; give a frame, a table, a list of dicts, or the path of a file")
+    raise InputError(
+        f"cannot read rows from a {type(rows).__name__}; give a frame, a table, a list of dicts, or the path of a file"
+    )
 
 
 def file_batches(path: str) -> Iterator[pa.Table]:
@@ -133,7 +139,11 @@ def file_batches(path: str) -> Iterator[pa.Table]:
     with said(path):
         source = opened(path)
         with pq.ParquetFile(source, pre_buffer=False) as file:
-            text = [field.name for field in file.schema_arrow if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+            text = [
+                field.name
+                for field in file.schema_arrow
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            ]
             footer = file.metadata
         # Without pre_buffer: it would hold the whole compressed file.
         with pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False) as file:
@@ -148,7 +158,8 @@ def file_contents(path: str) -> Contents:
     """
     files = expand(path)
     return Contents(
-        one_form(files, [path]), lambda: ((f"{number:05d}-{Path(file).name}", read_bytes(file)) for number, file in enumerate(files))
+        one_form(files, [path]),
+        lambda: ((f"{number:05d}-{Path(file).name}", read_bytes(file)) for number, file in enumerate(files)),
     )
 
 
@@ -165,7 +176,9 @@ def _as_table(rows: Any, missing: Collection[str]) -> pa.Table | None:
     except InputError:
         raise
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"a {type(rows).__name__} is not a table ({error}); give columns of equal length, each of one type") from None
+        raise InputError(
+            f"a {type(rows).__name__} is not a table ({error}); give columns of equal length, each of one type"
+        ) from None
     if isinstance(rows, Sequence) and all(isinstance(item, dict) for item in rows):
         return table_of([flatten(item) for item in rows], missing=missing)
     return None
@@ -174,7 +187,9 @@ def _as_table(rows: Any, missing: Collection[str]) -> pa.Table | None:
 def _from_table(name: str, table: pa.Table, notes: tuple[str, ...] = ()) -> Source:
     kept = without_index(table)
     if kept.column_names != table.column_names:
-        notes += (f"its column `{table.column_names[0]}` counts the rows, as the index of a pandas frame does: left out",)
+        notes += (
+            f"its column `{table.column_names[0]}` counts the rows, as the index of a pandas frame does: left out",
+        )
     return Source(name, lambda: kept.schema, lambda: _cut(kept), notes=notes)
 
 
@@ -183,7 +198,8 @@ def _from_dataset(dataset: Any) -> Source:
         return {"schema": [_plain(block).schema.serialize().to_pybytes()], "rows": [block.num_rows]}
 
     def read_schema() -> pa.Schema:
-        # Every block is looked at: Ray's own schema is the first one's, and a dataset made of frames knows no Arrow types before.
+        # Every block is looked at: Ray's own schema is the first one's, and a dataset made of frames knows no Arrow
+        # types before.
         seen = dataset.map_batches(schemas, batch_format="pyarrow", batch_size=None, zero_copy_batch=True).take_all()
         if not any(one["rows"] for one in seen):
             raise InputError("the Ray dataset has no rows; give one with at least one block")

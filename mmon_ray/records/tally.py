@@ -36,15 +36,16 @@ class Tally(Coded, kind="tally"):
     requests   lines read
     rows       typed rows made of them
     failed     requests that the deployment answered with an error or did not answer
-    rejected   lines that could not be read, or of whose answered request the monitor's `pre` hook could make nothing; kept in
-               `rejected-*.jsonl`
+    rejected   lines that could not be read, or of whose answered request the monitor's `pre` hook could make nothing;
+               kept in `rejected-*.jsonl`
     unmatched  requests whose answer could not be split like its instances; their predictions are empty
     spoiled    rows of which a preparation could not make something; what it could not make is empty
     skipped    requests that the monitor's `pre` hook has left out by returning None or no rows
     reasons    a few of the reasons for rejections and spoiled rows, for people
     unclear    requests, not failed ones, whose body fits no rule: their rows are not those of the baseline
     bodies     a few of the reasons why requests are unclear or unmatched, each with its first body
-    left_out   requests that are no predictions, by reason: `redirect`, `health or metrics`, `no input`, `not chosen` ...
+    left_out   requests that are no predictions, by reason: `redirect`, `health or metrics`, `no input`, `not chosen`
+               ...
     renamed    those of the names that the monitor renames that some request had
     bad_times  requests that said when they happened in a form that is no time; they are in the hour of their arrival
     """
@@ -66,9 +67,14 @@ class Tally(Coded, kind="tally"):
     def __add__(self, other: Tally) -> Tally:
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _COUNTED}
         reasons = tuple(dict.fromkeys(self.reasons + other.reasons))[:_EXAMPLES]
-        left = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in {**self.left_out, **other.left_out}}
+        left = {
+            name: self.left_out.get(name, 0) + other.left_out.get(name, 0)
+            for name in {**self.left_out, **other.left_out}
+        }
         renamed = tuple(dict.fromkeys(self.renamed + other.renamed))
-        return Tally(**counts, reasons=reasons, bodies=_together(self.bodies, other.bodies), left_out=left, renamed=renamed)
+        return Tally(
+            **counts, reasons=reasons, bodies=_together(self.bodies, other.bodies), left_out=left, renamed=renamed
+        )
 
     @property
     def asked(self) -> int:
@@ -80,19 +86,27 @@ class Tally(Coded, kind="tally"):
         """How many requests are no predictions and why, and what to do when they are; "" when there are none."""
         if not self.left_out:
             return ""
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.left_out.items(), key=lambda item: -item[1]))
+        reasons = ", ".join(
+            f"{reason}: {count:,}" for reason, count in sorted(self.left_out.items(), key=lambda item: -item[1])
+        )
         what = f"{self.requests - self.asked:,} of {self.requests:,} requests are left out ({reasons})"
-        return f"{what}; routes=('/...',) of the monitor, `--route` or the routes in checks.json say which ones are predictions"
+        return (
+            f"{what}; routes=('/...',) of the monitor, `--route` or the routes in checks.json say which ones are "
+            f"predictions"
+        )
 
     def notes(self) -> Iterator[str]:
         """What people should know, a sentence each."""
         if self.rejected:
             yield (
-                f"{self.rejected:,} of {self.asked:,} captured lines could not be read and are kept beside the records, "
+                f"{self.rejected:,} of {self.asked:,} captured lines could not be read and are kept beside the "
+                f"records, "
                 f"in rejected-*.jsonl: {'; '.join(self.reasons)}"
             )
         for one in self.bodies:
-            yield f"{one.count:,} of {self.asked:,} requests were only half understood: {one.reason}, such as {one.body}"
+            yield (
+                f"{one.count:,} of {self.asked:,} requests were only half understood: {one.reason}, such as {one.body}"
+            )
         if self.requests - self.asked > _MANY * self.requests:
             yield self.left_out_words
         if self.bad_times:

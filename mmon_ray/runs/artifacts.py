@@ -19,7 +19,8 @@ __all__ = ["files_beside"]
 def files_beside(
     report: Report, monitor: Monitor, baseline: Baseline | None, judge: Baseline | None, profile: Profile, at: datetime
 ) -> dict[str, bytes]:
-    """Return the files of a window by name; none without a baseline or rows, and those of violations only when there are some.
+    """Return the files of a window by name; none without a baseline or rows, and those of violations only when there
+    are some.
 
     judge   the baseline with what the window is compared with in place of its profile
     """

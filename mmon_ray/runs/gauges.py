@@ -1,4 +1,5 @@
-"""What monitors found last, as metrics of Ray for Prometheus: gauges by monitor alone, set by the scheduler at every look."""
+"""What monitors found last, as metrics of Ray for Prometheus: gauges by monitor alone, set by the scheduler at every
+look."""
 
 from __future__ import annotations
 
@@ -12,9 +13,19 @@ from mmon_ray.catalog.runs import Run
 __all__ = ["GAUGES", "STATUSES", "publish_runs", "values_of"]
 
 # By how much somebody should look; a value once given stays, since alert rules name it.
-STATUSES = {"ok": 0.0, "waiting": 1.0, "insufficient": 1.0, "watch": 2.0, "not compared": 2.5, "alarm": 3.0, "error": 4.0, "failed": 5.0}
+STATUSES = {
+    "ok": 0.0,
+    "waiting": 1.0,
+    "insufficient": 1.0,
+    "watch": 2.0,
+    "not compared": 2.5,
+    "alarm": 3.0,
+    "error": 4.0,
+    "failed": 5.0,
+}
 GAUGES = {
-    "mmon_monitor_status": f"How the newest window ended: {', '.join(f'{value:g} {name}' for name, value in STATUSES.items())}.",
+    "mmon_monitor_status": f"How the newest window ended: "
+    f"{', '.join(f'{value:g} {name}' for name, value in STATUSES.items())}.",
     "mmon_monitor_rows": "Rows of the newest window that ran.",
     "mmon_monitor_age_s": "Seconds since the end of the newest window that ran.",
     "mmon_monitor_untold": "Sinks that could not be told of it.",

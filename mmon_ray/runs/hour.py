@@ -1,4 +1,5 @@
-"""One hour of a run: its capture made into records, joined with labels, and folded, unless all that is there already."""
+"""One hour of a run: its capture made into records, joined with labels, and folded, unless all that is there
+already."""
 
 from __future__ import annotations
 
@@ -97,9 +98,12 @@ class HourRun:
         return ReadHour(hour, joined)
 
     def fold(self, read: ReadHour) -> tuple[Profile, ReadHour]:
-        """Return the hour's states, folded where they are not there, and the hour as it was read: anew, if it was damaged."""
+        """Return the hour's states, folded where they are not there, and the hour as it was read: anew, if it was
+        damaged."""
         zero = self.monitor.zero(self.schema)
-        asked = "".join(need.key for need in zero.needs) + repr(sorted(zero.types.items()))  # a value reads otherwise as another type
+        asked = "".join(need.key for need in zero.needs) + repr(
+            sorted(zero.types.items())
+        )  # a value reads otherwise as another type
         digest = hashlib.sha256((read.records.digest + asked).encode()).hexdigest()[:32]
         store, name, hour = self.place.store, self.monitor.name, self.place.hour
         known = load_hour(store, name, hour)
@@ -129,7 +133,9 @@ class HourRun:
     def _allowed(self, tally: Tally) -> None:
         """Raise InputError when more lines or rows were lost than the monitor lets pass."""
         monitor = self.monitor
-        read = (monitor.most_spoiled, f"be read by '{monitor.pre}'") if monitor.pre else (monitor.most_rejected, "be read")
+        read = (
+            (monitor.most_spoiled, f"be read by '{monitor.pre}'") if monitor.pre else (monitor.most_rejected, "be read")
+        )
         spoiled = (tally.spoiled, tally.rows, "rows", monitor.most_spoiled, "be prepared")
         for count, of, what, most, how in (spoiled, (tally.rejected, tally.asked, "requests", *read)):
             if count > most * of:

@@ -30,7 +30,8 @@ _logger = logging.getLogger("mmon_ray")
 def run_window(store: Store, monitor: Monitor, window: Window, at: datetime, *, engine: str = "auto") -> list[Window]:
     """Run a window, unless that was done well before; then those earlier ones whose data have changed since.
 
-    A new baseline or threshold holds from the next window on: the past is judged by it when `mmon backfill` is asked to.
+    A new baseline or threshold holds from the next window on: the past is judged by it when `mmon backfill` is asked
+    to.
 
     returns   the windows that ran, in order
     """
@@ -45,8 +46,11 @@ def run_window(store: Store, monitor: Monitor, window: Window, at: datetime, *, 
     return done
 
 
-def late_windows(store: Store, monitor: Monitor, window: Window, told: Callable[[str], None] = _logger.info) -> list[Window]:
-    """The windows of the same length before this one that were run, and whose records or labels have changed since; the oldest first."""
+def late_windows(
+    store: Store, monitor: Monitor, window: Window, told: Callable[[str], None] = _logger.info
+) -> list[Window]:
+    """The windows of the same length before this one that were run, and whose records or labels have changed since; the
+    oldest first."""
     hours = max(_LATE_HOURS, monitor.label_hours if monitor.labelled else 0)
     count = max(1, int(hours * 3600 / (window.end - window.start).total_seconds()))
     found = []
@@ -65,7 +69,9 @@ def main(words: list[str] | None = None) -> int:
         raise InputError(f"expected STORE MONITOR START END, got {len(given)} words")
     uri, name, start, end = given
     if not connect_to_cluster():
-        raise InputError("no Ray cluster can be reached from here; this module is the entry point of a job that Ray runs")
+        raise InputError(
+            "no Ray cluster can be reached from here; this module is the entry point of a job that Ray runs"
+        )
     store = open_store(uri)
     done = run_window(store, load_monitor(store, name), Window(parse_time(start), parse_time(end)), later(now(), 0.0))
     print(f"{name}: ran {', '.join(map(str, done)) or 'nothing, all was done'}")

@@ -15,16 +15,21 @@ __all__ = ["post"]
 
 
 def post(monitor: Monitor, report: Report, store: Store) -> Report:
-    """The report after the monitor's `post` hook: the hook's own, or the one it was given, with an entry of `errors` when it failed.
+    """The report after the monitor's `post` hook: the hook's own, or the one it was given, with an entry of `errors`
+    when it failed.
 
-    monitor   its `post` names `post(report, store) -> Report | None`, or the service's `postprocess_handler`, which is given a folder of
-              its files and a process of its own; "" leaves the report as it is
+    monitor   its `post` names `post(report, store) -> Report | None`, or the service's `postprocess_handler`, which is
+              given a folder of its files and a process of its own; "" leaves the report as it is
     """
     path = monitor.post
     if not path:
         return report
     try:
-        call = postprocess(path, monitor.post_timeout_s, monitor.post_variables) if path.rpartition(":")[2] == POST else resolve(path)
+        call = (
+            postprocess(path, monitor.post_timeout_s, monitor.post_variables)
+            if path.rpartition(":")[2] == POST
+            else resolve(path)
+        )
         made = call(report, store)
     except MonitorError as error:
         return _failed(report, str(error))
@@ -36,7 +41,9 @@ def post(monitor: Monitor, report: Report, store: Store) -> Report:
         return _failed(report, f"'{path}' returned a {type(made).__name__}; expected a Report or None")
     if (made.monitor, made.window) != (report.monitor, report.window):
         return _failed(
-            report, f"'{path}' returned the report of '{made.monitor}' for {made.window}; expected the one it was given, changed"
+            report,
+            f"'{path}' returned the report of '{made.monitor}' for {made.window}; expected the one it was given, "
+            f"changed",
         )
     return made
 

@@ -1,4 +1,5 @@
-"""Running a monitor's programs: each is given a window's files in a folder of its own, here or on a worker of the cluster."""
+"""Running a monitor's programs: each is given a window's files in a folder of its own, here or on a worker of the
+cluster."""
 
 from __future__ import annotations
 
@@ -56,13 +57,23 @@ def run_programs(
     hours     the window's records
     """
     outcomes = []
-    captured = [entry.key for hour in window.hours() for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()]
+    captured = [
+        entry.key
+        for hour in window.hours()
+        for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()
+    ]
     keys = [key for hour in hours for key in hour.keys]
     for program in monitor.programs if captured or keys else ():
         progress(f"running the program '{program.name}'")
-        files = _Captured(store, captured, monitor.choice(baseline)) if program.dataset == "capture" else _kept(store, keys)
+        files = (
+            _Captured(store, captured, monitor.choice(baseline)) if program.dataset == "capture" else _kept(store, keys)
+        )
         if program.dataset == "capture" and not captured:
-            gone = f"the capture of {window} is no longer in the store; its records are: Program(dataset='records') is given these"
+            gone = (
+                f"the capture of {window} is no longer in the store; its records are: Program(dataset='records') "
+                f"is "
+                f"given these"
+            )
             outcomes.append(Outcome(program.name, error=gone))
             continue
         capture = f"{store.uri}/{endpoint_prefix(monitor.endpoint)}".rstrip("/")
@@ -86,7 +97,8 @@ def baseline_programs(
 ) -> tuple[Outcome, ...]:
     """What the monitor's programs make of the data that a baseline was learned from, without variables for a baseline.
 
-    The `constraints.json` and `statistics.json` that a program writes are kept with the baseline: it gets its own back in every later run.
+    The `constraints.json` and `statistics.json` that a program writes are kept with the baseline: it gets its own back
+    in every later run.
 
     data     path of CSV, JSON lines or Parquet; "" when it was captured
     window   in which it was captured
@@ -106,10 +118,15 @@ def baseline_programs(
 
 
 def with_programs(baseline: Baseline, outcomes: Iterable[Outcome]) -> Baseline:
-    """A baseline with a line for each metric that the programs measured: its value as both bounds, switched off, for people to edit."""
+    """A baseline with a line for each metric that the programs measured: its value as both bounds, switched off, for
+    people to edit."""
     known = {(one.name, one.column) for one in baseline.constraints}
     metrics = together(outcomes, known).metrics
-    lines = tuple(Constraint(one.name, one.column, one.value, one.value, enabled=False) for one in metrics if math.isfinite(one.value))
+    lines = tuple(
+        Constraint(one.name, one.column, one.value, one.value, enabled=False)
+        for one in metrics
+        if math.isfinite(one.value)
+    )
     suggested = baseline.suggested or baseline.checks
     return replace(
         baseline,
@@ -119,7 +136,8 @@ def with_programs(baseline: Baseline, outcomes: Iterable[Outcome]) -> Baseline:
 
 
 class _Captured:
-    """The predictions of captured objects as the service's files, one after the other; `skipped` counts lines that could not be read."""
+    """The predictions of captured objects as the service's files, one after the other; `skipped` counts lines that
+    could not be read."""
 
     def __init__(self, store: Store, keys: Sequence[str], choice: Choice) -> None:
         self._store, self._keys, self._choice, self.skipped = store, keys, choice, 0
@@ -150,16 +168,22 @@ def _place(key: str) -> str:
 
 
 def _baseline_files(store: Store, baseline: Baseline, program: Program) -> Iterator[tuple[str, bytes]]:
-    """The program's own files, where it wrote them when the baseline was made; else the monitor's, with the edits that people made."""
+    """The program's own files, where it wrote them when the baseline was made; else the monitor's, with the edits that
+    people made."""
     try:
-        own = [store.get(baseline_key(baseline.monitor, baseline.version, f"{program.name}_{name}")) for name in _OWN_BASELINE]
+        own = [
+            store.get(baseline_key(baseline.monitor, baseline.version, f"{program.name}_{name}"))
+            for name in _OWN_BASELINE
+        ]
     except MissingKey:
         docs = (
             sagemaker.write_constraints(baseline.schema, baseline.constraints, baseline.profile),
             sagemaker.write_statistics(baseline.schema, baseline.profile),
         )
         own = [orjson.dumps(doc) for doc in docs]
-    yield from zip((sagemaker.BASELINE["baseline_constraints"], sagemaker.BASELINE["baseline_statistics"]), own, strict=True)
+    yield from zip(
+        (sagemaker.BASELINE["baseline_constraints"], sagemaker.BASELINE["baseline_statistics"]), own, strict=True
+    )
 
 
 def _training(monitor: Monitor, store: Store, program: Program, data: str, window: Window | None) -> tuple[str, Files]:
@@ -183,12 +207,18 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         return "records", _kept(store, [key for hour in hours for key in hour.keys])
     return "capture", _Captured(
         store,
-        [entry.key for hour in window.hours() for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()],
+        [
+            entry.key
+            for hour in window.hours()
+            for entry in DeploymentHour(store, monitor.endpoint, deployment, hour).captured()
+        ],
         monitor.choice(None),
     )
 
 
-def _attempt(program: Program, variables: Mapping[str, str], against: bool, files: Files) -> tuple[Outcome, Mapping[str, bytes]]:
+def _attempt(
+    program: Program, variables: Mapping[str, str], against: bool, files: Files
+) -> tuple[Outcome, Mapping[str, bytes]]:
     """What a program says, and all that it wrote; whatever goes wrong is the outcome's error."""
     try:
         ended = _execute(program, variables, against, files)
@@ -238,7 +268,9 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
         "root": sagemaker.OPT_ML if in_image else "",
     }
     files = chain(files, _code(Path(code).expanduser())) if code else files
-    ended = _on_ray(order, files, runtime_env, program.timeout_s) if program.runtime_env else process.execute(order, files)
+    ended = (
+        _on_ray(order, files, runtime_env, program.timeout_s) if program.runtime_env else process.execute(order, files)
+    )
     return _Ended(ended["code"], ended["output"], ended["results"])
 
 
@@ -253,7 +285,9 @@ def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any],
     try:
         done, _ = ray.wait([reference], timeout=timeout_s + _SETUP_S)
         if not done:
-            raise InputError(f"the cluster did not have it done within {timeout_s + _SETUP_S:g} s; is there a free CPU?")
+            raise InputError(
+                f"the cluster did not have it done within {timeout_s + _SETUP_S:g} s; is there a free CPU?"
+            )
         made: dict[str, Any] = ray.get(reference)
         return made
     except BaseException:
@@ -279,7 +313,9 @@ def _code(folder: Path) -> Iterator[tuple[str, bytes]]:
         if path.is_file() and not _NO_CODE & set(path.relative_to(folder).parts):
             size += path.stat().st_size
             if size > _CODE_BYTES:
-                raise InputError(f"its working_dir '{folder}' holds more than {_CODE_BYTES // 10**6} MB; put data elsewhere")
+                raise InputError(
+                    f"its working_dir '{folder}' holds more than {_CODE_BYTES // 10**6} MB; put data elsewhere"
+                )
             yield f"{_CODE}/{path.relative_to(folder).as_posix()}", path.read_bytes()
 
 

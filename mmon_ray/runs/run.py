@@ -52,7 +52,8 @@ class _Context:
 
     read     `hours`, and what became of their lines in `record`
     fold     `profile`
-    judge    `judge`, the baseline with what the window is compared with in place of its profile; `outcomes` of programs; `report`
+    judge    `judge`, the baseline with what the window is compared with in place of its profile; `outcomes` of
+             programs; `report`
     keep     `report`, as the `post` hook leaves it
     tell     the sinks that failed, in `record`
     """
@@ -207,7 +208,10 @@ def _remembered(context: _Context) -> list[PastWindow | None]:
     """Return what is remembered of the windows before, the oldest first."""
     monitor = context.monitor
     before = context.window.before(monitor.recalls)
-    known = {one.window: one for one in past(context.store, monitor.name, before, values=monitor.compares > 0, at=context.moment)}
+    known = {
+        one.window: one
+        for one in past(context.store, monitor.name, before, values=monitor.compares > 0, at=context.moment)
+    }
     return [known.get(window) for window in before]
 
 
@@ -230,16 +234,20 @@ def _notes(context: _Context) -> Iterator[str]:
 
 
 def digest_of(store: Store, monitor: Monitor, window: Window) -> str:
-    """Return the digest that a run of a window would have now: of its records, and labels, which are made where they are not there."""
+    """Return the digest that a run of a window would have now: of its records, and labels, which are made where they
+    are not there."""
     return _digest([step.read().records.digest for step in _steps(store, monitor, window)])
 
 
 def records_in(store: Store, monitor: Monitor, window: Window) -> list[str]:
-    """Return the record files of a window as a run would read them, made if they are not there; paths that `open_source` takes.
+    """Return the record files of a window as a run would read them, made if they are not there; paths that
+    `open_source` takes.
 
     errors   InputError as `run`
     """
-    return [f"{store.uri}/{key}" for step in _steps(store, monitor, window) for key in step.read(verify=True).records.keys]
+    return [
+        f"{store.uri}/{key}" for step in _steps(store, monitor, window) for key in step.read(verify=True).records.keys
+    ]
 
 
 def judgement_of(store: Store, monitor: Monitor) -> str:

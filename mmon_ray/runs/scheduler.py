@@ -1,7 +1,8 @@
 """The scheduler: one actor that finds the windows that are due, and has each of them run by one Ray job.
 
-It remembers nothing: schedules, run records and data are in the store, running jobs in the cluster. A job's id is made of the monitor and
-the window, and Ray refuses a second one of the same id: so no window runs twice at a time, whatever dies.
+It remembers nothing: schedules, run records and data are in the store, running jobs in the cluster. A job's id is made
+of the monitor and the window, and Ray refuses a second one of the same id: so no window runs twice at a time, whatever
+dies.
 """
 
 from __future__ import annotations
@@ -123,13 +124,19 @@ class Scheduler:
                 room -= action.what == "submitted"
         return actions
 
-    def _look(self, window: Window, schedule: Schedule, moment: datetime, known: dict[str, Job], room: int) -> Action | None:
+    def _look(
+        self, window: Window, schedule: Schedule, moment: datetime, known: dict[str, Job], room: int
+    ) -> Action | None:
         """What is done about one window; None when it is done or runs."""
         name = schedule.monitor
         record = load_run(self.store, name, window)
         if record is not None and record.status != "failed":
             return None
-        attempts = [(number, job) for number in range(1, schedule.retries + 2) if (job := known.get(job_id(name, window, number)))]
+        attempts = [
+            (number, job)
+            for number in range(1, schedule.retries + 2)
+            if (job := known.get(job_id(name, window, number)))
+        ]
         number, job = attempts[-1] if attempts else (0, None)
         if job is not None and job.status == "running":
             if job.started is not None and moment > later(job.started, schedule.timeout_s):
@@ -137,7 +144,9 @@ class Scheduler:
                 return Action("stopped", name, window.name, f"it ran longer than {schedule.timeout_s:g} s")
             return None
         if number > schedule.retries:
-            return Action("gave up", name, window.name, f"after {number} attempts: {record.error if record else 'no run record'}")
+            return Action(
+                "gave up", name, window.name, f"after {number} attempts: {record.error if record else 'no run record'}"
+            )
         if room <= 0:
             return Action("waits", name, window.name, f"{self.most} jobs are running")
         if moment < later(window.end, schedule.grace_s):
@@ -151,7 +160,8 @@ class Scheduler:
 
 
 def all_arrived(endpoint: str, end: datetime) -> bool:
-    """Whether no uploader of the cluster holds anything of an endpoint that is older than a moment; none that does not answer, either."""
+    """Whether no uploader of the cluster holds anything of an endpoint that is older than a moment; none that does not
+    answer, either."""
     status = capture_status(timeout_s=5.0)
     if not status.nodes:
         return True
@@ -180,12 +190,23 @@ class RayJobs:
 
     def submit(self, job: str, store: str, schedule: Schedule, window: Window) -> bool:
         """Start a job that runs a window; False when there is one of this id already."""
-        words = [interpreter(schedule.runtime_env), "-m", "mmon_ray.runs.job", store, schedule.monitor, iso(window.start), iso(window.end)]
+        words = [
+            interpreter(schedule.runtime_env),
+            "-m",
+            "mmon_ray.runs.job",
+            store,
+            schedule.monitor,
+            iso(window.start),
+            iso(window.end),
+        ]
         options: dict[str, Any] = {"entrypoint_num_cpus": schedule.cpus} if schedule.cpus else {}
         options |= {"entrypoint_memory": int(schedule.memory_mb * 1e6)} if schedule.memory_mb else {}
         try:
             self._client.submit_job(
-                entrypoint=shlex.join(words), submission_id=job, runtime_env=dict(schedule.runtime_env) or None, **options
+                entrypoint=shlex.join(words),
+                submission_id=job,
+                runtime_env=dict(schedule.runtime_env) or None,
+                **options,
             )
         except RuntimeError as error:
             if "already exists" in str(error) or job in self.known(job):
@@ -199,13 +220,20 @@ class RayJobs:
 
 
 def interpreter(runtime_env: Mapping[str, Any]) -> str:
-    """The command of Python in a job: that of the environment where one is made for the job, else the one that runs here."""
+    """The command of Python in a job: that of the environment where one is made for the job, else the one that runs
+    here."""
     # An environment of its own comes first on the job's PATH; a path of this interpreter would walk past it.
     return "python" if _OWN_PYTHON & runtime_env.keys() else sys.executable
 
 
 _OWN_PYTHON = {"pip", "uv", "conda", "image_uri", "container", "py_executable"}
-_STATUSES = {"PENDING": "running", "RUNNING": "running", "SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
+_STATUSES = {
+    "PENDING": "running",
+    "RUNNING": "running",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "STOPPED": "stopped",
+}
 
 
 class SchedulerActor:
@@ -247,7 +275,13 @@ def ensure_scheduler(store: str, tick_s: float = _TICK_S) -> Any:
 
     actor: Any = ray.remote(SchedulerActor)
     return actor.options(
-        name=NAME, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, max_restarts=-1, max_concurrency=4, num_cpus=0
+        name=NAME,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        max_concurrency=4,
+        num_cpus=0,
     ).remote(store, tick_s)
 
 

@@ -38,7 +38,8 @@ _OF_BASELINES: dict[type[Analysis], Callable[[Any, Baseline], Documents]] = {}
 
 
 def window_writer(kind: type[A]) -> Callable[[Callable[[A, Judged], Documents]], Callable[[A, Judged], Documents]]:
-    """Register a function that writes the files of an analysis for a window: file name -> document; None leaves a file out."""
+    """Register a function that writes the files of an analysis for a window: file name -> document; None leaves a file
+    out."""
 
     def register(write: Callable[[A, Judged], Documents]) -> Callable[[A, Judged], Documents]:
         _OF_WINDOWS[kind] = write
@@ -47,7 +48,9 @@ def window_writer(kind: type[A]) -> Callable[[Callable[[A, Judged], Documents]],
     return register
 
 
-def baseline_writer(kind: type[A]) -> Callable[[Callable[[A, Baseline], Documents]], Callable[[A, Baseline], Documents]]:
+def baseline_writer(
+    kind: type[A],
+) -> Callable[[Callable[[A, Baseline], Documents]], Callable[[A, Baseline], Documents]]:
     """Register a function that writes the files of an analysis for a baseline, likewise."""
 
     def register(write: Callable[[A, Baseline], Documents]) -> Callable[[A, Baseline], Documents]:

@@ -1,4 +1,5 @@
-"""The files of an explainability monitor: analysis.json with the global importances, and the violation of their order."""
+"""The files of an explainability monitor: analysis.json with the global importances, and the violation of their
+order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The files of a bias monitor: analysis.json, which is also the baseline's constraints, and the violations of its bounds."""
+"""The files of a bias monitor: analysis.json, which is also the baseline's constraints, and the violations of its
+bounds."""
 
 from __future__ import annotations
 
@@ -38,21 +39,32 @@ def write_bias_analysis(bias: Bias, schema: Schema, metrics: Iterable[Metric]) -
                 if value is not None and known[metric.name].stage == stage:
                     entries.setdefault(value, []).append(_entry(metric))
             if entries:
-                facets[facet.name] = [{"value_or_threshold": value, "metrics": found} for value, found in entries.items()]
+                facets[facet.name] = [
+                    {"value_or_threshold": value, "metrics": found} for value, found in entries.items()
+                ]
         if facets:
-            doc[title] = {"label": setup.label or setup.prediction, "label_value_or_threshold": setup.positive, "facets": facets}
+            doc[title] = {
+                "label": setup.label or setup.prediction,
+                "label_value_or_threshold": setup.positive,
+                "facets": facets,
+            }
     return doc
 
 
 def write_bias_violations(bias: Bias, report: Report, baseline: Iterable[Metric] = ()) -> dict[str, Any] | None:
     """The violations file of a report's bias metrics, by stage and name; None when there are none.
 
-    baseline   the analysis' metrics of the baseline's own rows, whose values, signs included, are the service's requirements
+    baseline   the analysis' metrics of the baseline's own rows, whose values, signs included, are the service's
+               requirements
     """
     known = {(metric.name, metric.column): metric.value for metric in baseline}
     order = {name: (one.stage != PRE, name) for name, one in disparities().items()}
     found = [one for one in report.violations if one.constraint.name in order and one.metric is not None]
-    entries = [entry for one in sorted(found, key=lambda one: order[one.constraint.name]) for entry in _violation(bias, one, known)]
+    entries = [
+        entry
+        for one in sorted(found, key=lambda one: order[one.constraint.name])
+        for entry in _violation(bias, one, known)
+    ]
     return {"version": "1.0", "violations": entries} if entries else None
 
 
@@ -81,7 +93,8 @@ def _violation(bias: Bias, violation: Violation, baseline: Mapping[tuple[str, st
                 "metric_name": metric.name,
                 "constraint_check_type": "bias_drift_check",
                 "description": (
-                    f"Metric value {number_text(metric.value)} doesn't meet the baseline constraint requirement {number_text(bound)}"
+                    f"Metric value {number_text(metric.value)} doesn't meet the baseline constraint requirement "
+                    f"{number_text(bound)}"
                 ),
             }
 

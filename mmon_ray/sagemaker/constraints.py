@@ -15,11 +15,20 @@ from mmon_ray.states.state import Need, Profile
 
 __all__ = ["Learned", "read_constraints", "write_constraints"]
 
-DRIFT = ("baseline_drift", "chi_squared_p", "ks", "linf", "mean_shift")  # ours that the file knows as distribution constraints
+DRIFT = (
+    "baseline_drift",
+    "chi_squared_p",
+    "ks",
+    "linf",
+    "mean_shift",
+)  # ours that the file knows as distribution constraints
 _METHODS = {"simple": "simple", "linf_simple": "simple", "robust": "robust", "linf_robust": "robust"}
 _CATEGORICAL = {"linfinity": "linf", "chisquared": "chi_squared"}
 _THRESHOLD = 0.1
-_WRITTEN = ("monitoringConfigOverrides", "monitoring_config_overrides")  # where a column's overrides stand: in the documents, in the client
+_WRITTEN = (
+    "monitoringConfigOverrides",
+    "monitoring_config_overrides",
+)  # where a column's overrides stand: in the documents, in the client
 _SWITCH = {True: "Enabled", False: "Disabled"}
 
 
@@ -61,7 +70,8 @@ def write_constraints(
 
 
 def read_constraints(doc: Mapping[str, Any]) -> Learned:
-    """What a constraints file says, in our terms; overrides are read from all places where they are found, as `_configs` says.
+    """What a constraints file says, in our terms; overrides are read from all places where they are found, as
+    `_configs` says.
 
     errors   InputError when the document is not a constraints file, or asks for a method that mmon_ray does not have
     """
@@ -71,13 +81,20 @@ def read_constraints(doc: Mapping[str, Any]) -> Learned:
         drift = _method(usual, features, _METHODS, "comparison_method", "numeric")
         categorical = _method(usual, features, _CATEGORICAL, "categorical_drift_method", "categorical")
         compared = _compared(usual) or any(_compared(config) for _, _, config in features)
-        parts = [part for column, feature, config in features for part in _read_feature(column, feature, config, compared, categorical)]
+        parts = [
+            part
+            for column, feature, config in features
+            for part in _read_feature(column, feature, config, compared, categorical)
+        ]
     except InputError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"not a constraints file ({type(error).__name__}: {error}); expected `features` and `monitoring_config`") from None
+        raise InputError(
+            f"not a constraints file ({type(error).__name__}: {error}); expected `features` and `monitoring_config`"
+        ) from None
     whole = [
-        Constraint(name, upper=0.0, enabled=usual["evaluate_constraints"] == "Enabled") for name in ("missing_columns", "extra_columns")
+        Constraint(name, upper=0.0, enabled=usual["evaluate_constraints"] == "Enabled")
+        for name in ("missing_columns", "extra_columns")
     ]
     unpublished = tuple(column.name for column, _, config in features if config["emit_metrics"] == "Disabled")
     schema = Schema(tuple(column for column, _, _ in features))
@@ -90,7 +107,9 @@ def read_constraints(doc: Mapping[str, Any]) -> Learned:
 def _config(constraints: Sequence[Constraint], columns: Sequence[Column]) -> dict[str, Any]:
     numeric = {column.name for column in columns if column.numeric}
     drift = [constraint for constraint in constraints if constraint.name in DRIFT]
-    distances = [constraint for constraint in drift if constraint.name != "mean_shift"]  # a shift is in standard deviations
+    distances = [
+        constraint for constraint in drift if constraint.name != "mean_shift"
+    ]  # a shift is in standard deviations
     threshold = _usual([_bound(c) for c in distances if c.column in numeric], _THRESHOLD)
     return {
         "evaluate_constraints": _SWITCH[not constraints or any(constraint.enabled for constraint in constraints)],
@@ -101,7 +120,9 @@ def _config(constraints: Sequence[Constraint], columns: Sequence[Column]) -> dic
             "perform_comparison": _SWITCH[any(constraint.enabled for constraint in drift)],
             "comparison_threshold": threshold,
             "comparison_method": "Robust",
-            "categorical_comparison_threshold": _usual([_bound(c) for c in distances if c.column not in numeric], threshold),
+            "categorical_comparison_threshold": _usual(
+                [_bound(c) for c in distances if c.column not in numeric], threshold
+            ),
             "categorical_drift_method": "ChiSquared" if any(c.name == "chi_squared_p" for c in drift) else "LInfinity",
         },
     }
@@ -128,7 +149,9 @@ def _override(column: Column, own: Sequence[Constraint], config: Mapping[str, An
     if own and not any(constraint.enabled for constraint in own) and config["evaluate_constraints"] == "Enabled":
         override["evaluate_constraints"] = "Disabled"
     for constraint in own:
-        place = {"type_match": "datatype_check_threshold", "domain_match": "domain_content_threshold"}.get(constraint.name)
+        place = {"type_match": "datatype_check_threshold", "domain_match": "domain_content_threshold"}.get(
+            constraint.name
+        )
         if place and constraint.lower != config[place]:
             override[place] = constraint.lower
         if constraint.name in DRIFT and constraint.name != "mean_shift":
@@ -161,13 +184,22 @@ def _normal(config: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -
         given = {"perform_comparison": _SWITCH[bool(given["enable_comparisons"])], **given}
     distribution = {"perform_comparison": "Enabled", "comparison_threshold": _THRESHOLD, "comparison_method": "Robust"}
     distribution |= {"categorical_drift_method": "LInfinity"} | usual["distribution_constraints"] | given
-    defaults: dict[str, Any] = {"evaluate_constraints": "Enabled", "emit_metrics": "Enabled", "datatype_check_threshold": 1.0}
+    defaults: dict[str, Any] = {
+        "evaluate_constraints": "Enabled",
+        "emit_metrics": "Enabled",
+        "datatype_check_threshold": 1.0,
+    }
     defaults["domain_content_threshold"] = given.get("min_domain_mass", 1.0)
     merged = defaults | dict(usual) | dict(config) | {"distribution_constraints": distribution}
     if str(distribution["comparison_method"]).lower() not in _METHODS:
-        raise InputError(f"comparison_method is '{distribution['comparison_method']}'; expected one of {', '.join(_METHODS)}")
+        raise InputError(
+            f"comparison_method is '{distribution['comparison_method']}'; expected one of {', '.join(_METHODS)}"
+        )
     if str(distribution["categorical_drift_method"]).lower() not in _CATEGORICAL:
-        raise InputError(f"categorical_drift_method is '{distribution['categorical_drift_method']}'; expected LInfinity or ChiSquared")
+        raise InputError(
+            f"categorical_drift_method is '{distribution['categorical_drift_method']}'; expected LInfinity or "
+            f"ChiSquared"
+        )
     return merged
 
 
@@ -177,10 +209,12 @@ def _column(feature: Mapping[str, Any]) -> Column:
 
 
 def _configs(feature: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a column: the file's, and then what each place overrides that the service's documents and clients know.
+    """The configuration of a column: the file's, and then what each place overrides that the service's documents and
+    clients know.
 
-    The documents name the first; newer versions of the Python client write the second, older ones the third. Later places are surer,
-    for files are written with the first two, and what a client changes afterwards is what somebody wants.
+    The documents name the first; newer versions of the Python client write the second, older ones the third. Later
+    places are surer, for files are written with the first two, and what a client changes afterwards is what somebody
+    wants.
     """
     config = dict(usual)
     strings = feature.get("string_constraints") or {}
@@ -195,7 +229,11 @@ def _compared(config: Mapping[str, Any]) -> bool:
 
 
 def _method(
-    usual: Mapping[str, Any], features: Sequence[tuple[Column, Any, Mapping[str, Any]]], known: Mapping[str, str], name: str, kind: str
+    usual: Mapping[str, Any],
+    features: Sequence[tuple[Column, Any, Mapping[str, Any]]],
+    known: Mapping[str, str],
+    name: str,
+    kind: str,
 ) -> str:
     """Our setting for a method, which is one for all columns of a kind.
 
@@ -233,6 +271,10 @@ def _read_feature(
         if not column.numeric:
             threshold = distribution.get("categorical_comparison_threshold", threshold)
         if column.categorical and categorical == "chi_squared":
-            yield Constraint("chi_squared_p", column.name, lower=float(threshold), enabled=enabled and _compared(config))
+            yield Constraint(
+                "chi_squared_p", column.name, lower=float(threshold), enabled=enabled and _compared(config)
+            )
         else:
-            yield Constraint("baseline_drift", column.name, upper=float(threshold), enabled=enabled and _compared(config))
+            yield Constraint(
+                "baseline_drift", column.name, upper=float(threshold), enabled=enabled and _compared(config)
+            )

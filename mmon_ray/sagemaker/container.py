@@ -15,7 +15,18 @@ from mmon_ray.errors import InputError
 from mmon_ray.monitors.program import Outcome
 from mmon_ray.sagemaker.violations import VIOLATION_FILES
 
-__all__ = ["BASELINE", "DATASET", "FOLDERS", "MESSAGE", "OPT_ML", "OUTPUT", "RESULTS", "program_paths", "program_variables", "read_outcome"]
+__all__ = [
+    "BASELINE",
+    "DATASET",
+    "FOLDERS",
+    "MESSAGE",
+    "OPT_ML",
+    "OUTPUT",
+    "RESULTS",
+    "program_paths",
+    "program_variables",
+    "read_outcome",
+]
 
 OPT_ML = "/opt/ml"  # where a container of the service finds what is below
 DATASET = "processing/endpointdata"
@@ -27,7 +38,11 @@ BASELINE = {
     "baseline_statistics": "processing/baseline/stats/statistics.json",
 }
 FOLDERS = (DATASET, OUTPUT, "processing/baseline", "output", METRICS)
-RESULTS = (*(f"{OUTPUT}/{name}" for name in (*VIOLATION_FILES, "statistics.json", "constraints.json")), MESSAGE, f"{METRICS}/*")
+RESULTS = (
+    *(f"{OUTPUT}/{name}" for name in (*VIOLATION_FILES, "statistics.json", "constraints.json")),
+    MESSAGE,
+    f"{METRICS}/*",
+)
 
 _FORMATS = {
     "capture": {"sagemakerCaptureJson": {"captureIndexNames": ["endpointInput", "endpointOutput"]}},
@@ -37,8 +52,19 @@ _FORMATS = {
 }
 _LARGEST = 2.348543e108  # what the service publishes for infinity
 _DIMENSIONS = {"Endpoint", "EndpointName", "MonitoringSchedule", "ScheduleName"}  # of every metric
-_KNOWN = ("constraint_check_type", "description", "feature_name", "metric_name", "facet", "endpoint_name", "monitoring_schedule_name")
-_LONGEST, _LONGEST_SENTENCE = 200, 1024  # letters: of a value in a sentence; of a description or a message, as in the service
+_KNOWN = (
+    "constraint_check_type",
+    "description",
+    "feature_name",
+    "metric_name",
+    "facet",
+    "endpoint_name",
+    "monitoring_schedule_name",
+)
+_LONGEST, _LONGEST_SENTENCE = (
+    200,
+    1024,
+)  # letters: of a value in a sentence; of a description or a message, as in the service
 
 
 def program_variables(monitor: str, endpoint: str, window: Window | None, dataset: str, capture: str) -> dict[str, str]:
@@ -61,9 +87,15 @@ def program_variables(monitor: str, endpoint: str, window: Window | None, datase
 def program_paths(against_baseline: bool) -> dict[str, str]:
     """The variables that hold paths: name -> path below `OPT_ML`, or below a folder that stands for it.
 
-    Both of a baseline's files are given, or none. The service has no variables for the last two; there these paths are fixed.
+    Both of a baseline's files are given, or none. The service has no variables for the last two; there these paths are
+    fixed.
     """
-    paths = {"dataset_source": DATASET, "output_path": OUTPUT, "exit_message_path": MESSAGE, "cloudwatch_metrics_path": METRICS}
+    paths = {
+        "dataset_source": DATASET,
+        "output_path": OUTPUT,
+        "exit_message_path": MESSAGE,
+        "cloudwatch_metrics_path": METRICS,
+    }
     return {**(BASELINE if against_baseline else {}), **paths}
 
 
@@ -73,17 +105,23 @@ def read_outcome(program: str, files: Mapping[str, bytes]) -> Outcome:
     files    path below `OPT_ML` -> content
     errors   InputError names the file that is not what it should be, or says that there is none
     """
-    found = {name: files[path] for name in (*VIOLATION_FILES, "statistics.json") if (path := f"{OUTPUT}/{name}") in files}
+    found = {
+        name: files[path] for name in (*VIOLATION_FILES, "statistics.json") if (path := f"{OUTPUT}/{name}") in files
+    }
     if not files:
         raise InputError(
-            f"it ended well and wrote nothing; with nothing to report it should write metrics, or an empty list to {VIOLATION_FILES[0]}"
+            f"it ended well and wrote nothing; with nothing to report it should write metrics, or an empty list to "
+            f"{VIOLATION_FILES[0]}"
         )
     docs = {name: _document(name, body) for name, body in found.items()}
     written = next((name for name in VIOLATION_FILES if name in found), "")
     violations = tuple(_violations(written, docs[written])) if written else ()
     status, _, rest = files.get(MESSAGE, b"").decode("utf-8", "replace").strip().partition(":")
     if status == "CompletedWithViolations" and not violations:
-        raise InputError(f"its message is 'CompletedWithViolations:{rest}', and there are no violations in {OUTPUT.rpartition('/')[2]}")
+        raise InputError(
+            f"its message is 'CompletedWithViolations:{rest}', and there are no violations in "
+            f"{OUTPUT.rpartition('/')[2]}"
+        )
     metrics: dict[tuple[str, str], Metric] = {}
     for path, body in files.items():
         if path.startswith(f"{METRICS}/"):
@@ -91,7 +129,9 @@ def read_outcome(program: str, files: Mapping[str, bytes]) -> Outcome:
     kept = {"violations.json": found.get(written), "statistics.json": found.get("statistics.json")}
     note = "" if status in ("Completed", "CompletedWithViolations") else f"{status}:{rest}" if rest else status
     beside = {f"{program}_{name}": body for name, body in kept.items() if body is not None}
-    return Outcome(program, tuple(metrics.values()), violations, note=" ".join(note.split())[:_LONGEST_SENTENCE], files=beside)
+    return Outcome(
+        program, tuple(metrics.values()), violations, note=" ".join(note.split())[:_LONGEST_SENTENCE], files=beside
+    )
 
 
 def _document(name: str, body: bytes) -> Any:
@@ -110,9 +150,15 @@ def _violations(name: str, doc: Any) -> Iterator[Violation]:
     for number, entry in enumerate(entries, 1):
         check = entry.get("constraint_check_type") if isinstance(entry, Mapping) else None
         if not check or not isinstance(check, str):
-            raise InputError(f"it wrote a {name} whose violation {number} has no text `constraint_check_type`: {str(entry)[:_LONGEST]}")
+            raise InputError(
+                f"it wrote a {name} whose violation {number} has no text `constraint_check_type`: "
+                f"{str(entry)[:_LONGEST]}"
+            )
         # Where many metrics share a check, as those of model quality do, the metric is what was violated.
-        name_of, column = str(entry.get("metric_name") or check), str(entry.get("feature_name") or entry.get("facet") or "")
+        name_of, column = (
+            str(entry.get("metric_name") or check),
+            str(entry.get("feature_name") or entry.get("facet") or ""),
+        )
         yield Violation(Constraint(name_of, column), None, _sentence(entry, name_of, column))
 
 
@@ -131,14 +177,16 @@ def _short(value: Any) -> str:
 
 
 def _metrics(name: str, body: bytes) -> Iterator[Metric]:
-    """The metrics of a file of JSON lines, a later line of one name over an earlier one; what is no metric is passed over."""
+    """The metrics of a file of JSON lines, a later line of one name over an earlier one; what is no metric is passed
+    over."""
     for number, doc in enumerate(_lines(name, body), 1):
         if isinstance(doc, Mapping) and "MetricName" in doc:  # programs also write their violations here
             try:
                 yield _metric(doc)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise InputError(
-                    f"it wrote a metric that cannot be read, number {number} of {name} ({type(error).__name__}: {error}); expected "
+                    f"it wrote a metric that cannot be read, number {number} of {name} ({type(error).__name__}: "
+                    f"{error}); expected "
                     "MetricName, Dimensions, and Value or StatisticValues"
                 ) from None
 
@@ -154,17 +202,25 @@ def _lines(name: str, body: bytes) -> list[Any]:
 
 
 def _metric(doc: Mapping[str, Any]) -> Metric:
-    dimensions = {str(one["Name"]): str(one["Value"]) for one in doc.get("Dimensions") or () if one["Name"] not in _DIMENSIONS}
+    dimensions = {
+        str(one["Name"]): str(one["Value"]) for one in doc.get("Dimensions") or () if one["Name"] not in _DIMENSIONS
+    }
     column = dimensions.pop("Feature", "")
     told = ",".join(f"{key}={value}" for key, value in sorted(dimensions.items()))
-    name = f"{doc['MetricName']}{{{told}}}" if told else str(doc["MetricName"])  # else one facet would overwrite the other
+    name = (
+        f"{doc['MetricName']}{{{told}}}" if told else str(doc["MetricName"])
+    )  # else one facet would overwrite the other
     values = doc.get("StatisticValues")
     if values is None:
         value, detail = doc["Value"], ""
     else:
         count = float(values["SampleCount"])
         value = float(values["Sum"]) / count if count else None
-        detail = f"the mean of {count:g}, from {float(values['Minimum']):.4g} to {float(values['Maximum']):.4g}" if count else ""
+        detail = (
+            f"the mean of {count:g}, from {float(values['Minimum']):.4g} to {float(values['Maximum']):.4g}"
+            if count
+            else ""
+        )
     if value is None or math.isnan(float(value)):
         return Metric(name, math.nan, column, status="undefined", detail="the program has no number")
     number = float(value)

@@ -1,4 +1,5 @@
-"""Numbers as the service writes them: JSON has no infinity, so `"Infinity"`, `"-Infinity"` and `"NaN"` are words, in its sentences too."""
+"""Numbers as the service writes them: JSON has no infinity, so `"Infinity"`, `"-Infinity"` and `"NaN"` are words, in
+its sentences too."""
 
 from __future__ import annotations
 

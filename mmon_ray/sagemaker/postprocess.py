@@ -1,8 +1,8 @@
 """Scripts of SageMaker Model Monitor, unchanged: `preprocess_handler(inference_record)` and `postprocess_handler()`.
 
-The pre-processor is given an `InferenceRecord`. Its `ground_truth` is None: labels come later than the record, and are joined to the rows
-it returns by the record's id. Its `custom_attribute` is None: that header is not captured. The post-processor runs in a process of its
-own, in a folder with the window's result files.
+The pre-processor is given an `InferenceRecord`. Its `ground_truth` is None: labels come later than the record, and are
+joined to the rows it returns by the record's id. Its `custom_attribute` is None: that header is not captured. The
+post-processor runs in a process of its own, in a folder with the window's result files.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ module.{POST}()
 
 
 def postprocess(path: str, timeout_s: float, variables: Sequence[str] = ()) -> Callable[[Report, Store], None]:
-    """A `postprocess_handler` as a `post` hook. A window without rows or baseline has no results, so it is not run, as there.
+    """A `postprocess_handler` as a `post` hook. A window without rows or baseline has no results, so it is not run, as
+    there.
 
-    It runs in a process of its own, in a folder with the service's files: `statistics.json`, `constraints.json` (the baseline's),
-    `constraint_violations.json` when there are some, and those of other analyses; `report.json` is ours. The environment has the variables
-    of an own container, of which `output_path` names that folder, and the paths of installed packages; of the run's own variables only
-    those in INHERITED. Files that it writes there are kept beside the report; what it changes in a result file changes no verdict. It
-    cannot have the captured data, the container's own packages and its fixed paths below `/opt/ml`: a script that spells these has to read
-    `output_path` instead.
+    It runs in a process of its own, in a folder with the service's files: `statistics.json`, `constraints.json` (the
+    baseline's), `constraint_violations.json` when there are some, and those of other analyses; `report.json` is ours.
+    The environment has the variables of an own container, of which `output_path` names that folder, and the paths of
+    installed packages; of the run's own variables only those in INHERITED. Files that it writes there are kept beside
+    the report; what it changes in a result file changes no verdict. It cannot have the captured data, the container's
+    own packages and its fixed paths below `/opt/ml`: a script that spells these has to read `output_path` instead.
 
     timeout_s   after so many seconds it is ended, with all that it has started
     variables   more names of the run's variables that it is given, such as those of credentials
@@ -77,7 +78,10 @@ def _run(path: str, report: Report, window: Window, store: Store, timeout_s: flo
     prefix = key("report.json").removesuffix("report.json")
     names = [entry.key.removeprefix(prefix) for entry in store.list(prefix)]
     given = {name: store.get(key(name)) for name in names if name == "report.json" or name.endswith(_RESULTS)}
-    learned = {name: store.get(baseline_key(report.monitor, report.baseline, name)) for name in ("statistics.json", "constraints.json")}
+    learned = {
+        name: store.get(baseline_key(report.monitor, report.baseline, name))
+        for name in ("statistics.json", "constraints.json")
+    }
     given.setdefault("constraints.json", learned["constraints.json"])
     endpoint = orjson.loads(store.get(monitor_key(report.monitor)))["endpoint"]
     capture = f"{store.uri}/{endpoint_prefix(endpoint)}".rstrip("/")

@@ -1,4 +1,5 @@
-"""The files of a model quality monitor: statistics.json with metrics and curves, its constraints, and its violations."""
+"""The files of a model quality monitor: statistics.json with metrics and curves, its constraints, and its
+violations."""
 
 from __future__ import annotations
 
@@ -59,14 +60,20 @@ def write_quality_statistics(
         return None
     problem = setup.problem
     known = better_ways()
-    own = {metric.name: metric for metric in metrics if metric.column == setup.label and (metric.name in known or "_best_" in metric.name)}
+    own = {
+        metric.name: metric
+        for metric in metrics
+        if metric.column == setup.label and (metric.name in known or "_best_" in metric.name)
+    }
     values: dict[str, Any] = {
         name: {"value": number(_zero(metric, problem)), "standard_deviation": number(metric.std or math.nan)}
         for name, metric in own.items()
     }
     if problem != "regression" and setup.prediction:
         matrix, classes = confusion_matrix(pairs_of(setup, profile), setup.classes)
-        values["confusion_matrix"] = {truth: {said: int(matrix[i, j]) for j, said in enumerate(classes)} for i, truth in enumerate(classes)}
+        values["confusion_matrix"] = {
+            truth: {said: int(matrix[i, j]) for j, said in enumerate(classes)} for i, truth in enumerate(classes)
+        }
     scores = profile.get(Need(Scores(), (setup.label, setup.score))) if problem == "binary" and setup.score else None
     if isinstance(scores, Scores) and scores.total:
         known_scores, table = scores.split(setup.hit)
@@ -76,7 +83,11 @@ def write_quality_statistics(
             "true_positive_rates": _list(drawn["roc"].y),
         }
         shares, rows = reliability(table, known_scores)  # ours: the service has no such curve
-        values["reliability_curve"] = {"mean_scores": _list(shares.x), "positive_shares": _list(shares.y), "counts": _list(rows)}
+        values["reliability_curve"] = {
+            "mean_scores": _list(shares.x),
+            "positive_shares": _list(shares.y),
+            "counts": _list(rows),
+        }
         values["precision_recall_curve"] = {"precisions": _list(drawn["pr"].y), "recalls": _list(drawn["pr"].x)}
     dataset: dict[str, Any] = {"item_count": profile.rows}
     if report is not None and report.window is not None:
@@ -86,7 +97,9 @@ def write_quality_statistics(
     return {"version": 0.0, "dataset": dataset, f"{_NAMES[problem]}_metrics": values}
 
 
-def write_quality_constraints(quality: ModelQuality, schema: Schema, constraints: Iterable[Constraint]) -> dict[str, Any] | None:
+def write_quality_constraints(
+    quality: ModelQuality, schema: Schema, constraints: Iterable[Constraint]
+) -> dict[str, Any] | None:
     """The constraints file: for each metric a threshold, and which side of it is bad. None when there is no label."""
     setup = quality.setup(schema)
     if setup is None:
@@ -95,7 +108,10 @@ def write_quality_constraints(quality: ModelQuality, schema: Schema, constraints
     for one in constraints:
         if one.column == setup.label and one.name in known and one.enabled:
             less = math.isinf(one.upper)
-            found[one.name] = {"threshold": one.lower if less else one.upper, "comparison_operator": _LESS if less else _GREATER}
+            found[one.name] = {
+                "threshold": one.lower if less else one.upper,
+                "comparison_operator": _LESS if less else _GREATER,
+            }
     return {"version": 0.0, f"{_NAMES[setup.problem]}_constraints": found}
 
 
@@ -164,7 +180,14 @@ def _constraint(name: str, entry: Mapping[str, Any], label: str) -> Constraint:
 def _metric(name: str, entry: Mapping[str, Any], label: str) -> Metric:
     value, std = float(entry["value"]), float(entry.get("standard_deviation", "NaN"))
     known = "undefined" if math.isnan(value) else "ok"
-    return Metric(name, value, label, 0.0 if math.isnan(std) else std, known, "it was NaN in the file" if math.isnan(value) else "")
+    return Metric(
+        name,
+        value,
+        label,
+        0.0 if math.isnan(std) else std,
+        known,
+        "it was NaN in the file" if math.isnan(value) else "",
+    )
 
 
 def _zero(metric: Metric, problem: str) -> float:
@@ -181,7 +204,9 @@ def _list(values: np.ndarray) -> list[float | str]:
 def _window_files(quality: ModelQuality, judged: Judged) -> dict[str, Any]:
     report, schema = judged.report, judged.baseline.schema
     return {
-        "model_quality_statistics.json": write_quality_statistics(quality, schema, judged.profile, report.metrics, report, judged.at),
+        "model_quality_statistics.json": write_quality_statistics(
+            quality, schema, judged.profile, report.metrics, report, judged.at
+        ),
         "model_quality_violations.json": write_quality_violations(report),
     }
 

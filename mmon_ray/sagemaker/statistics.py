@@ -40,9 +40,13 @@ def read_statistics(doc: Mapping[str, Any]) -> tuple[Schema, Profile]:
         columns = tuple(Column(feature["name"], column_type(feature["inferred_type"])) for feature in features)
         parts = {feature["name"]: list(_read_feature(feature)) for feature in features}
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"not a statistics file ({type(error).__name__}: {error}); expected `dataset.item_count` and `features`") from None
+        raise InputError(
+            f"not a statistics file ({type(error).__name__}: {error}); expected `dataset.item_count` and `features`"
+        ) from None
     presence = Presence(dict.fromkeys(parts, rows), rows)
-    needs = [(Need(Presence()), presence)] + [(Need(type(state)(), (name,)), state) for name, states in parts.items() for state in states]
+    needs = [(Need(Presence()), presence)] + [
+        (Need(type(state)(), (name,)), state) for name, states in parts.items() for state in states
+    ]
     return Schema(columns), Profile(tuple(need for need, _ in needs), tuple(state for _, state in needs), rows)
 
 
@@ -77,7 +81,11 @@ def _get(states: Mapping[type[State], State], kind: type[S]) -> S | None:
 def _feature(column: Column, states: Mapping[type[State], State]) -> dict[str, Any]:
     label, types = label_of(column), _get(states, Types)
     # The data may contradict the schema: text in a column of numbers, decimals in one of integers.
-    if types is not None and types.present and (types.inferred == "String" or (label, types.inferred) == ("Integral", "Fractional")):
+    if (
+        types is not None
+        and types.present
+        and (types.inferred == "String" or (label, types.inferred) == ("Integral", "Fractional"))
+    ):
         label = types.inferred
     head = {"name": column.name, "inferred_type": label}
     if label in ("Integral", "Fractional"):
@@ -89,10 +97,18 @@ def _numerical(states: Mapping[type[State], State]) -> dict[str, Any]:
     moments, sketch = _get(states, Moments), _get(states, Quantiles)
     doc: dict[str, Any] = _common(states)
     if moments is not None and moments.n:
-        numbers = {"mean": moments.mean, "sum": moments.sum, "std_dev": moments.std, "min": moments.min, "max": moments.max}
+        numbers = {
+            "mean": moments.mean,
+            "sum": moments.sum,
+            "std_dev": moments.std,
+            "min": moments.min,
+            "max": moments.max,
+        }
         doc |= {name: float(value) for name, value in numbers.items()}
     if sketch is not None and sketch.n:
-        buckets = [dict(zip(("lower_bound", "upper_bound", "count"), bucket, strict=True)) for bucket in sketch.buckets(10)]
+        buckets = [
+            dict(zip(("lower_bound", "upper_bound", "count"), bucket, strict=True)) for bucket in sketch.buckets(10)
+        ]
         parameters = {name: float(sketch.parameters[name]) for name in ("c", "k")}
         data = [level.tolist() for level in sketch.data]
         doc["distribution"] = {"kll": {"buckets": buckets, "sketch": {"parameters": parameters, "data": data}}}

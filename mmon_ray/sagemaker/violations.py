@@ -61,14 +61,19 @@ def read_violations(doc: Mapping[str, Any] | None) -> tuple[Violation, ...]:
     try:
         return tuple(
             Violation(
-                Constraint(_NAMES.get(item["constraint_check_type"], item["constraint_check_type"]), _column(item["feature_name"])),
+                Constraint(
+                    _NAMES.get(item["constraint_check_type"], item["constraint_check_type"]),
+                    _column(item["feature_name"]),
+                ),
                 None,
                 item["description"],
             )
             for item in doc["violations"]
         )
     except (KeyError, TypeError) as error:
-        raise InputError(f"not a violations file ({type(error).__name__}: {error}); expected a list `violations`") from None
+        raise InputError(
+            f"not a violations file ({type(error).__name__}: {error}); expected a list `violations`"
+        ) from None
 
 
 _WHOLE = {"missing_columns": "Missing columns", "extra_columns": "Extra columns"}
@@ -88,7 +93,8 @@ def _description(violation: Violation, report: Report, schema: Schema | None) ->
     if name == "type_match" and schema is not None and constraint.column in schema:
         kind = label_of(schema[constraint.column])
         return (
-            f"Data type match requirement is not met. Expected data type: {kind}, Expected match: {_percent(constraint.lower)}. "
+            f"Data type match requirement is not met. Expected data type: {kind}, Expected match: "
+            f"{_percent(constraint.lower)}. "
             f"Observed: Only {_percent(metric.value)} of data is {kind}."
         )
     if _CHECKS.get(name) == "baseline_drift_check" and name != "chi_squared_p":

@@ -1,4 +1,5 @@
-"""Amazon's alarms: every window's metrics to CloudWatch, under SageMaker Model Monitor's names, and alarms to a topic of SNS."""
+"""Amazon's alarms: every window's metrics to CloudWatch, under SageMaker Model Monitor's names, and alarms to a topic
+of SNS."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ _QUALITY = "model-metrics"
 
 @dataclass(frozen=True)
 class CloudWatch(Sink, kind="cloudwatch"):
-    """Publishes a window's metrics to CloudWatch, so that alarms and dashboards made for SageMaker Model Monitor go on working.
+    """Publishes a window's metrics to CloudWatch, so that alarms and dashboards made for SageMaker Model Monitor go on
+    working.
 
-    Features are published as `feature_data_age` (a statistic set), `feature_completeness_age`, `feature_baseline_drift_age` and
-    `feature_estimated_unique_values_age`, model quality as `f1`, `auc` and so on, each with the dimensions Endpoint and MonitoringSchedule;
-    all other metrics as `mmon_` and their names, with the dimension Feature. What could not be computed is not published.
+    Features are published as `feature_data_age` (a statistic set), `feature_completeness_age`,
+    `feature_baseline_drift_age` and `feature_estimated_unique_values_age`, model quality as `f1`, `auc` and so on, each
+    with the dimensions Endpoint and MonitoringSchedule; all other metrics as `mmon_` and their names, with the
+    dimension Feature. What could not be computed is not published.
 
     namespace   the first part of the namespaces; `data-metrics` and `model-metrics` are added
     region      AWS's; "" takes boto3's own
@@ -47,16 +50,23 @@ class CloudWatch(Sink, kind="cloudwatch"):
     def send(self, report: Report) -> None:
         """Publish the metrics of a report, at the time of the window's start."""
         client = _client("cloudwatch", self.region)
-        dimensions = [{"Name": "Endpoint", "Value": report.monitor}, {"Name": "MonitoringSchedule", "Value": report.monitor}]
+        dimensions = [
+            {"Name": "Endpoint", "Value": report.monitor},
+            {"Name": "MonitoringSchedule", "Value": report.monitor},
+        ]
         moment = {"Timestamp": report.window.start} if report.window else {}
         groups: dict[str, list[dict[str, Any]]] = {}
         for group, datum in _data(report):
             extra = datum.pop("dimension", [])
-            groups.setdefault(f"{self.namespace}/{group}", []).append({**datum, **moment, "Dimensions": [*dimensions, *extra]})
+            groups.setdefault(f"{self.namespace}/{group}", []).append(
+                {**datum, **moment, "Dimensions": [*dimensions, *extra]}
+            )
         for namespace, data in groups.items():
             for start in range(0, len(data), _BATCH):
                 part = data[start : start + _BATCH]
-                _called(lambda part=part, namespace=namespace: client.put_metric_data(Namespace=namespace, MetricData=part))
+                _called(
+                    lambda part=part, namespace=namespace: client.put_metric_data(Namespace=namespace, MetricData=part)
+                )
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,10 @@ class Sns(Sink, kind="sns"):
         attributes = {name: {"DataType": "String", "StringValue": value} for name, value in told.items()}
         _called(
             lambda: client.publish(
-                TopicArn=self.topic, Subject=headline(report)[:_SUBJECT], Message=alarm(report)["text"], MessageAttributes=attributes
+                TopicArn=self.topic,
+                Subject=headline(report)[:_SUBJECT],
+                Message=alarm(report)["text"],
+                MessageAttributes=attributes,
             )
         )
 

@@ -52,7 +52,10 @@ def deliver(report: Report, sinks: Iterable[Sink], timeout_s: float = 20.0) -> d
             outcomes[number] = f"{type(error).__name__}: {error}"
 
     # Daemons: one that hangs must not hold up the end of the process either.
-    threads = [threading.Thread(target=send, args=item, daemon=True, name=f"mmon-sink-{item[1].kind}") for item in enumerate(told)]
+    threads = [
+        threading.Thread(target=send, args=item, daemon=True, name=f"mmon-sink-{item[1].kind}")
+        for item in enumerate(told)
+    ]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + timeout_s
@@ -106,7 +109,9 @@ def alarm(report: Report) -> dict[str, Any]:
         }
         for violation in report.alarms + report.watched
     ]
-    sentences = [violation.message for violation in report.alarms] + [f"{kind} failed: {why}" for kind, why in report.errors.items()]
+    sentences = [violation.message for violation in report.alarms] + [
+        f"{kind} failed: {why}" for kind, why in report.errors.items()
+    ]
     sentences += [f"to watch: {violation.message}" for violation in report.watched]
     return {
         "text": "\n".join([headline(report), *(f"- {sentence}" for sentence in sentences)]),

@@ -63,7 +63,9 @@ class Webhook(Sink, kind="webhook"):
             if attempt < self.attempts:
                 time.sleep(self.pause_s * 2 ** (attempt - 1))
         tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
-        raise MonitorError(f"the webhook {self._place} did not take the alarm after {tries}: {why}; check the address and the server")
+        raise MonitorError(
+            f"the webhook {self._place} did not take the alarm after {tries}: {why}; check the address and the server"
+        )
 
     def _post(self, request: urllib.request.Request) -> tuple[str, bool]:
         """Why the alarm was not taken, "" if it was; and whether it makes sense to try again."""

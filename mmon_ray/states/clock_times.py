@@ -18,13 +18,15 @@ __all__ = ["Times"]
 
 @dataclass(frozen=True)
 class Times(State, kind="times"):
-    """The range of a column of dates or times, and their age at the time of their own row, such as the event time of its request.
+    """The range of a column of dates or times, and their age at the time of their own row, such as the event time of
+    its request.
 
-    Exact to float rounding. The first column is the clock, the second, if there is one, the time of the row. Moments are seconds since 1970
-    in UTC. Nothing looks at the present moment: a value lies in the future of its own row.
+    Exact to float rounding. The first column is the clock, the second, if there is one, the time of the row. Moments
+    are seconds since 1970 in UTC. Nothing looks at the present moment: a value lies in the future of its own row.
 
     unit      how numbers count: one of `columns.times.EPOCHS`; "" for dates, timestamps, and text that says them
-    ahead_s   a value is in the future when it lies further ahead of its row: a day, since dates may be those of another time zone
+    ahead_s   a value is in the future when it lies further ahead of its row: a day, since dates may be those of another
+              time zone
     present   how many values are not missing
     n         how many of them say a time
     low, high the earliest and latest (+inf and -inf when there are none; ask `earliest` and `latest`)
@@ -103,7 +105,8 @@ class Times(State, kind="times"):
 
     @property
     def age_s(self) -> float:
-        """How old the newest value was when it was sent, in s, negative when it was ahead; NaN when that is not known."""
+        """How old the newest value was when it was sent, in s, negative when it was ahead; NaN when that is not
+        known."""
         return self.youngest if math.isfinite(self.youngest) else math.nan
 
     @property

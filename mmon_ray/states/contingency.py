@@ -1,4 +1,5 @@
-"""How often each combination of values occurs, where a missing value is one of them and numbers are told apart by ranges."""
+"""How often each combination of values occurs, where a missing value is one of them and numbers are told apart by
+ranges."""
 
 from __future__ import annotations
 
@@ -24,12 +25,14 @@ _DENSE = 1 << 16  # cells that are counted in place; with more of them rows are 
 
 @dataclass(frozen=True)
 class Contingency(State, kind="contingency"):
-    """How often each combination of values of several columns occurs; every row is counted, also one with missing values.
+    """How often each combination of values of several columns occurs; every row is counted, also one with missing
+    values.
 
     Exact up to 8,192 combinations; beyond, each count is too low by at most `cells.error`, as in `Counts`.
 
-    edges   for each column those of ranges of its numbers, () for none, () for none at all. By one edge it is counted whether a number is
-            above it, as `true` or `false`, by several how many of them it is above, as `0`, `1`, ...; what is no number is missing
+    edges   for each column those of ranges of its numbers, () for none, () for none at all. By one edge it is counted
+            whether a number is above it, as `true` or `false`, by several how many of them it is above, as `0`, `1`,
+            ...; what is no number is missing
     cells   the combinations and their counts: texts with a `=` before them, or an empty text for a missing value
     """
 
@@ -70,7 +73,9 @@ class Contingency(State, kind="contingency"):
             parts = list(np.unravel_index(cells, sizes))
 
         def keys(places: np.ndarray) -> Iterable[tuple[str, ...]]:
-            named = ([texts[at] for at in part[places].tolist()] for (texts, _), part in zip(columns, parts, strict=True))
+            named = (
+                [texts[at] for at in part[places].tolist()] for (texts, _), part in zip(columns, parts, strict=True)
+            )
             return zip(*named, strict=True)
 
         return replace(self, cells=self.cells.including(counts, keys))
@@ -84,7 +89,8 @@ class Contingency(State, kind="contingency"):
         return replace(self, cells=self.cells.merge_many([part.cells for part in others]))
 
     def each(self, batch: pa.Table) -> tuple[list[Cell], np.ndarray]:
-        """The combinations in a batch, and for each of its rows the place of its own: what `update` counts, row by row."""
+        """The combinations in a batch, and for each of its rows the place of its own: what `update` counts, row by
+        row."""
         columns = self._columns(batch)
         if not columns or not batch.num_rows:
             return [], np.zeros(0, np.int64)

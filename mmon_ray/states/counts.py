@@ -24,9 +24,11 @@ Key = tuple[str, ...]
 class Counts(State, kind="counts"):
     """How often each value of a column occurs, or each combination of values of several columns.
 
-    Exact up to `limit` distinct values. Beyond that the rare ones are dropped: every value was seen at least `table[value]` and at most
-    `table[value] + error` times, with error <= total / (limit + 1); every value more frequent than that is in the table. Values are text:
-    1 and 1.0 are '1', true is 'true'. One column counts its values, several columns give a joint table (a confusion matrix).
+    Exact up to `limit` distinct values. Beyond that the rare ones are dropped: every value was seen at least
+    `table[value]` and at most `table[value] + error` times, with error <= total / (limit + 1); every value more
+    frequent than that is in the table. Values are text:
+    1 and 1.0 are '1', true is 'true'. One column counts its values, several columns give a joint table (a confusion
+    matrix).
 
     limit     how many distinct values are kept
     table     (text of each column, ...) -> count
@@ -75,7 +77,8 @@ class Counts(State, kind="counts"):
         return self.merge_many([other])
 
     def merge_many(self, others: Iterable[Self]) -> Self:
-        """The counts of this one's rows and of all the others'; rare values are dropped once for all, with a smaller error."""
+        """The counts of this one's rows and of all the others'; rare values are dropped once for all, with a smaller
+        error."""
         parts = [self, *others]
         table: dict[Key, int] = {}
         for part in parts:

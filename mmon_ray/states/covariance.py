@@ -24,12 +24,13 @@ _CELLS = 2**18  # numbers that are looked at together: 2 MB, which stay in the c
 class Covariance(State, kind="covariance"):
     """Covariances and correlations of all pairs of several numeric columns.
 
-    Pairwise complete: each pair is taken over the rows in which both have a finite number. A monitor's columns have a few nulls each;
-    the rows in which all of twenty columns are filled would be a small and odd part of the window. The price: the matrix as a whole need
-    not be positive definite. Exact to float rounding. A column that is not numeric has no numbers.
+    Pairwise complete: each pair is taken over the rows in which both have a finite number. A monitor's columns have a
+    few nulls each; the rows in which all of twenty columns are filled would be a small and odd part of the window. The
+    price: the matrix as a whole need not be positive definite. Exact to float rounding. A column that is not numeric
+    has no numbers.
 
-    It holds four matrices of the columns' size, and a batch costs time by columns squared, so it takes the batch's first `limit` columns:
-    name those that matter in the Need. At 100 columns it is 320 KB.
+    It holds four matrices of the columns' size, and a batch costs time by columns squared, so it takes the batch's
+    first `limit` columns: name those that matter in the Need. At 100 columns it is 320 KB.
 
     limit      how many columns are taken, at most
     columns    their names, in the order of the matrices; () while nothing was seen
@@ -68,7 +69,10 @@ class Covariance(State, kind="covariance"):
         if not self.columns or not other.columns:
             return self if self.columns else replace(other, limit=self.limit)
         if self.columns != other.columns:
-            raise StateError(f"covariances of other columns cannot be merged: {self.columns} and {other.columns}; name them in the Need")
+            raise StateError(
+                f"covariances of other columns cannot be merged: {self.columns} and {other.columns}; name them in the "
+                f"Need"
+            )
         n, m = np.array(self.counts), np.array(other.counts)
         mean, their = np.array(self.means), np.array(other.means)
         share = m / np.maximum(n + m, 1)
@@ -82,16 +86,20 @@ class Covariance(State, kind="covariance"):
 
     @property
     def covariance(self) -> np.ndarray:
-        """The matrix of population covariances (divided by n); NaN where a pair has no rows, or numbers too large to be added up."""
+        """The matrix of population covariances (divided by n); NaN where a pair has no rows, or numbers too large to be
+        added up."""
         counts = np.array(self.counts).reshape(2 * (len(self.columns),))
         products = np.array(self.products).reshape(counts.shape)
         return np.where((counts > 0) & np.isfinite(products), products / np.maximum(counts, 1), np.nan)
 
     @property
     def correlation(self) -> np.ndarray:
-        """The matrix of Pearson's correlations, in [-1, 1]; NaN as in `covariance`, and where one of a pair does not vary."""
+        """The matrix of Pearson's correlations, in [-1, 1]; NaN as in `covariance`, and where one of a pair does not
+        vary."""
         covariance = self.covariance
-        variance = np.array(self.squares).reshape(covariance.shape) / np.maximum(np.array(self.counts).reshape(covariance.shape), 1)
+        variance = np.array(self.squares).reshape(covariance.shape) / np.maximum(
+            np.array(self.counts).reshape(covariance.shape), 1
+        )
         mean = np.array(self.means).reshape(covariance.shape)
         with np.errstate(over="ignore", invalid="ignore"):
             # What rounding leaves of the spread of numbers that are all the same.
@@ -105,7 +113,8 @@ class Covariance(State, kind="covariance"):
         there = np.isfinite(x)
         full = bool(there.all())
         x = x if full else np.where(there, x, 0.0)
-        # Numbers whose squares are no floats are added up in another unit, so that what is finite in the end is finite throughout.
+        # Numbers whose squares are no floats are added up in another unit, so that what is finite in the end is finite
+        # throughout.
         unit = np.where(np.maximum(x.max(axis=1), -x.min(axis=1)) > _LARGE, _UNIT, 0)
         x = np.ldexp(x, -unit[:, None]) if unit.any() else x
         first = x[np.arange(len(x)), there.argmax(axis=1)]

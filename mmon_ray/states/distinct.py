@@ -26,9 +26,10 @@ _RANKS = 64 - _BITS
 class Distinct(State, kind="distinct"):
     """About how many different values a column has (HyperLogLog with 4096 registers).
 
-    Standard error 1.04 / sqrt(4096) = 1.6 %; a few hundred values are counted almost exactly. Missing values do not count, infinities do.
-    A number counts once whatever its type (1 and 1.0); the text '1' is another value. Of a column whose type is known only what reads as
-    that counts, so that one caller's text makes no second value of each number. States merge without loss, so the laws hold exactly.
+    Standard error 1.04 / sqrt(4096) = 1.6 %; a few hundred values are counted almost exactly. Missing values do not
+    count, infinities do. A number counts once whatever its type (1 and 1.0); the text '1' is another value. Of a column
+    whose type is known only what reads as that counts, so that one caller's text makes no second value of each number.
+    States merge without loss, so the laws hold exactly.
 
     registers   4096 bytes; empty when nothing was seen
     source      Ertl, New cardinality estimation algorithms for HyperLogLog sketches, 2017, algorithm 6

@@ -1,4 +1,5 @@
-"""Folding rows into a Profile: on threads here, or on the workers of a Ray cluster; only paths go there and states come back."""
+"""Folding rows into a Profile: on threads here, or on the workers of a Ray cluster; only paths go there and states come
+back."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ _TASKS_PER_CPU = 4
 
 
 def fold(
-    rows: Any, zero: Profile, engine: str = "local", prepare: Sequence[Preparation] = (), missing: Collection[str] = MISSING
+    rows: Any,
+    zero: Profile,
+    engine: str = "local",
+    prepare: Sequence[Preparation] = (),
+    missing: Collection[str] = MISSING,
 ) -> Profile:
     """The profile of some rows.
 
@@ -68,12 +73,16 @@ def on_workers(function: Callable[[Any], Any], items: Sequence[Any], stay: bool 
     tasks = min(len(items), cpus * _TASKS_PER_CPU)
     dataset: ray.data.Dataset = ray.data.from_items(numbered, override_num_blocks=tasks)
     if stay:
-        dataset = dataset.map_batches(Apply, batch_size=None, compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, tasks)))
+        dataset = dataset.map_batches(
+            Apply, batch_size=None, compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(cpus, tasks))
+        )
     else:
         dataset = dataset.map_batches(apply, batch_size=None)
     with _quiet("ray.data"):  # not before: the first dataset sets up Ray Data's logging
         dataset.context.enable_progress_bars = False
-        dataset.context.op_resource_reservation_enabled = False  # else half of the CPUs wait for operators that do not exist
+        dataset.context.op_resource_reservation_enabled = (
+            False  # else half of the CPUs wait for operators that do not exist
+        )
         done = dataset.take_all()
     yield from (pickle.loads(row["result"]) for row in sorted(done, key=lambda row: row["order"]))
 

@@ -26,8 +26,8 @@ class GroupSample(State, kind="group_sample"):
 
     Of three columns: the group's, and the numbers'.
 
-    Exact: which groups are kept, and all their rows, depends on neither order nor batches. Rows without a group do not count; a group is
-    never cut, however many rows it has.
+    Exact: which groups are kept, and all their rows, depends on neither order nor batches. Rows without a group do not
+    count; a group is never cut, however many rows it has.
 
     k        how many groups are kept
     groups   the hash of each row's group, rising; rows of a group in the order of their numbers
@@ -49,7 +49,8 @@ class GroupSample(State, kind="group_sample"):
         """This sample and a batch."""
         if batch.num_columns < 3 or not batch.num_rows:
             return self
-        # Mixed again, so that ids that follow each other are drawn like all others; half of the range, so that JSON can write it.
+        # Mixed again, so that ids that follow each other are drawn like all others; half of the range, so that JSON can
+        # write it.
         hashes = hash_values(one(batch.column(0)))
         mixed = (hash_floats(hashes.view(np.float64)) >> np.uint64(1)).astype(np.int64)
         known = hashes != 0
@@ -60,7 +61,9 @@ class GroupSample(State, kind="group_sample"):
         return self._with(other.groups, other.first, other.second, self.dropped or other.dropped)
 
     def _with(self, groups: Ints, first: np.ndarray, second: np.ndarray, dropped: bool) -> Self:
-        groups, first, second = (np.concatenate(pair) for pair in ((self.groups, groups), (self.first, first), (self.second, second)))
+        groups, first, second = (
+            np.concatenate(pair) for pair in ((self.groups, groups), (self.first, first), (self.second, second))
+        )
         distinct = np.unique(groups)
         if len(distinct) > self.k:
             kept = groups <= distinct[self.k - 1]
@@ -72,4 +75,6 @@ class GroupSample(State, kind="group_sample"):
     def each(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The two numbers of the rows of each group."""
         cuts = np.flatnonzero(np.diff(self.groups)) + 1
-        return list(zip(np.split(self.first, cuts), np.split(self.second, cuts), strict=True)) if len(self.groups) else []
+        return (
+            list(zip(np.split(self.first, cuts), np.split(self.second, cuts), strict=True)) if len(self.groups) else []
+        )

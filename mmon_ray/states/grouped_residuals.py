@@ -21,13 +21,14 @@ _SUMS = 4
 
 @dataclass(frozen=True, eq=False)
 class ResidualsBy(State, kind="residuals_by"):
-    """How many errors e = prediction - label there are for each value, and the sums of |e|, e**2 and e**4; of three columns, the value's,
-    the label and the prediction.
+    """How many errors e = prediction - label there are for each value, and the sums of |e|, e**2 and e**4; of three
+    columns, the value's, the label and the prediction.
 
-    Exact. Rows in which label or prediction is missing or infinite do not count; a missing value is one like others. With more than `limit`
-    different values nothing is kept of any: which of them would be is a matter of order.
+    Exact. Rows in which label or prediction is missing or infinite do not count; a missing value is one like others.
+    With more than `limit` different values nothing is kept of any: which of them would be is a matter of order.
 
-    edges    where a number is cut into ranges, whose places, from 0 on, are the values then; () takes the values themselves
+    edges    where a number is cut into ranges, whose places, from 0 on, are the values then; () takes the values
+             themselves
     limit    how many different values are kept
     values   a text with a `=` before it, or an empty one where it is missing; in order
     sums     the counts and the three sums, each of as many numbers as there are values

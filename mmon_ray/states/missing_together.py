@@ -28,20 +28,22 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class MissingTogether(State, kind="missing_together"):
-    """Which columns are missing in the same rows: one broken join empties five columns at once, five sloppy fields do not.
+    """Which columns are missing in the same rows: one broken join empties five columns at once, five sloppy fields do
+    not.
 
-    A value is missing when it is null or NaN. It wants several columns or whole batches: a column that the Need names and a batch lacks
-    is missing there; in whole batches (Need(MissingTogether(), ())) a column is looked at where it is. A column costs time only where it
-    has gaps.
+    A value is missing when it is null or NaN. It wants several columns or whole batches: a column that the Need names
+    and a batch lacks is missing there; in whole batches (Need(MissingTogether(), ())) a column is looked at where it
+    is. A column costs time only where it has gaps.
 
-    Exact, but for the patterns, which are capped as in Counts. Memory is bounded by `limit` squared; beyond that one count a column.
+    Exact, but for the patterns, which are capped as in Counts. Memory is bounded by `limit` squared; beyond that one
+    count a column.
 
     limit      how many columns `pairs` has, at most: of those with gaps the first by name
     rows       all rows
     missing    column -> rows in which it is missing, if there are any
     pairs      two columns, by name -> rows in which both are missing, if there are any
-    patterns   all columns that are missing in a row, by name -> rows in which just these are; () is a row without gaps. Of more than 20
-               columns the first 20 are named, and the others are a digest
+    patterns   all columns that are missing in a row, by name -> rows in which just these are; () is a row without gaps.
+               Of more than 20 columns the first 20 are named, and the others are a digest
     """
 
     exact: ClassVar[bool] = False
@@ -86,11 +88,13 @@ class MissingTogether(State, kind="missing_together"):
         )
 
     def together(self, one: str, other: str) -> float:
-        """The share of rows in which two columns are both missing, in [0, 1]; NaN when there are no rows or `limit` was too small."""
+        """The share of rows in which two columns are both missing, in [0, 1]; NaN when there are no rows or `limit` was
+        too small."""
         return self._rows(one, other) / self.rows if self.rows else math.nan
 
     def given(self, one: str, other: str) -> float:
-        """The share of the rows without `one` that lack `other` too, in [0, 1]; NaN when `one` is never missing, or as in `together`."""
+        """The share of the rows without `one` that lack `other` too, in [0, 1]; NaN when `one` is never missing, or as
+        in `together`."""
         alone = self.missing.get(one, 0)
         return self._rows(one, other) / alone if alone else math.nan
 
@@ -123,7 +127,9 @@ def _patterns(zero: Counts, masks: Mapping[str, np.ndarray], rows: int) -> Count
     example[place] = np.arange(rows)  # one row of each pattern
 
     def named(places: np.ndarray) -> Iterable[Key]:
-        return (_shortened(tuple(name for name, mask in masks.items() if mask[row])) for row in example[places].tolist())
+        return (
+            _shortened(tuple(name for name, mask in masks.items() if mask[row])) for row in example[places].tolist()
+        )
 
     return zero.including(np.bincount(place), named)
 

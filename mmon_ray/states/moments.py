@@ -20,15 +20,16 @@ _TINY, _HUGE = 1e-100, 1e100
 class Moments(State, kind="moments"):
     """How many numbers a column has, their mean, spread, skewness and range.
 
-    Exact to float rounding. Only finite numbers enter; null and NaN are missing, infinities are counted apart. A column that is not
-    numeric has rows and missing only. Queries that are undefined (nothing there) are NaN.
+    Exact to float rounding. Only finite numbers enter; null and NaN are missing, infinities are counted apart. A column
+    that is not numeric has rows and missing only. Queries that are undefined (nothing there) are NaN.
 
     rows       all rows
     missing    null or NaN
     infinite   +infinity or -infinity
     n          finite numbers
     m1         their mean (0 when there are none; ask `mean`)
-    m2, m3     sums of (x - mean)**2 and (x - mean)**3; +inf where no float can hold them: what follows from them is then NaN
+    m2, m3     sums of (x - mean)**2 and (x - mean)**3; +inf where no float can hold them: what follows from them is
+               then NaN
     low, high  the smallest and largest (+inf and -inf when there are none; ask `min` and `max`)
     source     Pébay, Formulas for robust, one-pass parallel computation of covariances and higher-order moments, 2008
     """
@@ -115,7 +116,8 @@ class Moments(State, kind="moments"):
 
     @property
     def skewness(self) -> float:
-        """The population skewness, m3 / n / std**3; NaN when nothing varies, or so little or so much that cubes are no floats."""
+        """The population skewness, m3 / n / std**3; NaN when nothing varies, or so little or so much that cubes are no
+        floats."""
         return _known(self.m3 / self.n / self.std**3) if _TINY < self.std < _HUGE else math.nan
 
     @property

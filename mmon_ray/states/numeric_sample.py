@@ -28,12 +28,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class RowNumbers(State, kind="row_numbers"):
-    """k rows, each as likely as any other, also of those that are equal; numbers as they are, categories by a short hash.
+    """k rows, each as likely as any other, also of those that are equal; numbers as they are, categories by a short
+    hash.
 
-    The first columns of the batch are numbers, the others categories. A row's place is a random number, drawn by its position in the batch
-    and by some of the batch's values; the k lowest places are kept. So a repeated fold repeats the sample, and other batches choose other
-    rows: with up to k rows it is exact, beyond it is one random sample or another. Folding costs about a nanosecond a value, since only
-    the rows that are kept are looked at. Kept as 32-bit floats, 4 k bytes a column: NaN is missing, or no number; infinities stay.
+    The first columns of the batch are numbers, the others categories. A row's place is a random number, drawn by its
+    position in the batch and by some of the batch's values; the k lowest places are kept. So a repeated fold repeats
+    the sample, and other batches choose other rows: with up to k rows it is exact, beyond it is one random sample or
+    another. Folding costs about a nanosecond a value, since only the rows that are kept are looked at. Kept as 32-bit
+    floats, 4 k bytes a column: NaN is missing, or no number; infinities stay.
 
     k        how many rows are kept
     numbers  how many of the columns are numbers
@@ -59,7 +61,9 @@ class RowNumbers(State, kind="row_numbers"):
         """This sample and a batch."""
         if not batch.num_rows or not batch.num_columns:
             return self
-        batch = pa.table([usual(column) for column in batch.columns], batch.column_names)  # Arrow cannot take rows of every type
+        batch = pa.table(
+            [usual(column) for column in batch.columns], batch.column_names
+        )  # Arrow cannot take rows of every type
         places = _places(batch)
         rows = np.arange(len(places)) if len(places) <= self.k else np.argpartition(places, self.k - 1)[: self.k]
         rows = rows[np.argsort(places[rows], kind="stable")]
@@ -74,7 +78,9 @@ class RowNumbers(State, kind="row_numbers"):
         """
         if (self.k, self.numbers) != (other.k, other.numbers):
             settings = f"k {self.k}, numbers {self.numbers} and k {other.k}, numbers {other.numbers}"
-            raise StateError(f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting")
+            raise StateError(
+                f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting"
+            )
         total = self.total + other.total
         sides = [side for side in (self, other) if len(side.places)]
         if not sides:

@@ -54,7 +54,12 @@ _FORM = pa.schema(
     }
 )
 _READ = ["need", "rows", "parts", "state", "arrays"]
-_TEXT = ("columns.list.element", "kind", "need", "state")  # compressed; sketches would shrink by 5 % and take thrice the time
+_TEXT = (
+    "columns.list.element",
+    "kind",
+    "need",
+    "state",
+)  # compressed; sketches would shrink by 5 % and take thrice the time
 
 
 def write_states(stretch: PartialProfile, made_of: str = "") -> bytes:
@@ -69,7 +74,9 @@ def write_states(stretch: PartialProfile, made_of: str = "") -> bytes:
     head = orjson.dumps({"rows": stretch.rows, "parts": stretch.parts, "made_of": made_of, "index": index})
     form = _FORM.with_metadata({_HEAD: head})
     groups = (pa.Table.from_pylist(group, form) for group in _groups([rows[place] for place in order]))
-    return to_parquet(groups, schema=form, compression=dict.fromkeys(_TEXT, "zstd"), dictionaries=False, statistics=["kind"])
+    return to_parquet(
+        groups, schema=form, compression=dict.fromkeys(_TEXT, "zstd"), dictionaries=False, statistics=["kind"]
+    )
 
 
 def read_states(source: bytes | BinaryIO, choose: Choose | None = None) -> tuple[PartialProfile, str]:
@@ -103,7 +110,9 @@ def read_profile(source: bytes | BinaryIO) -> tuple[Profile, str]:
     errors   StateError as in `read_states`
     """
     stretch, made_of = read_states(source)
-    return Profile(tuple(stretch.states), tuple(covered.state for covered in stretch.states.values()), stretch.rows), made_of
+    return Profile(
+        tuple(stretch.states), tuple(covered.state for covered in stretch.states.values()), stretch.rows
+    ), made_of
 
 
 def nothing(keys: Sequence[Key]) -> Iterable[int]:
@@ -151,7 +160,9 @@ def _rows(file: pq.ParquetFile, lies: Sequence[int]) -> dict[int, tuple[Need, Co
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
     starts = [0, *accumulate(sizes)]
     wanted = set(lies)
-    groups = [group for group, start in enumerate(starts[:-1]) if not wanted.isdisjoint(range(start, starts[group + 1]))]
+    groups = [
+        group for group, start in enumerate(starts[:-1]) if not wanted.isdisjoint(range(start, starts[group + 1]))
+    ]
     if not groups:
         return {}
     table = file.read_row_groups(groups, columns=_READ, use_threads=False).combine_chunks()

@@ -53,7 +53,9 @@ class PartialProfile:
                 found.setdefault(need, []).append(covered)
         states = {
             need: Covered(
-                each[0].state.merge_many(one.state for one in each[1:]), sum(one.rows for one in each), sum(one.parts for one in each)
+                each[0].state.merge_many(one.state for one in each[1:]),
+                sum(one.rows for one in each),
+                sum(one.parts for one in each),
             )
             for need, each in found.items()
         }

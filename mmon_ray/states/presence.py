@@ -16,7 +16,8 @@ __all__ = ["Presence"]
 
 @dataclass(frozen=True)
 class Presence(State, kind="presence"):
-    """How many rows came in tables that had each column: tells a column that is missing or extra from one that is empty.
+    """How many rows came in tables that had each column: tells a column that is missing or extra from one that is
+    empty.
 
     Exact. It wants whole batches: Need(Presence(), ()). A batch without rows adds nothing.
 

@@ -25,16 +25,18 @@ _WORD = 2**64
 
 @dataclass(frozen=True, eq=False)
 class Quantiles(State, kind="quantiles"):
-    """The distribution of a column's finite numbers, from which any quantile, rank or histogram can be asked (KLL sketch).
+    """The distribution of a column's finite numbers, from which any quantile, rank or histogram can be asked (KLL
+    sketch).
 
-    Exact up to k + 2 numbers. Beyond that the rank of any value is off by at most `rank_error` of n (3 / k, measured: 0.15 % for k = 2048).
-    Its form is that of the service's statistics.json, and the service's sketches can be read with `from_sketch`. A fold over the same
-    batches gives the same sketch.
+    Exact up to k + 2 numbers. Beyond that the rank of any value is off by at most `rank_error` of n (3 / k, measured:
+    0.15 % for k = 2048). Its form is that of the service's statistics.json, and the service's sketches can be read with
+    `from_sketch`. A fold over the same batches gives the same sketch.
 
     parameters   k: items on the top level, c: how much smaller each level below is
     data         levels of sorted items; an item on level i stands for 2**i numbers, and these weights sum to n exactly
     low, high    the smallest and largest number (+inf and -inf when there are none; ask `min` and `max`)
-    source       Karnin, Lang, Liberty, Optimal quantile approximation in streams, 2016; compacting a whole batch at once is ours
+    source       Karnin, Lang, Liberty, Optimal quantile approximation in streams, 2016; compacting a whole batch at
+                 once is ours
     """
 
     exact: ClassVar[bool] = False
@@ -50,7 +52,8 @@ class Quantiles(State, kind="quantiles"):
 
     @classmethod
     def from_sketch(cls, sketch: Mapping[str, Any], low: float = math.nan, high: float = math.nan) -> Self:
-        """A sketch that the service (or Deequ) wrote: {"parameters": {"c", "k"}, "data": [[...], ...]}, and the exact extremes if known."""
+        """A sketch that the service (or Deequ) wrote: {"parameters": {"c", "k"}, "data": [[...], ...]}, and the exact
+        extremes if known."""
         levels = _trimmed([np.sort(np.asarray(level, np.float64)) for level in sketch["data"]])
         items = np.concatenate(levels) if levels else np.empty(0)
         ends = (items.min(), items.max()) if len(items) else (math.inf, -math.inf)
@@ -68,7 +71,8 @@ class Quantiles(State, kind="quantiles"):
         levels = list(self.data)
         rest = values
         while len(rest) > self._capacity(0):
-            # One compaction of the whole chunk: every 2**height-th of its sorted numbers; what does not divide goes below, unchanged.
+            # One compaction of the whole chunk: every 2**height-th of its sorted numbers; what does not divide goes
+            # below, unchanged.
             height = math.ceil(math.log2(len(rest) / self.parameters["k"]))
             whole = len(rest) >> height << height
             offset = _chance(rest[:whole]) >> (64 - height)
@@ -88,15 +92,18 @@ class Quantiles(State, kind="quantiles"):
     def merge_many(self, others: Iterable[Self]) -> Self:
         """The sketch of this one's rows and of all the others'.
 
-        Each level is sorted and halved once for all of them, and not once for each: twice as fast as one after the other for 30 days,
-        four times for 720 hours, with less than a third of the error (measured, `benchmarks/history.py`).
+        Each level is sorted and halved once for all of them, and not once for each: twice as fast as one after the
+        other for 30 days, four times for 720 hours, with less than a third of the error (measured,
+        `benchmarks/history.py`).
         errors   StateError for sketches of different sizes
         """
         sketches = [self, *others]
         for sketch in sketches:
             if sketch.parameters != self.parameters:
                 sizes = f"{dict(self.parameters)} and {dict(sketch.parameters)}"
-                raise StateError(f"quantiles of different sizes cannot be merged: {sizes}; fold the rows again with one size")
+                raise StateError(
+                    f"quantiles of different sizes cannot be merged: {sizes}; fold the rows again with one size"
+                )
         sketches = [sketch for sketch in sketches if sketch.data]
         if len(sketches) < 2:
             return sketches[0] if sketches else self
@@ -112,7 +119,8 @@ class Quantiles(State, kind="quantiles"):
         return 2 * (math.ceil(k * c**depth / 2) + 1)
 
     def _compacted(self, levels: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Halves the lowest full level until the items fit; which half is decided by the items themselves, so order does not matter."""
+        """Halves the lowest full level until the items fit; which half is decided by the items themselves, so order
+        does not matter."""
         while True:
             capacities = [self._capacity(len(levels) - 1 - height) for height in range(len(levels))]
             if sum(map(len, levels)) <= sum(capacities):
@@ -132,8 +140,9 @@ class Quantiles(State, kind="quantiles"):
     def rank_error(self) -> float:
         """The bound on the error of any rank, as a share of n: 0 while nothing was dropped, else 3 / k.
 
-        Measured, not proved: over 1 392 sketches (k = 200 and 2048; 3e3 to 1e6 numbers, random, sorted, with ties and drifting; batches
-        of 7 to 131 072; folded, merged one by one and as a tree) the error of the worst rank was 2.14 / k at most, 0.8 / k in the median.
+        Measured, not proved: over 1 392 sketches (k = 200 and 2048; 3e3 to 1e6 numbers, random, sorted, with ties and
+        drifting; batches of 7 to 131 072; folded, merged one by one and as a tree) the error of the worst rank was 2.14
+        / k at most, 0.8 / k in the median.
         """
         return 0.0 if len(self.data) <= 1 else min(1.0, 3.0 / self.parameters["k"])
 
@@ -172,7 +181,8 @@ class Quantiles(State, kind="quantiles"):
         return np.asarray(self.rank(x, inclusive) / (self.n or math.nan))
 
     def quantile(self, q: float) -> float:
-        """The smallest number with at least the share q of all numbers at or below it; q = 0 and 1 give the exact extremes.
+        """The smallest number with at least the share q of all numbers at or below it; q = 0 and 1 give the exact
+        extremes.
 
         q        in [0, 1]
         returns  NaN when there are no numbers
@@ -186,9 +196,11 @@ class Quantiles(State, kind="quantiles"):
         return float(values[min(place, len(values) - 1)])
 
     def buckets(self, count: int = 10) -> list[tuple[float, float, float]]:
-        """A histogram of equally wide buckets between the exact extremes: (lower edge, upper edge, numbers in it); [] when there are none.
+        """A histogram of equally wide buckets between the exact extremes: (lower edge, upper edge, numbers in it); []
+        when there are none.
 
-        Buckets are [lower, upper), the last one [lower, upper]. When all numbers are equal they are all in the last one.
+        Buckets are [lower, upper), the last one [lower, upper]. When all numbers are equal they are all in the last
+        one.
         """
         if not self.n:
             return []
@@ -221,7 +233,8 @@ def _trimmed(levels: list[np.ndarray]) -> tuple[np.ndarray, ...]:
 
 
 def _chance(items: np.ndarray) -> int:
-    """64 bits that look random, from the set of items alone: a repeated fold repeats them, and no order changes them."""
+    """64 bits that look random, from the set of items alone: a repeated fold repeats them, and no order changes
+    them."""
     bits = int(items.view(np.uint64).sum()) + 0x9E3779B97F4A7C15 * len(items)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits % _WORD) >> shift) * factor % _WORD

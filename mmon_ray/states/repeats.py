@@ -26,13 +26,16 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, eq=False)
 class Repeats(State, kind="repeats"):
-    """How often values come again: exact counts of the values whose hashes are smallest, which are any values, chosen alike everywhere.
+    """How often values come again: exact counts of the values whose hashes are smallest, which are any values, chosen
+    alike everywhere.
 
-    Exact for all values up to `limit` different ones; beyond, shares are estimated from the counted ones. Two such states have counted the
-    same values as far as both reach, so that they can be compared. Values are told apart by 53 bits of a hash of their text: of a million
-    different values, two are taken for one with a probability of 6e-5. Missing values do not count. States merge without loss.
+    Exact for all values up to `limit` different ones; beyond, shares are estimated from the counted ones. Two such
+    states have counted the same values as far as both reach, so that they can be compared. Values are told apart by 53
+    bits of a hash of their text: of a million different values, two are taken for one with a probability of 6e-5.
+    Missing values do not count. States merge without loss.
 
-    Over several columns a value is a whole row, in the order of the columns, whatever of it is missing; about 5 ns a value.
+    Over several columns a value is a whole row, in the order of the columns, whatever of it is missing; about 5 ns a
+    value.
 
     limit    how many different values are counted
     hashes   of the counted values, ascending
@@ -81,7 +84,8 @@ class Repeats(State, kind="repeats"):
 
     @property
     def distinct(self) -> float:
-        """About how many different values there are: exact below `limit`, then with a standard error of 1 / sqrt(limit)."""
+        """About how many different values there are: exact below `limit`, then with a standard error of 1 /
+        sqrt(limit)."""
         return float(len(self.hashes)) if self.reach == _ALL else (self.limit - 1) / ((self.reach + 1) / _ALL)
 
     @property
@@ -93,7 +97,8 @@ class Repeats(State, kind="repeats"):
         return self._share(self.counts == 1)
 
     def repeated(self, size: int) -> float:
-        """The share of values that had come before, among about `size` of them chosen at random; NaN when there are none.
+        """The share of values that had come before, among about `size` of them chosen at random; NaN when there are
+        none.
 
         Each value is chosen by itself: a fixed number of them has a share that is smaller by one part in `size`.
 
@@ -149,6 +154,8 @@ def _row_hashes(batch: pa.Table) -> npt.NDArray[np.int64]:
 def _counted(hashes: npt.NDArray[np.int64], limit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The smallest different hashes, and how often each is there."""
     ordered = np.sort(hashes)  # by vector instructions: many times faster than np.unique
-    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: limit + 1] if len(ordered) else np.zeros(0, np.int64)
+    begins = (
+        np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])[: limit + 1] if len(ordered) else np.zeros(0, np.int64)
+    )
     counts = np.diff(begins, append=len(ordered)) if len(begins) <= limit else np.diff(begins)
     return ordered[begins[:limit]], counts[:limit]

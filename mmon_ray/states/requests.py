@@ -20,10 +20,12 @@ __all__ = ["Requests"]
 
 @dataclass(frozen=True)
 class Requests(State, kind="requests"):
-    """The requests that the rows came in: their number, how many failed, and the distribution of their latency in milliseconds.
+    """The requests that the rows came in: their number, how many failed, and the distribution of their latency in
+    milliseconds.
 
-    Of three columns: the number of an instance within its request, the status, the latency. A request with many instances counts once, by
-    its first one. Rows that do not say how a request ended do not count. Exact but for the quantiles, to 0.15 % of rank.
+    Of three columns: the number of an instance within its request, the status, the latency. A request with many
+    instances counts once, by its first one. Rows that do not say how a request ended do not count. Exact but for the
+    quantiles, to 0.15 % of rank.
     """
 
     exact: ClassVar[bool] = False

@@ -21,9 +21,11 @@ PARTS = ("absolute", "square", "relative", "label", "label_square")
 
 @dataclass(frozen=True)
 class Residuals(State, kind="residuals"):
-    """Means and covariances of |e|, e**2, |e / y|, y and y**2, and the distribution of |e|; of two columns, the label y and the prediction.
+    """Means and covariances of |e|, e**2, |e / y|, y and y**2, and the distribution of |e|; of two columns, the label y
+    and the prediction.
 
-    Exact but for the quantiles of |e|, to 0.15 % of rank. Rows in which label or prediction is missing or infinite do not count; a label of
+    Exact but for the quantiles of |e|, to 0.15 % of rank. Rows in which label or prediction is missing or infinite do
+    not count; a label of
     0 has no relative error.
 
     parts      the moments, in the order of PARTS

@@ -24,30 +24,34 @@ __all__ = ["TOO_ALIKE", "Sample"]
 TOO_ALIKE = "the rows are too alike to be sampled; give them a column that tells them apart, such as an id"
 
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds since 1970: the times that JSON and Python can write
+_YEAR_1, _YEAR_10000 = (
+    -62_135_596_800,
+    253_402_300_800,
+)  # in seconds since 1970: the times that JSON and Python can write
 
 
 @dataclass(frozen=True)
 class Sample(State, kind="sample"):
     """A random sample of k rows, each as likely as its weight: what was captured one time in ten stands for ten.
 
-    A row's place is drawn by its content, rank = -ln(1 - u) / weight with u its hash in [0, 1); the k lowest ranks are the sample. So it
-    depends on the rows alone, not on their order, on batches or on a clock: it merges exactly, and a repeated fold repeats it. Rows that
-    are equal in every column share their fate: all of them are taken or none (until k is full). With mostly distinct rows it is a sample
-    without replacement; over a few columns with few values it is not, count those with Counts.
-    It wants several columns or whole batches: Need(Sample(), ()). Columns are kept as integers, float64, booleans, UTC times in
-    microseconds or else text of at most 512 bytes; NaN becomes null, and so does a time outside the years 1 to 9999; a column that changes
-    its type from batch to batch becomes float64 or text.
+    A row's place is drawn by its content, rank = -ln(1 - u) / weight with u its hash in [0, 1); the k lowest ranks are
+    the sample. So it depends on the rows alone, not on their order, on batches or on a clock: it merges exactly, and a
+    repeated fold repeats it. Rows that are equal in every column share their fate: all of them are taken or none (until
+    k is full). With mostly distinct rows it is a sample without replacement; over a few columns with few values it is
+    not, count those with Counts. It wants several columns or whole batches: Need(Sample(), ()). Columns are kept as
+    integers, float64, booleans, UTC times in microseconds or else text of at most 512 bytes; NaN becomes null, and so
+    does a time outside the years 1 to 9999; a column that changes its type from batch to batch becomes float64 or text.
 
-    The sum of weight * x over all rows is estimated, without bias, by `(row_weights * x).sum()`: the sum over the requests that were
-    made, when sampling was used. Its standard error is about sum / sqrt(k) where x does not vary, and larger as x does.
+    The sum of weight * x over all rows is estimated, without bias, by `(row_weights * x).sum()`: the sum over the
+    requests that were made, when sampling was used. Its standard error is about sum / sqrt(k) where x does not vary,
+    and larger as x does.
 
     k        how many rows are kept
     weight   the column of the weights; where it is absent, null, or not above 0 and finite, the weight is 1
     rows     the sample, in the order of the ranks
     total    how many rows were seen
-    source   Efraimidis, Spirakis, Weighted random sampling with a reservoir, 2006; Cohen, Kaplan, Summarizing data using bottom-k
-             sketches, 2007, for the estimate (rank conditioning)
+    source   Efraimidis, Spirakis, Weighted random sampling with a reservoir, 2006; Cohen, Kaplan, Summarizing data
+             using bottom-k sketches, 2007, for the estimate (rank conditioning)
     """
 
     kind_version = 2
@@ -78,7 +82,9 @@ class Sample(State, kind="sample"):
         """
         if (self.k, self.weight) != (other.k, other.weight):
             settings = f"k {self.k}, weight '{self.weight}' and k {other.k}, weight '{other.weight}'"
-            raise StateError(f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting")
+            raise StateError(
+                f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting"
+            )
         total = self.total + other.total
         rows = [table for table in (self.rows, other.rows) if table.num_columns]
         if not rows:
@@ -91,8 +97,8 @@ class Sample(State, kind="sample"):
     def row_weights(self) -> np.ndarray:
         """For each row of the sample what it counts in an estimate: its weight over the chance that it had.
 
-        While nothing was dropped these are the weights. Afterwards the last row is the threshold by which the chances of the others are
-        known, and counts 0.
+        While nothing was dropped these are the weights. Afterwards the last row is the threshold by which the chances
+        of the others are known, and counts 0.
         """
         weights = _weights(self.rows, self.weight)
         if self.total <= self.k:
@@ -103,7 +109,8 @@ class Sample(State, kind="sample"):
 
     @property
     def too_alike(self) -> bool:
-        """Whether rows were left out, and half of those kept are equal to others: then it is a sample of a few values, not of rows."""
+        """Whether rows were left out, and half of those kept are equal to others: then it is a sample of a few values,
+        not of rows."""
         return self.total > self.k and 2 * len(np.unique(_row_hashes(self.rows))) < self.rows.num_rows
 
 
@@ -131,7 +138,8 @@ def _weights(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _row_hashes(table: pa.Table) -> np.ndarray:
-    """One hash for each row, whatever the order of the columns; a column that is absent counts like one that is null."""
+    """One hash for each row, whatever the order of the columns; a column that is absent counts like one that is
+    null."""
     drawn = np.zeros(table.num_rows, np.uint64)
     for name, column in zip(table.column_names, table.columns, strict=True):
         salt = np.uint64(zlib.crc32(name.encode()) << 32 | 1)
@@ -150,7 +158,9 @@ def _canonical(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_uint64(kind):
         return column.cast(pa.float64(), safe=False)
     if family(kind) == "text" and pa.types.is_dictionary(kind):
-        chunks = [pa.DictionaryArray.from_arrays(chunk.indices, shortened(text(chunk.dictionary))) for chunk in column.chunks]
+        chunks = [
+            pa.DictionaryArray.from_arrays(chunk.indices, shortened(text(chunk.dictionary))) for chunk in column.chunks
+        ]
         return pa.chunked_array(chunks, pa.dictionary(kind.index_type, pa.string()))
     if family(kind) not in ("text", "other"):
         return column
@@ -162,7 +172,9 @@ def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
     since = column.cast(pa.int64())
     first, last = (max(-(2**63), min(2**63 - 1, bound * second)) for bound in (_YEAR_1, _YEAR_10000))
     known = pc.if_else(pc.and_(pc.greater_equal(since, first), pc.less(since, last)), since, None)
-    return known.cast(pa.timestamp(column.type.unit)).cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
+    return (
+        known.cast(pa.timestamp(column.type.unit)).cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
+    )
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -184,10 +196,16 @@ def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _stack(tables: list[pa.Table]) -> pa.Table:
     """Tables below each other; columns in the order of their names, so that the order of tables does not show."""
     parts = [dict(zip(table.column_names, table.columns, strict=True)) for table in tables]
-    fields = {name: _common({part[name].type for part in parts if name in part} - {pa.null()}) for name in sorted(set().union(*parts))}
+    fields = {
+        name: _common({part[name].type for part in parts if name in part} - {pa.null()})
+        for name in sorted(set().union(*parts))
+    }
     stacked = []
     for table, part in zip(tables, parts, strict=True):
-        columns = {name: _as(part[name], kind) if name in part else pa.nulls(table.num_rows, kind) for name, kind in fields.items()}
+        columns = {
+            name: _as(part[name], kind) if name in part else pa.nulls(table.num_rows, kind)
+            for name, kind in fields.items()
+        }
         stacked.append(pa.table(columns))
     return pa.concat_tables(stacked)
 

@@ -31,9 +31,9 @@ _TOP = 2 * _HALF  # the place of 1.0
 class Scores(State, kind="scores"):
     """How often each score in [0, 1] occurs for each label; of two columns, the label and the score.
 
-    Exact while there are at most `most` different scores. With more of them neighbours share a place, in bins that are as wide for a score
-    as for what it lacks to 1 and relative to it: so as fine near 0.0002 as near 0.9998, as fine as the scores lie. What is kept does not
-    depend on the order in which rows come.
+    Exact while there are at most `most` different scores. With more of them neighbours share a place, in bins that are
+    as wide for a score as for what it lacks to 1 and relative to it: so as fine near 0.0002 as near 0.9998, as fine as
+    the scores lie. What is kept does not depend on the order in which rows come.
 
     bins      of `table`, all equal: [i / bins, (i + 1) / bins), the last one closed
     limit     how many labels are told apart: the first in order; the others share one
@@ -70,7 +70,8 @@ class Scores(State, kind="scores"):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 kept equal bins, whose middles are the scores now; its arrays are not there yet when this is asked."""
+        """Version 1 kept equal bins, whose middles are the scores now; its arrays are not there yet when this is
+        asked."""
         return fields | {"shift": _EQUAL_BINS}
 
     def update(self, batch: pa.Table) -> Self:
@@ -84,11 +85,19 @@ class Scores(State, kind="scores"):
         owner, place = code[fits], _placed(scores[fits])
         order = np.lexsort((place, owner))
         owner, place = owner[order], place[order]
-        first = np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (place[1:] != place[:-1])]) if len(owner) else np.zeros(0, np.int64)
+        first = (
+            np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (place[1:] != place[:-1])])
+            if len(owner)
+            else np.zeros(0, np.int64)
+        )
         counts = np.diff(np.r_[first, len(owner)]).astype(np.int64)
         seen, starts = np.unique(owner[first], return_index=True)
         names = shortened(texts.take(pa.array(seen))).to_pylist()
-        parts = zip(names, np.split(place[first], starts[1:]), np.split(counts, starts[1:]), strict=True) if len(seen) else ()
+        parts = (
+            zip(names, np.split(place[first], starts[1:]), np.split(counts, starts[1:]), strict=True)
+            if len(seen)
+            else ()
+        )
         made = self._with([(str(name), where, many) for name, where, many in parts], 0)
         missing, outside = batch.num_rows - int(known.sum()), int(known.sum() - fits.sum())
         return self.merge(replace(made, outside=outside, missing=missing, rounded=False))
@@ -102,7 +111,9 @@ class Scores(State, kind="scores"):
             for name, where, many in zip(side.labels, side.places, side.counts, strict=True)
         ]
         outside, missing = self.outside + other.outside, self.missing + other.missing
-        return replace(self._with(parts, shift), outside=outside, missing=missing, rounded=self.rounded or other.rounded)
+        return replace(
+            self._with(parts, shift), outside=outside, missing=missing, rounded=self.rounded or other.rounded
+        )
 
     def _with(self, parts: list[tuple[str, Ints, Ints]], shift: int) -> Self:
         """Parts added up by label, the last labels together, at the smallest shift that leaves few enough places."""
@@ -115,7 +126,9 @@ class Scores(State, kind="scores"):
         labels = sorted(own, key=lambda name: (name == _OTHERS, name))
         added = [_added(own[name]) for name in labels]
         places, counts = tuple(where for where, _ in added), tuple(many for _, many in added)
-        return replace(self, labels=tuple(labels), places=places, counts=counts, outside=0, missing=0, shift=shift + more)
+        return replace(
+            self, labels=tuple(labels), places=places, counts=counts, outside=0, missing=0, shift=shift + more
+        )
 
     @property
     def total(self) -> int:
@@ -128,7 +141,8 @@ class Scores(State, kind="scores"):
         return not self.shift and not self.rounded
 
     def split(self, positive: Callable[[str], bool]) -> tuple[Floats, Floats]:
-        """The scores that occur, rising, and (2, scores): how many rows have each, of all other labels and of the positive ones."""
+        """The scores that occur, rising, and (2, scores): how many rows have each, of all other labels and of the
+        positive ones."""
         every = np.unique(np.concatenate([np.zeros(0, np.int64), *self.places]))
         made = np.zeros((2, len(every)))
         for label, where, many in zip(self.labels, self.places, self.counts, strict=True):
@@ -146,7 +160,8 @@ class Scores(State, kind="scores"):
 
 
 def _placed(scores: Floats) -> Ints:
-    """The place of each score: the bits of a float, which rise with it; above a half the mirrored ones of what it lacks to 1, exactly."""
+    """The place of each score: the bits of a float, which rise with it; above a half the mirrored ones of what it lacks
+    to 1, exactly."""
     upper = scores > 0.5
     bits: Ints = (np.where(upper, 1.0 - scores, scores) + 0.0).view(np.int64)  # -0.0 is 0
     return np.where(upper, _TOP - bits, bits)

@@ -34,8 +34,8 @@ class State(Coded, ABC):
     states that come out of Ray are read-only memory.
 
     exact      whether the laws hold exactly
-    readable   True when it tells values apart: it is given those alone that read as their column's type, for a text is another value than
-               the number that it says, and one word in a batch leaves all of them texts
+    readable   True when it tells values apart: it is given those alone that read as their column's type, for a text is
+               another value than the number that it says, and one word in a batch leaves all of them texts
     """
 
     exact: ClassVar[bool] = True
@@ -43,7 +43,8 @@ class State(Coded, ABC):
 
     @abstractmethod
     def update(self, batch: pa.Table) -> Self:
-        """This state and a batch of rows. The batch holds the columns of the Need, in its order; empty batches are allowed."""
+        """This state and a batch of rows. The batch holds the columns of the Need, in its order; empty batches are
+        allowed."""
 
     @abstractmethod
     def merge(self, other: Self) -> Self:
@@ -52,7 +53,8 @@ class State(Coded, ABC):
     def merge_many(self, others: Iterable[Self]) -> Self:
         """The state of this one's rows and of all the others'.
 
-        Merged as a tree, neighbours first, so that only few of the others are in memory at once; a state that can do better does.
+        Merged as a tree, neighbours first, so that only few of the others are in memory at once; a state that can do
+        better does.
         """
         heap: list[tuple[int, Self]] = []  # (how many states it is made of, state), the counts falling powers of two
         for other in others:
@@ -95,8 +97,8 @@ class Profile(State, kind="profile"):
     needs    distinct, by their columns
     states   one for each need; () is the zero
     rows     how many rows were folded
-    types    column -> one of `schema.TYPES`: how its values are read, see `columns.reading.read_as`; as they are where it says nothing. It
-             is no part of what a profile is: of two that merge, the first one's hold
+    types    column -> one of `schema.TYPES`: how its values are read, see `columns.reading.read_as`; as they are where
+             it says nothing. It is no part of what a profile is: of two that merge, the first one's hold
     """
 
     needs: tuple[Need, ...] = ()
@@ -117,7 +119,9 @@ class Profile(State, kind="profile"):
     def update(self, batch: pa.Table) -> Self:
         """This profile and a batch; a column that the batch lacks counts as all missing."""
         batch = self._read(batch)
-        columns = dict(zip(batch.column_names, batch.columns, strict=True))  # once: the table makes its list of names at every call
+        columns = dict(
+            zip(batch.column_names, batch.columns, strict=True)
+        )  # once: the table makes its list of names at every call
         known = self._known(columns)
         parts: dict[tuple[tuple[str, ...], bool], pa.Table] = {((), False): batch}
         states = []
@@ -138,7 +142,8 @@ class Profile(State, kind="profile"):
         if self.needs != other.needs:
             mine, theirs = set(self.needs), set(other.needs)
             raise StateError(
-                f"profiles of different needs cannot be merged: {len(mine - theirs)} only here, {len(theirs - mine)} only there; "
+                f"profiles of different needs cannot be merged: {len(mine - theirs)} only here, {len(theirs - mine)} "
+                f"only there; "
                 "fold the older window again with today's monitor"
             )
         states = tuple(a.merge(b) for a, b in zip(self.states, other.states, strict=True))
@@ -163,7 +168,9 @@ class Profile(State, kind="profile"):
         spoiled = {
             name: kind
             for name, kind in self.types.items()
-            if kind in ("boolean", "integral", "fractional") and name in columns and family(columns[name].type) == "text"
+            if kind in ("boolean", "integral", "fractional")
+            and name in columns
+            and family(columns[name].type) == "text"
         }
         return {name: known_as(columns[name], kind) for name, kind in spoiled.items()}
 

@@ -50,7 +50,8 @@ class Magnitudes(Coded, kind="magnitudes"):
         for one in parts:
             counts[one.buckets - first] += one.counts
         both = _top(first, counts, limit)
-        # Who has collapsed has `limit` buckets, so the lowest one kept is not below theirs; where it is above, `_top` has counted theirs.
+        # Who has collapsed has `limit` buckets, so the lowest one kept is not below theirs; where it is above, `_top`
+        # has counted theirs.
         kept = sum(one.collapsed for one in parts if one.collapsed and one.buckets[0] == both.buckets[0])
         return replace(self, buckets=both.buckets, counts=both.counts, collapsed=both.collapsed + kept)
 
@@ -59,17 +60,21 @@ class Magnitudes(Coded, kind="magnitudes"):
 class Tails(State, kind="tails"):
     """How the magnitudes of a column's finite numbers are distributed: any quantile to a relative error (DDSketch).
 
-    Quantiles knows ranks: its p99.9 may be any number between p99.75 and the maximum. This knows values: a p99.9 of 2 000 ms is off by at
-    most 20 ms, however heavy the tail. Numbers are counted in buckets whose edges grow by gamma = (1 + alpha) / (1 - alpha): bucket i
-    holds gamma**(i - 1) < abs(x) <= gamma**i. The counts are exact, so the laws hold exactly.
+    Quantiles knows ranks: its p99.9 may be any number between p99.75 and the maximum. This knows values: a p99.9 of 2
+    000 ms is off by at most 20 ms, however heavy the tail. Numbers are counted in buckets whose edges grow by gamma =
+    (1 + alpha) / (1 - alpha): bucket i holds gamma**(i - 1) < abs(x) <= gamma**i. The counts are exact, so the laws
+    hold exactly.
 
     alpha                the relative error of a quantile: abs(estimate - x) <= alpha * abs(x)
-    limit                how many buckets of each sign are kept, at most. When more are needed, the smallest magnitudes share one, and the
-                         bound does not hold for those; 2048 buckets reach over 17 decades at alpha = 0.01
+    limit                how many buckets of each sign are kept, at most. When more are needed, the smallest magnitudes
+                         share one, and the bound does not hold for those; 2048 buckets reach over 17 decades at alpha =
+                         0.01
     positive, negative   the counts of each sign
     zeros                numbers nearer to 0 than 2.3e-308
-    low, high            the smallest and largest number, exactly (+inf and -inf when there are none; ask `min` and `max`)
-    source               Masson, Rim, Lee, DDSketch: a fast and fully-mergeable quantile sketch, VLDB 2019, algorithms 1 to 4
+    low, high            the smallest and largest number, exactly (+inf and -inf when there are none; ask `min` and
+                         `max`)
+    source               Masson, Rim, Lee, DDSketch: a fast and fully-mergeable quantile sketch, VLDB 2019, algorithms 1
+                         to 4
     """
 
     alpha: float = 0.01
@@ -106,7 +111,9 @@ class Tails(State, kind="tails"):
         """
         if (self.alpha, self.limit) != (other.alpha, other.limit):
             settings = f"alpha {self.alpha}, limit {self.limit} and alpha {other.alpha}, limit {other.limit}"
-            raise StateError(f"tails of different settings cannot be merged: {settings}; fold the rows again with one setting")
+            raise StateError(
+                f"tails of different settings cannot be merged: {settings}; fold the rows again with one setting"
+            )
         return replace(
             self,
             positive=self.positive.merge(other.positive, self.limit),
@@ -137,7 +144,8 @@ class Tails(State, kind="tails"):
         return self.high if self.n else math.nan
 
     def quantile(self, q: float) -> float:
-        """The smallest number with at least the share q of all numbers at or below it, to the relative error; q = 0 and 1 are exact.
+        """The smallest number with at least the share q of all numbers at or below it, to the relative error; q = 0 and
+        1 are exact.
 
         q        in [0, 1]
         returns  NaN when there are no numbers
@@ -169,7 +177,8 @@ class Tails(State, kind="tails"):
 
 
 def _top(first: int, counts: np.ndarray, limit: int) -> Magnitudes:
-    """The `limit` highest buckets that hold numbers, of `counts` from bucket `first` on; lower ones are counted in the lowest of them."""
+    """The `limit` highest buckets that hold numbers, of `counts` from bucket `first` on; lower ones are counted in the
+    lowest of them."""
     places = np.flatnonzero(counts)
     lower = int(counts[places[:-limit]].sum())
     places = places[-limit:]

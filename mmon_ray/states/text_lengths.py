@@ -27,12 +27,13 @@ _SHAPES = 256
 class Lengths(State, kind="lengths"):
     """The lengths of a column's texts in characters, and their shapes: 'AB-1234' is 'A-9', 'Zoë Smith' is 'Aa Aa'.
 
-    A shape has 9 for a run of digits, A and a for letters, a for all characters beyond ASCII, one space for white space and every other
-    character as it is; each run of one of them is one character. What has more than 32 ends in '...'. Missing values do not count, and a
-    column that is not text has nothing.
+    A shape has 9 for a run of digits, A and a for letters, a for all characters beyond ASCII, one space for white space
+    and every other character as it is; each run of one of them is one character. What has more than 32 ends in '...'.
+    Missing values do not count, and a column that is not text has nothing.
 
-    Counts, mean and extremes are exact. A length of more than 8 bits is counted under its 8 leading bits: a quantile is the true one up
-    to 255 characters, and beyond at most 0.8 % too small. Shapes are capped as in Counts: that is the only part that is not exact.
+    Counts, mean and extremes are exact. A length of more than 8 bits is counted under its 8 leading bits: a quantile is
+    the true one up to 255 characters, and beyond at most 0.8 % too small. Shapes are capped as in Counts: that is the
+    only part that is not exact.
 
     lengths      the lengths that occur, ascending
     counts       how many texts have each of them
@@ -88,7 +89,9 @@ class Lengths(State, kind="lengths"):
 
     def merge(self, other: Self) -> Self:
         """The state of both sets of rows."""
-        lengths, counts = _histogram(np.concatenate([self.lengths, other.lengths]), np.concatenate([self.counts, other.counts]))
+        lengths, counts = _histogram(
+            np.concatenate([self.lengths, other.lengths]), np.concatenate([self.counts, other.counts])
+        )
         return replace(
             self,
             lengths=lengths,

@@ -26,9 +26,9 @@ T = TypeVar("T")
 class Types(State, kind="types"):
     """How many values of a column look like integers, fractions, booleans or other text.
 
-    Exact. Text is judged by what it says: '12' is integral, '1.5', '1e3' and 'Infinity' are fractional, 'true' and 'false' boolean; '.5',
-    '5.', 'NaN' and '' are strings. In a column of numbers whole ones are integral (a frame with gaps turns integers into floats) and
-    infinities fractional. Times, lists and structs are strings.
+    Exact. Text is judged by what it says: '12' is integral, '1.5', '1e3' and 'Infinity' are fractional, 'true' and
+    'false' boolean; '.5', '5.', 'NaN' and '' are strings. In a column of numbers whole ones are integral (a frame with
+    gaps turns integers into floats) and infinities fractional. Times, lists and structs are strings.
 
     integral, fractional, boolean, string   how many values look so
     missing    null or NaN
@@ -83,7 +83,8 @@ class Types(State, kind="types"):
     def inferred(self) -> str:
         """The column's type: 'String', 'Boolean', 'Fractional', 'Integral', or 'Unknown' when nothing is present.
 
-        String if any value is a string, or booleans are mixed with numbers; else Boolean; else Fractional if any value is; else Integral.
+        String if any value is a string, or booleans are mixed with numbers; else Boolean; else Fractional if any value
+        is; else Integral.
         """
         if self.string or (self.boolean and (self.integral or self.fractional)):
             return "String"
@@ -108,7 +109,9 @@ def _judge(seen: Categories, make: Callable[..., T]) -> T:
     """The types of a text column; each distinct value is looked at once."""
     read = read_texts(seen.values)
     whole = read.fraction & (read.values == np.floor(read.values)) & np.isfinite(read.values)
-    integral, fractional, boolean, wholes = (int(seen.counts[mask].sum()) for mask in (read.integral, read.fraction, read.boolean, whole))
+    integral, fractional, boolean, wholes = (
+        int(seen.counts[mask].sum()) for mask in (read.integral, read.fraction, read.boolean, whole)
+    )
     strings = ~(read.integral | read.fraction | read.boolean)
     return make(
         integral=integral,

@@ -1,4 +1,5 @@
-"""A random sample of vectors, with the text that each stands for: for maps, for classifiers, and to show the strangest ones."""
+"""A random sample of vectors, with the text that each stands for: for maps, for classifiers, and to show the strangest
+ones."""
 
 from __future__ import annotations
 
@@ -28,10 +29,11 @@ _SHOWN = 200  # characters of a text that are kept
 class VectorSample(State, kind="vector_sample"):
     """k vectors, scaled to length 1, each as likely as any other, also of those that are equal.
 
-    The columns are those of the vectors, and then, as far as there are more, two that tell rows apart, such as an id, and the text.
-    A row's place is a random number that is drawn by all of these; the k lowest are kept: the same ones in any order and in any batches.
-    Where rows are equal in all, the first of each batch has that place, and the others have one that is drawn by their batch. So it is
-    exact for rows that differ, and otherwise not: other batches choose other copies. Kept as 16-bit floats, off by less than 0.0005.
+    The columns are those of the vectors, and then, as far as there are more, two that tell rows apart, such as an id,
+    and the text. A row's place is a random number that is drawn by all of these; the k lowest are kept: the same ones
+    in any order and in any batches. Where rows are equal in all, the first of each batch has that place, and the others
+    have one that is drawn by their batch. So it is exact for rows that differ, and otherwise not: other batches choose
+    other copies. Kept as 16-bit floats, off by less than 0.0005.
 
     k        how many are kept
     width    of how many columns of numbers a vector is made; 1: the column holds vectors
@@ -94,7 +96,9 @@ class VectorSample(State, kind="vector_sample"):
         """
         if (self.k, self.width) != (other.k, other.width):
             settings = f"k {self.k}, width {self.width} and k {other.k}, width {other.width}"
-            raise StateError(f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting")
+            raise StateError(
+                f"samples of different settings cannot be merged: {settings}; fold the rows again with one setting"
+            )
         places, lengths = np.r_[self.places, other.places], np.r_[self.lengths, other.lengths]
         data, texts = np.r_[self.data, other.data], (*self.texts, *other.texts)
         starts = np.r_[0, np.cumsum(lengths)].astype(np.int64)
@@ -118,7 +122,8 @@ class VectorSample(State, kind="vector_sample"):
 
 
 def _places(content: np.ndarray) -> np.ndarray:
-    """A random number for each row: drawn by its content; of rows that are equal the second and later ones also by all of the batch."""
+    """A random number for each row: drawn by its content; of rows that are equal the second and later ones also by all
+    of the batch."""
     order = np.argsort(content, kind="stable")
     ranked = content[order]
     starts = np.r_[True, ranked[1:] != ranked[:-1]]
@@ -126,7 +131,9 @@ def _places(content: np.ndarray) -> np.ndarray:
     copy[order] = np.arange(len(content)) - np.maximum.accumulate(np.where(starts, np.arange(len(content)), 0))
     whole = _mixed(content).sum(dtype=np.uint64)
     again = _mixed(content ^ _mixed(whole + copy * _ODD))
-    return np.asarray((_mixed(np.where(copy > 0, again, content)) >> np.uint64(1)).astype(np.int64))  # JSON writes no more than half
+    return np.asarray(
+        (_mixed(np.where(copy > 0, again, content)) >> np.uint64(1)).astype(np.int64)
+    )  # JSON writes no more than half
 
 
 def _content(matrix: np.ndarray) -> np.ndarray:

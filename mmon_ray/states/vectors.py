@@ -1,4 +1,5 @@
-"""Where vectors point: their mean direction and mean random features, whose size does not depend on how many they are."""
+"""Where vectors point: their mean direction and mean random features, whose size does not depend on how many they
+are."""
 
 from __future__ import annotations
 
@@ -26,14 +27,15 @@ _ROWS = 8_192  # that are worked on at once: their features fit in the processor
 class Vectors(State, kind="vectors"):
     """Sums over the vectors of a column, each scaled to length 1; vectors of different lengths have sums of their own.
 
-    Of at most 16 lengths, the most frequent ones: the vectors of all others are counted as refused, so that nobody can swell the state.
-    Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any vector to all of them: the mean over
-    i of cos(e, t_i) is e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier features follows the maximum mean discrepancy to any other
-    such state.
+    Of at most 16 lengths, the most frequent ones: the vectors of all others are counted as refused, so that nobody can
+    swell the state. Exact, the features to 1e-6. Of the sums of the unit vectors t/|t| follows the mean cosine of any
+    vector to all of them: the mean over i of cos(e, t_i) is e/|e| . mean(t_i/|t_i|). Of the sums of random Fourier
+    features follows the maximum mean discrepancy to any other such state.
 
     width      of how many columns of numbers a vector is made; 1: the column holds vectors
     features   how many random features there are, two for each frequency
-    bandwidth  of the Gaussian kernel that they stand for, exp(-|x - y|^2 / (2 bandwidth^2)), between vectors of length 1
+    bandwidth  of the Gaussian kernel that they stand for, exp(-|x - y|^2 / (2 bandwidth^2)), between vectors of length
+               1
     seed       of the frequencies
     lengths    that were met, rising
     counts     how many vectors have each
@@ -41,7 +43,8 @@ class Vectors(State, kind="vectors"):
     waves      for each length the sum of the features
     refused    reason -> how many rows had no usable vector
     missing    rows with null
-    source     Rahimi, Recht, Random features for large-scale kernel machines, 2007; Gretton et al., A kernel two-sample test, 2012
+    source     Rahimi, Recht, Random features for large-scale kernel machines, 2007; Gretton et al., A kernel two-sample
+               test, 2012
     """
 
     width: int = 1
@@ -95,12 +98,17 @@ class Vectors(State, kind="vectors"):
         """
         mine, theirs = ((one.width, one.features, one.bandwidth, one.seed) for one in (self, other))
         if mine != theirs:
-            raise StateError(f"sums of different features cannot be merged: {mine} and {theirs}; fold the rows again with one setting")
+            raise StateError(
+                f"sums of different features cannot be merged: {mine} and {theirs}; fold the rows again with one "
+                f"setting"
+            )
         table: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
         for side in (self, other):
             for length, count, total, wave in zip(side.lengths, side.counts, side.sums, side.waves, strict=True):
                 before = table.get(length)
-                table[length] = (count, total, wave) if before is None else (before[0] + count, before[1] + total, before[2] + wave)
+                table[length] = (
+                    (count, total, wave) if before is None else (before[0] + count, before[1] + total, before[2] + wave)
+                )
         usual = sorted(table, key=lambda length: (-table[length][0], length))
         lengths, others = tuple(sorted(usual[:_LENGTHS])), sum(table[length][0] for length in usual[_LENGTHS:])
         parts = [table[length] for length in lengths]
@@ -112,14 +120,18 @@ class Vectors(State, kind="vectors"):
             counts=tuple(count for count, _, _ in parts),
             sums=tuple(total for _, total, _ in parts),
             waves=tuple(wave for _, _, wave in parts),
-            refused={reason: sum(one.get(reason, 0) for one in (self.refused, other.refused, counted)) for reason in reasons},
+            refused={
+                reason: sum(one.get(reason, 0) for one in (self.refused, other.refused, counted)) for reason in reasons
+            },
             missing=self.missing + other.missing,
         )
 
     @property
     def usual(self) -> int:
         """The length that most vectors have, the smaller one of two; 0 without any."""
-        return max(zip(self.counts, (-length for length in self.lengths), self.lengths, strict=True), default=(0, 0, 0))[2]
+        return max(
+            zip(self.counts, (-length for length in self.lengths), self.lengths, strict=True), default=(0, 0, 0)
+        )[2]
 
     def n(self, length: int) -> int:
         """How many vectors have a length."""
@@ -159,13 +171,16 @@ def cosines(matrix: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def random_features(matrix: np.ndarray, features: int, bandwidth: float, seed: int) -> np.ndarray:
-    """Of vectors, scaled to length 1: cosines and sines whose inner products are, on average over the seeds, the Gaussian kernel.
+    """Of vectors, scaled to length 1: cosines and sines whose inner products are, on average over the seeds, the
+    Gaussian kernel.
 
     returns   (n, features) 32-bit floats, each row of length 1
     """
     half = features // 2
     angles = matrix @ _frequencies(matrix.shape[1], half, seed) / (bandwidth * lengths_of(matrix))[:, None]
-    angles = angles.astype(np.float32)  # 40 times as fast from here on, and 1e-6 is little beside the chance of the frequencies
+    angles = angles.astype(
+        np.float32
+    )  # 40 times as fast from here on, and 1e-6 is little beside the chance of the frequencies
     made: np.ndarray = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.float32(np.sqrt(half))
     return made
 

@@ -30,15 +30,16 @@ _FREQUENT = 1024
 class Words(State, kind="words"):
     """Which words the texts of a column have, each counted once a text, in small letters.
 
-    A word is a run of letters, digits and the marks on them; an apostrophe between two of these belongs to it. In scripts that put no
-    space between words (Han, Hiragana, Thai, Lao, Khmer, Myanmar) each letter is a word. Of more than 128 bytes the first are kept. A
-    column that is not text has nothing.
+    A word is a run of letters, digits and the marks on them; an apostrophe between two of these belongs to it. In
+    scripts that put no space between words (Han, Hiragana, Thai, Lao, Khmer, Myanmar) each letter is a word. Of more
+    than 128 bytes the first are kept. A column that is not text has nothing.
 
     Exact but for `frequent`, which is capped as in Counts.
 
     texts      how many texts were seen, also those without words
     squares    the sum over all texts of the squared number of their words
-    seen       in how many texts words occur: of all words up to 16,384 different ones, beyond of as many, chosen by a hash
+    seen       in how many texts words occur: of all words up to 16,384 different ones, beyond of as many, chosen by a
+               hash
     frequent   in how many texts the most frequent words occur
     """
 
@@ -84,7 +85,8 @@ class Words(State, kind="words"):
 
     @property
     def independent(self) -> float:
-        """How many observations the words are at least: as many texts of one length, since words of a text come together; NaN without any.
+        """How many observations the words are at least: as many texts of one length, since words of a text come
+        together; NaN without any.
 
         source   Kish, Survey sampling, 1965, section 11.7
         """

@@ -16,7 +16,8 @@ BARS = 10
 
 
 def number_bars(name: str, now: Quantiles, base: Quantiles) -> Histogram | None:
-    """Equal bars over the middle 99 % of both sides; the outermost bars hold the tails. None when a side has no numbers."""
+    """Equal bars over the middle 99 % of both sides; the outermost bars hold the tails. None when a side has no
+    numbers."""
     if not now.n or not base.n:
         return None
     low = min(now.quantile(0.005), base.quantile(0.005))
@@ -28,15 +29,24 @@ def number_bars(name: str, now: Quantiles, base: Quantiles) -> Histogram | None:
 
 
 def category_bars(name: str, now: Counts, base: Counts) -> Histogram | None:
-    """The most frequent values of either side, the rest as one bar. None when a side has no values, or all are too rare to be kept."""
+    """The most frequent values of either side, the rest as one bar. None when a side has no values, or all are too rare
+    to be kept."""
     values = list(dict.fromkeys([*base.table, *now.table]))
     if not now.total or not base.total or not values:
         return None
     share = {value: (base.table.get(value, 0) / base.total, now.table.get(value, 0) / now.total) for value in values}
     top = sorted(share, key=lambda value: -max(share[value]))[: BARS - 1]
-    labels, before, after = [value[0] for value in top], [share[value][0] for value in top], [share[value][1] for value in top]
+    labels, before, after = (
+        [value[0] for value in top],
+        [share[value][0] for value in top],
+        [share[value][1] for value in top],
+    )
     if len(share) > len(top):
-        labels, before, after = [*labels, "others"], [*before, max(0.0, 1 - sum(before))], [*after, max(0.0, 1 - sum(after))]
+        labels, before, after = (
+            [*labels, "others"],
+            [*before, max(0.0, 1 - sum(before))],
+            [*after, max(0.0, 1 - sum(after))],
+        )
     return Histogram(name, tuple(labels), tuple(before), tuple(after))
 
 

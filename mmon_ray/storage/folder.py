@@ -50,7 +50,9 @@ class FolderStore:
                 unfinished.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise StoreError(f"cannot write '{key}' in the folder {self.root}: {_reason(error)}; choose another store") from None
+            raise StoreError(
+                f"cannot write '{key}' in the folder {self.root}: {_reason(error)}; choose another store"
+            ) from None
 
     def get(self, key: str) -> bytes:
         """The object's bytes; MissingKey when there is none."""
@@ -104,7 +106,9 @@ class FolderStore:
         """The names of the folders right below a folder, sorted."""
         folder = checked_prefix(prefix).rstrip("/")
         # S3 has no empty folders; a folder whose objects were deleted is not there either.
-        return sorted(item.name for item in self._scan(folder) if item.is_dir() and any(self._files(_below(folder, item.name))))
+        return sorted(
+            item.name for item in self._scan(folder) if item.is_dir() and any(self._files(_below(folder, item.name)))
+        )
 
     def _files(self, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folders = [folder]
@@ -141,7 +145,9 @@ class FolderStore:
             raise StoreError(f"{self.root} is a file and cannot be a store; give a folder")
 
     def _unreadable(self, key: str, error: OSError) -> StoreError:
-        return StoreError(f"cannot read '{key}' in the folder {self.root}: {_reason(error)}; check the path and its permissions")
+        return StoreError(
+            f"cannot read '{key}' in the folder {self.root}: {_reason(error)}; check the path and its permissions"
+        )
 
 
 def _below(folder: str, name: str) -> str:

@@ -113,7 +113,8 @@ def label_key(endpoint: str, moment: datetime, name: str) -> str:
 
 
 def joined_key(endpoint: str, deployment: str, hour: datetime, name: str) -> str:
-    """Where a file of an hour's records with their labels lies: `part-*`, `labels-*` and `ids.parquet`, `manifest.json`."""
+    """Where a file of an hour's records with their labels lies: `part-*`, `labels-*` and `ids.parquet`,
+    `manifest.json`."""
     folder = f"joined/{checked_name(endpoint, 'endpoint')}/{checked_name(deployment, 'deployment')}/{_hour_path(hour)}"
     return f"{folder}/{checked_name(name, 'file')}"
 
@@ -154,7 +155,8 @@ def metrics_prefix(monitor: str) -> str:
 
 
 def metrics_key(monitor: str, window: Window) -> str:
-    """Where the metrics of a window lie, by the day of its start: an hour's by the hour, any other window's by its name."""
+    """Where the metrics of a window lie, by the day of its start: an hour's by the hour, any other window's by its
+    name."""
     prefix = metrics_prefix(monitor)
     if window == window.hour(window.start):
         return f"{prefix}{_hour_path(window.start)}.parquet"
@@ -214,7 +216,9 @@ def checked_name(name: str, what: str = "name") -> str:
     """
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", name):
         return name
-    raise InputError(f"the {what} {name!r} cannot be used; write up to 200 letters, digits, '_', '-' or '.', and no dot first")
+    raise InputError(
+        f"the {what} {name!r} cannot be used; write up to 200 letters, digits, '_', '-' or '.', and no dot first"
+    )
 
 
 def checked_key(key: str) -> str:
@@ -233,8 +237,15 @@ def checked_prefix(prefix: str) -> str:
     errors   InputError shows the prefix and the rule
     """
     parts = prefix.split("/")
-    if any(not part for part in parts[:-1]) or any(part.startswith(".") for part in parts) or re.search(r"[\\\x00-\x1f\x7f]", prefix):
-        raise InputError(f"{prefix!r} cannot be in a key; no part may be empty or start with a dot, nor hold '\\' or control characters")
+    if (
+        any(not part for part in parts[:-1])
+        or any(part.startswith(".") for part in parts)
+        or re.search(r"[\\\x00-\x1f\x7f]", prefix)
+    ):
+        raise InputError(
+            f"{prefix!r} cannot be in a key; no part may be empty or start with a dot, nor hold '\\' or control "
+            f"characters"
+        )
     return prefix
 
 

@@ -14,7 +14,8 @@ __all__ = ["open_store"]
 def open_store(uri: str | os.PathLike[str] = "") -> Store:
     """The store that a text names: a folder, or `s3://bucket/prefix`. Nothing is read or written yet.
 
-    S3 encrypts what is written to `s3://bucket/prefix?sse=AES256`, or with a key of KMS to `?sse=aws:kms&kms_key_id=...`.
+    S3 encrypts what is written to `s3://bucket/prefix?sse=AES256`, or with a key of KMS to
+    `?sse=aws:kms&kms_key_id=...`.
 
     uri      "" is the environment's MMON_STORE, else the folder ~/.mmon
     errors   InputError for another scheme, a URI without a bucket or with other options

@@ -52,19 +52,26 @@ class S3Store:
     @property
     def uri(self) -> str:
         """`s3://bucket/prefix`, and `?sse=...` if it encrypts; a key joined to it with `/` names an object."""
-        given = [f"{name}={quote(self.put_options[option], safe=':')}" for name, option in _SSE.items() if option in self.put_options]
+        given = [
+            f"{name}={quote(self.put_options[option], safe=':')}"
+            for name, option in _SSE.items()
+            if option in self.put_options
+        ]
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/") + ("?" + "&".join(given) if given else "")
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object, whole or not at all, over any older one."""
-        self._call(lambda s3: s3.put_object(Bucket=self.bucket, Key=self._full(key), Body=body, **self.put_options), key)
+        self._call(
+            lambda s3: s3.put_object(Bucket=self.bucket, Key=self._full(key), Body=body, **self.put_options), key
+        )
 
     def get(self, key: str) -> bytes:
         """The object's bytes; MissingKey when there is none."""
         return self._call(lambda s3: bytes(s3.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()), key)
 
     def open(self, key: str) -> BinaryIO:
-        """The object, to read parts of: its end comes with the first request, other parts when they are read, all of one version."""
+        """The object, to read parts of: its end comes with the first request, other parts when they are read, all of
+        one version."""
         options = {"Bucket": self.bucket, "Key": self._full(key)}
 
         def end(s3: Any) -> Any:
@@ -113,7 +120,10 @@ class S3Store:
         return self._start(checked_key(key))
 
     def _pages(self, **options: str) -> builtins.list[Any]:
-        return self._call(lambda s3: list(s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **options)), options["Prefix"])
+        return self._call(
+            lambda s3: list(s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **options)),
+            options["Prefix"],
+        )
 
     def _call(self, request: Callable[[Any], T], key: str) -> T:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -124,7 +134,8 @@ class S3Store:
             self._refused(error.response.get("Error", {}), key)
         except BotoCoreError as error:
             raise StoreError(
-                f"cannot reach {self.uri}: {str(error).rstrip('.')}; check the endpoint (AWS_ENDPOINT_URL), the region and the credentials"
+                f"cannot reach {self.uri}: {str(error).rstrip('.')}; check the endpoint (AWS_ENDPOINT_URL), the region "
+                f"and the credentials"
             ) from None
 
     def _refused(self, answer: Mapping[str, str], key: str) -> NoReturn:
@@ -135,11 +146,17 @@ class S3Store:
             raise ChangedKey(f"'{key}' of {self.uri} was written anew while it was read; read it again") from None
         said = f"{code}: {answer.get('Message', '').rstrip('.')}"
         if code == "NoSuchBucket":
-            raise StoreError(f"the bucket '{self.bucket}' does not exist; create it, or correct the store {self.uri}") from None
+            raise StoreError(
+                f"the bucket '{self.bucket}' does not exist; create it, or correct the store {self.uri}"
+            ) from None
         if code in _CREDENTIALS:
-            raise StoreError(f"S3 refuses these credentials for {self.uri} ({said}); check the keys or the role") from None
+            raise StoreError(
+                f"S3 refuses these credentials for {self.uri} ({said}); check the keys or the role"
+            ) from None
         if code in _REGION:
-            raise StoreError(f"the bucket '{self.bucket}' is in another region ({said}); set AWS_DEFAULT_REGION to its region") from None
+            raise StoreError(
+                f"the bucket '{self.bucket}' is in another region ({said}); set AWS_DEFAULT_REGION to its region"
+            ) from None
         raise StoreError(f"S3 cannot serve '{key}' of {self.uri} ({said}); check the store, then try again") from None
 
 
@@ -181,7 +198,9 @@ def _put_options(text: str, uri: str) -> dict[str, str]:
     sse = given.get("sse", [""])
     kinds = ("AES256", "aws:kms", "aws:kms:dsse")
     if set(given) - set(_SSE) or any(len(values) > 1 for values in given.values()) or sse[0] not in kinds:
-        raise InputError(f"'{uri}' has options that S3 does not know; write ?sse=AES256, or ?sse=aws:kms&kms_key_id=KEY")
+        raise InputError(
+            f"'{uri}' has options that S3 does not know; write ?sse=AES256, or ?sse=aws:kms&kms_key_id=KEY"
+        )
     if "kms_key_id" in given and (sse[0] == "AES256" or not given["kms_key_id"][0]):
         raise InputError(f"'{uri}' names a key for {sse[0]}; a key goes with ?sse=aws:kms&kms_key_id=KEY")
     return {_SSE[name]: values[0] for name, values in given.items()}
@@ -193,12 +212,16 @@ _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocation
 
 @lru_cache(maxsize=4)
 def _client(environment: tuple[tuple[str, str], ...]) -> Any:
-    """The process's S3 client for the AWS_* variables as they are; boto3's clients are thread-safe, its default session is not."""
+    """The process's S3 client for the AWS_* variables as they are; boto3's clients are thread-safe, its default session
+    is not."""
     import boto3
     from botocore.config import Config
 
-    # At most 3 tries of 5 s to connect and 15 s to answer: one server that hangs must not hold up an uploader for minutes.
-    config = Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=15, max_pool_connections=32, tcp_keepalive=True)
+    # At most 3 tries of 5 s to connect and 15 s to answer: one server that hangs must not hold up an uploader for
+    # minutes.
+    config = Config(
+        retries={"mode": "standard"}, connect_timeout=5, read_timeout=15, max_pool_connections=32, tcp_keepalive=True
+    )
     return boto3.session.Session().client("s3", config=config)
 
 

@@ -1,7 +1,7 @@
 """The contract of a store: objects by key, over a local folder or S3. A reader sees a whole object or none.
 
-The keys' layout is in `keys.py`, `open.py` opens the store that a URI names. All are imported by the uploader of every serving node: nothing
-heavy at their top.
+The keys' layout is in `keys.py`, `open.py` opens the store that a URI names. All are imported by the uploader of every
+serving node: nothing heavy at their top.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Store(Protocol):
         """The object's bytes; MissingKey when there is none."""
 
     def open(self, key: str) -> BinaryIO:
-        """The object, to read parts of; all of one version: ChangedKey when it is written anew meanwhile. MissingKey when there is none."""
+        """The object, to read parts of; all of one version: ChangedKey when it is written anew meanwhile. MissingKey
+        when there is none."""
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""

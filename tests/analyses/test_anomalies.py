@@ -17,11 +17,16 @@ from mmon_ray.monitors.monitor import Monitor
 FIRST = Window.parse("2026-11-22T00")
 
 
-def past(values: list[float], name: str = "mean", column: str = "age", *, spiked: tuple[int, ...] = ()) -> list[PastWindow | None]:
+def past(
+    values: list[float], name: str = "mean", column: str = "age", *, spiked: tuple[int, ...] = ()
+) -> list[PastWindow | None]:
     def violated(at: int) -> tuple[tuple[str, str], ...]:
         return ((f"{name}_anomaly", column),) if at in spiked else ()
 
-    return [None if math.isnan(one) else PastWindow(FIRST, 100, "ok", violated(at), {(name, column): one}) for at, one in enumerate(values)]
+    return [
+        None if math.isnan(one) else PastWindow(FIRST, 100, "ok", violated(at), {(name, column): one})
+        for at, one in enumerate(values)
+    ]
 
 
 def judged(analysis: Anomalies, value: float, before: list[PastWindow | None], std: float = 0.0) -> Metric:

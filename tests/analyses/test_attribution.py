@@ -68,7 +68,10 @@ def test_a_feature_whose_unit_changed_takes_over(model: ModuleType) -> None:
 
 def test_the_services_rule_asks_the_ndcg_alone(model: ModuleType) -> None:
     learned = learn(rule="service")
-    assert [(one.name, one.lower) for one in learned[1].constraints] == [("attribution_ndcg", 0.9), ("not_compared", -math.inf)]
+    assert [(one.name, one.lower) for one in learned[1].constraints] == [
+        ("attribution_ndcg", 0.9),
+        ("not_compared", -math.inf),
+    ]
     assert [one.constraint.name for one in judge(learned, people(2_000, 2, zip=200.0)).alarms] == ["attribution_ndcg"]
     assert judge(learned, people(2_000, 3)).violations == ()
 
@@ -95,7 +98,9 @@ def test_what_fails_is_told(model: ModuleType) -> None:
     base = now.filter(pa.compute.less(now["age"], 2.4))
     monitor = learned[0]
     baseline = monitor.fit(base)
-    old = now.set_column(1, "age", pa.array(np.where(np.arange(2_000) % 10 == 0, 9.0, np.clip(now["age"].to_numpy(), -3, 2))))
+    old = now.set_column(
+        1, "age", pa.array(np.where(np.arange(2_000) % 10 == 0, 9.0, np.clip(now["age"].to_numpy(), -3, 2)))
+    )
     report = judge((monitor, baseline), old)
     metric = report.metric("attribution_ndcg")
     assert metric is not None and metric.value > 0.9
@@ -108,6 +113,7 @@ def test_few_rows_and_a_missing_feature(model: ModuleType) -> None:
     with pytest.raises(InputError, match="rule is 'best'"):
         Attribution("a.b:c", rule="best")
     (metric,) = judge(
-        (Monitor("m", analyses=(Attribution(),)), Monitor("m", analyses=(Attribution(),)).fit(people(200, 1))), people(99, 2)
+        (Monitor("m", analyses=(Attribution(),)), Monitor("m", analyses=(Attribution(),)).fit(people(200, 1))),
+        people(99, 2),
     ).metrics
     assert math.isnan(metric.value) and metric.detail == "no model is named"

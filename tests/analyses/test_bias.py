@@ -1,4 +1,5 @@
-"""Bias: facets by value, threshold and intersection; intervals that are those of resampled rows; and what cannot be computed says why."""
+"""Bias: facets by value, threshold and intersection; intervals that are those of resampled rows; and what cannot be
+computed says why."""
 
 from __future__ import annotations
 
@@ -54,7 +55,11 @@ def test_facets_by_value_by_threshold_and_by_intersection() -> None:
     facets = (*SEX, Facet("age", above=40), Facet(("sex", "race")), Facet("city", ("x", "y")))
     report = judge(now, Bias(facets[:3], group="city", draws=50))
     sex, race = (np.array(now[name].to_pylist()) for name in ("sex", "race"))
-    masks = {"sex=f": sex == "f", "age>40": now["age"].to_numpy() > 40, "sex x race=f x b": (sex == "f") & (race == "b")}
+    masks = {
+        "sex=f": sex == "f",
+        "age>40": now["age"].to_numpy() > 40,
+        "sex x race=f x b": (sex == "f") & (race == "b"),
+    }
     for column, mask in masks.items():
         assert values(report, column) == pytest.approx(expected(now, mask), rel=1e-9, abs=1e-12), column
     assert {metric.column for metric in report.metrics if "x race" in metric.column} == {
@@ -99,13 +104,17 @@ def test_worse_than_the_baseline_is_told_to_people() -> None:
     assert found["DPL"].message.endswith(f" points lower); the baseline allows ±{allowed:.3g}")
     # With two labels KL to KS say what DPL says: they are watched when they are asked for.
     assert not {"KL", "JS", "LP", "TVD", "KS"} & {one.constraint.name for one in report.violations}
-    assert {"KL", "DPL"} == {one.constraint.name for one in judge(rows(4_000, 2, women=0.2), Bias(SEX, metrics=("KL", "DPL"))).violations}
+    assert {"KL", "DPL"} == {
+        one.constraint.name for one in judge(rows(4_000, 2, women=0.2), Bias(SEX, metrics=("KL", "DPL"))).violations
+    }
 
 
 def test_nothing_changed_alarms_nothing() -> None:
     monitor = Monitor("m", analyses=(Bias((*SEX, Facet("race"), Facet("age", above=40)), group="city"),))
     baseline = monitor.fit(rows(20_000, 1), label="y")
-    reports = [monitor.evaluate(fold(rows(1_500, seed), monitor.zero(baseline.schema)), baseline) for seed in range(100, 140)]
+    reports = [
+        monitor.evaluate(fold(rows(1_500, seed), monitor.zero(baseline.schema)), baseline) for seed in range(100, 140)
+    ]
     assert [one.message for report in reports for one in report.alarms] == []
 
 
@@ -120,7 +129,9 @@ def test_a_few_women_of_whom_none_is_accepted_alarm_nobody(interval: str) -> Non
 
     monitor = Monitor("m", analyses=(Bias(SEX, interval=interval),))
     baseline = monitor.fit(few(50_000, 1), label="y")
-    reports = [monitor.evaluate(fold(few(1_500, seed), monitor.zero(baseline.schema)), baseline) for seed in range(10, 60)]
+    reports = [
+        monitor.evaluate(fold(few(1_500, seed), monitor.zero(baseline.schema)), baseline) for seed in range(10, 60)
+    ]
     assert [one.message for report in reports for one in report.alarms] == []
 
 
@@ -128,7 +139,9 @@ def test_the_services_rule_is_about_points() -> None:
     base, now = rows(8_000, 1), rows(1_500, 3)
     report = judge(now, Bias(SEX, rule="point", group="city"), base)
     before, after = values(judge(base, Bias(SEX, group="city"), base), "sex=f"), values(report, "sex=f")
-    assert {one.constraint.name for one in report.violations} == {name for name in before if abs(after[name]) > abs(before[name])}
+    assert {one.constraint.name for one in report.violations} == {
+        name for name in before if abs(after[name]) > abs(before[name])
+    }
     few = judge(rows(60, 3), Bias(SEX, rule="point"), base)
     assert few.insufficient == "" and few.metric("DPL", "sex=f") is not None
 
@@ -136,7 +149,9 @@ def test_the_services_rule_is_about_points() -> None:
 def test_few_rows_are_not_judged() -> None:
     few = judge(rows(60, 3, women=0.0), Bias(SEX)).metric("DPL", "sex=f")
     assert few is not None and few.status == "insufficient" and "200 in all are needed to judge" in few.detail
-    assert few.value == pytest.approx(expected(rows(60, 3, women=0.0), np.array(rows(60, 3)["sex"].to_pylist()) == "f")["DPL"])
+    assert few.value == pytest.approx(
+        expected(rows(60, 3, women=0.0), np.array(rows(60, 3)["sex"].to_pylist()) == "f")["DPL"]
+    )
 
 
 def test_numbers_as_labels_and_scores_as_predictions() -> None:
@@ -148,14 +163,16 @@ def test_numbers_as_labels_and_scores_as_predictions() -> None:
     inside = np.array(now["sex"].to_pylist()) == "f"
     assert values(report, "sex=f") == pytest.approx(expected(now, inside), rel=1e-9, abs=1e-12)
     scores = now.set_column(5, "prediction", pa.array(now["prediction"].to_numpy() * 0.4 + 0.3))
-    assert values(judge(scores, Bias(SEX, group="city", draws=50), scores), "sex=f") == pytest.approx(expected(now, inside), abs=1e-12)
+    assert values(judge(scores, Bias(SEX, group="city", draws=50), scores), "sex=f") == pytest.approx(
+        expected(now, inside), abs=1e-12
+    )
     # 0.0 and 1.0 are labels, not numbers above a threshold, in forty rows too.
     floats = now.set_column(4, "y", pa.array(now["y"].to_numpy().astype(float))).slice(0, 40)
     few = judge(floats, Bias(SEX, draws=50), floats).metric("DPL", "sex=f")
     assert few is not None and few.value == pytest.approx(expected(now.slice(0, 40), inside[:40])["DPL"])
 
 
-# -- what cannot be computed ---------------------------------------------------------------------------------------------------------------
+# -- what cannot be computed -------------------------------------------------------------------------------------------
 
 
 def details(now: pa.Table, bias: Bias, column: str = "sex=f") -> dict[str, str]:
@@ -164,7 +181,9 @@ def details(now: pa.Table, bias: Bias, column: str = "sex=f") -> dict[str, str]:
     assert not any(one.metric is None or math.isnan(one.metric.value) for one in report.violations)
     for metric in report.metrics:
         assert not math.isnan(metric.value) or (metric.detail and metric.status in ("undefined", "insufficient"))
-    return {metric.name: metric.detail for metric in report.metrics if metric.column == column and math.isnan(metric.value)}
+    return {
+        metric.name: metric.detail for metric in report.metrics if metric.column == column and math.isnan(metric.value)
+    }
 
 
 def constant(table: pa.Table, name: str, value: object) -> pa.Table:
@@ -182,7 +201,9 @@ def test_labels_that_are_not_there_yet() -> None:
     some = half.set_column(4, "y", pa.array(half["y"].to_numpy(), mask=np.arange(2_000) % 2 == 0))
     report, inside = judge(some, Bias(SEX, group="city", draws=50)), np.array(half["sex"].to_pylist()) == "f"
     whole, known = expected(half, inside), expected(half.take(pa.array(range(1, 2_000, 2))), inside[1::2])
-    assert values(report, "sex=f") == pytest.approx({name: (known if name in NEED_LABELS else whole)[name] for name in known}, abs=1e-12)
+    assert values(report, "sex=f") == pytest.approx(
+        {name: (known if name in NEED_LABELS else whole)[name] for name in known}, abs=1e-12
+    )
 
 
 def test_facets_that_are_empty_or_all_there_is() -> None:
@@ -194,7 +215,9 @@ def test_facets_that_are_empty_or_all_there_is() -> None:
     assert (set(only), set(only.values())) == (everyone, {"all rows are in `sex=f`: nobody is left to compare with"})
     missing = details(rows(2_000, 2).drop_columns("sex"), Bias(SEX, group="city"))
     assert (set(missing), set(missing.values())) == (everyone, {"no row is in `sex=f`"})
-    each = details(constant(rows(2_000, 2), "sex", "m"), Bias((Facet("sex"),), group="city"))  # f is known from the baseline
+    each = details(
+        constant(rows(2_000, 2), "sex", "m"), Bias((Facet("sex"),), group="city")
+    )  # f is known from the baseline
     assert set(each) == everyone
 
 
@@ -217,13 +240,19 @@ def test_a_window_without_positives_has_what_is_defined_of_it() -> None:
     specificity = [(~said[group]).mean() for group in (~inside, inside)]
     same = dict.fromkeys(("DPL", "KL", "JS", "LP", "TVD", "KS", "DCA", "DAR", "TE"), 0.0)
     assert {name: found[name] for name in same} == pytest.approx(same, abs=1e-12)
-    assert found["AD"] == pytest.approx(specificity[0] - specificity[1]) and found["SD"] == pytest.approx(specificity[1] - specificity[0])
+    assert found["AD"] == pytest.approx(specificity[0] - specificity[1]) and found["SD"] == pytest.approx(
+        specificity[1] - specificity[0]
+    )
     refused = constant(rows(2_000, 2), "prediction", 0)
     found = values(judge(refused, Bias(SEX)), "sex=f")
     inside, y = np.array(refused["sex"].to_pylist()) == "f", np.array(refused["y"].to_pylist()) == 1
     rejected = [(~y[group]).mean() for group in (~inside, inside)]
-    assert {name: found[name] for name in ("DPPL", "RD", "SD")} == pytest.approx(dict.fromkeys(("DPPL", "RD", "SD"), 0.0), abs=1e-12)
-    assert found["DRR"] == found["DCR"] == pytest.approx(rejected[1] - rejected[0]) and found["AD"] == pytest.approx(-found["DRR"])
+    assert {name: found[name] for name in ("DPPL", "RD", "SD")} == pytest.approx(
+        dict.fromkeys(("DPPL", "RD", "SD"), 0.0), abs=1e-12
+    )
+    assert found["DRR"] == found["DCR"] == pytest.approx(rejected[1] - rejected[0]) and found["AD"] == pytest.approx(
+        -found["DRR"]
+    )
 
 
 def test_a_facet_with_more_values_than_can_be_counted() -> None:
@@ -255,14 +284,15 @@ def test_settings_that_cannot_be() -> None:
             make()
 
 
-# -- the paper's figure 3 ------------------------------------------------------------------------------------------------------------------
+# -- the paper's figure 3 ----------------------------------------------------------------------------------------------
 
 ADULT = Path(mmon_ray.__file__).parent / "demo" / "adult.parquet"
 
 
 @pytest.mark.skipif(not ADULT.exists(), reason="the packaged Adult data are not in this tree")
 def test_the_papers_figure_3_at_small_scale() -> None:
-    """From 2,000 rows on no alarm at 1.1 b, alarms at 0.55 b and at 0, nearly always; at 200 rows no and high bias mostly right."""
+    """From 2,000 rows on no alarm at 1.1 b, alarms at 0.55 b and at 0, nearly always; at 200 rows no and high bias
+    mostly right."""
     whole = pq.read_table(ADULT)
     known = [pc.not_equal(whole[name], "?") for name in ("workclass", "occupation", "native_country")]
     table = whole.filter(pc.and_(pc.and_(known[0], known[1]), known[2])).select(["sex", "income"])
@@ -292,7 +322,9 @@ def test_the_papers_figure_3_at_small_scale() -> None:
     assert none > 0.95 and medium < 0.5 and high > 0.8
 
 
-@pytest.mark.parametrize("form", [list, lambda ages: [str(one) for one in ages], lambda ages: [f"{one}.0" for one in ages]])
+@pytest.mark.parametrize(
+    "form", [list, lambda ages: [str(one) for one in ages], lambda ages: [f"{one}.0" for one in ages]]
+)
 def test_a_facet_above_a_number_reads_the_numbers_of_text(form: Callable[[list[int]], list[Any]]) -> None:
     rng = np.random.default_rng(4)
     ages = rng.integers(18, 80, 1_000)
@@ -305,5 +337,8 @@ def test_a_facet_above_a_number_reads_the_numbers_of_text(form: Callable[[list[i
 
 def test_a_facet_above_a_number_of_a_column_without_numbers_is_refused() -> None:
     table = rows(1_000, 2)
-    with pytest.raises(InputError, match=r"the facet `sex` above 45 has no numbers: the column is string, .* Facet\('sex', 'some value'\)"):
+    with pytest.raises(
+        InputError,
+        match=r"the facet `sex` above 45 has no numbers: the column is string, .* Facet\('sex', 'some value'\)",
+    ):
         judge(table, Bias((Facet("sex", above=45),)), table)

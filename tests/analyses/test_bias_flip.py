@@ -1,4 +1,5 @@
-"""The flip test of Bias: the service's numbers, a sample for a window, the errors of both sides, and what it cannot be asked of."""
+"""The flip test of Bias: the service's numbers, a sample for a window, the errors of both sides, and what it cannot be
+asked of."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ FLIP = Bias(SEX, metrics=("FT",), flip=600, draws=200)
 
 
 def people(count: int, seed: int, against: float = 0.0) -> pa.Table:
-    """Three features decide, and being a woman counts against somebody as much as so many standard deviations of the first."""
+    """Three features decide, and being a woman counts against somebody as much as so many standard deviations of the
+    first."""
     rng = np.random.default_rng(seed)
     x, sex = rng.normal(size=(count, 2)), rng.choice(["f", "m"], count, p=[0.4, 0.6])
     city = rng.choice(["x", "y"], count)
@@ -43,7 +45,8 @@ def ft(now: pa.Table, bias: Bias = FLIP, base: pa.Table | None = None) -> Metric
 
 
 def test_the_numbers_of_smclarify_through_the_monitor() -> None:
-    """24 sets of rows; answers of smclarify 0.5's FT. With `standard` other rows are near, so that some answers are others."""
+    """24 sets of rows; answers of smclarify 0.5's FT. With `standard` other rows are near, so that some answers are
+    others."""
     stored = json.loads((Path(__file__).parents[1] / "stats" / "metrics" / "smclarify_flips.json").read_text())
     same = 0
     for case in stored:
@@ -84,7 +87,9 @@ def test_nothing_changed_alarms_one_window_in_twenty_at_most() -> None:
     found = 0
     for seed in range(10):
         baseline = monitor.fit(people(2_000, 1_000 + seed, against=0.4))
-        windows = (fold(people(800, 20 * seed + again, against=0.4), monitor.zero(baseline.schema)) for again in range(10))
+        windows = (
+            fold(people(800, 20 * seed + again, against=0.4), monitor.zero(baseline.schema)) for again in range(10)
+        )
         found += sum(bool(monitor.evaluate(window, baseline).violations) for window in windows)
     assert found <= 7  # 5 % of 100, and one standard deviation
 
@@ -93,7 +98,9 @@ def test_a_model_that_becomes_harsh_to_women_is_found() -> None:
     report = judge(people(3_000, 5, against=1.0), FLIP, people(5_000, 1))
     (violation,) = report.violations
     assert violation.constraint.name == "FT" and violation.message.startswith("Flip Test (FT) of `sex=f` is -0.")
-    assert judge(people(3_000, 5, against=1.0), Bias(SEX, rule="point", metrics=("FT",), flip=600), people(5_000, 1)).violations
+    assert judge(
+        people(3_000, 5, against=1.0), Bias(SEX, rule="point", metrics=("FT",), flip=600), people(5_000, 1)
+    ).violations
 
 
 def test_the_baselines_error_is_the_same_when_it_is_not_remembered() -> None:

@@ -1,4 +1,5 @@
-"""Custom: a function of the user's is called with the right rows, judged with its error, and told in one sentence when it fails."""
+"""Custom: a function of the user's is called with the right rows, judged with its error, and told in one sentence when
+it fails."""
 
 from __future__ import annotations
 
@@ -60,7 +61,12 @@ def test_its_error_is_that_of_resampled_rows() -> None:
 def test_weights_count(mine: ModuleType) -> None:
     mine.share = lambda y, y_hat, weight: float(np.average(y == y_hat, weights=weight))
     table = pa.table(
-        {"n": np.arange(300), "y": ["a"] * 300, "prediction": ["a"] * 100 + ["b"] * 200, "mmon.weight": [8.0] * 100 + [1.0] * 200}
+        {
+            "n": np.arange(300),
+            "y": ["a"] * 300,
+            "prediction": ["a"] * 100 + ["b"] * 200,
+            "mmon.weight": [8.0] * 100 + [1.0] * 200,
+        }
     )
     metric = judge(table, table, Custom("mine_for_custom:share", of="answers"), label="y").metric("share", "y")
     assert metric is not None and metric.value == pytest.approx(0.8)
@@ -74,7 +80,11 @@ def test_rows_that_are_too_alike_are_told(mine: ModuleType) -> None:
     mine.share = lambda y, y_hat, weight: float(np.average(y == y_hat, weights=weight))
     few, many = (pa.table({"y": ["a", "b"] * count, "prediction": ["a", "a"] * count}) for count in (300, 3_000))
     metric = judge(many, few, Custom("mine_for_custom:share", of="answers"), label="y").metric("share", "y")
-    assert metric is not None and math.isnan(metric.value) and metric.detail.startswith("the rows are too alike to be sampled")
+    assert (
+        metric is not None
+        and math.isnan(metric.value)
+        and metric.detail.startswith("the rows are too alike to be sampled")
+    )
 
 
 def test_rows_are_compared_with_the_baselines(mine: ModuleType) -> None:

@@ -66,7 +66,7 @@ def test_the_baseline_passes_itself() -> None:
     assert (report.status, said(report), report.rows) == ("ok", [], N)
 
 
-# --- completeness -------------------------------------------------------------------------------------------------------
+# --- completeness -----------------------------------------------------------------------------------------------------
 
 
 def test_missing_values_where_the_baseline_has_none() -> None:
@@ -122,7 +122,7 @@ def test_as_many_missing_values_as_in_the_baseline_are_well() -> None:
     assert said(judge(many, holes)) == ["`age` is missing in 45 % of 400 rows; the baseline allows 25 %"]
 
 
-# --- data type ----------------------------------------------------------------------------------------------------------
+# --- data type --------------------------------------------------------------------------------------------------------
 
 
 def test_a_fraction_among_integers() -> None:
@@ -145,16 +145,20 @@ def test_text_where_numbers_were() -> None:
 
 
 def test_numbers_where_booleans_were_and_the_threshold_is_a_setting() -> None:
-    assert value(judge(rows(member=pa.array([1, 0] * (N // 2)))), "type_match", "member") == 1.0  # 1 and 0 read as booleans
+    assert (
+        value(judge(rows(member=pa.array([1, 0] * (N // 2)))), "type_match", "member") == 1.0
+    )  # 1 and 0 read as booleans
     numbers = rows(member=pa.array([7, 2] * (N // 2)))
     assert value(judge(numbers), "type_match", "member") == 0.0
-    other = "`member` is not boolean in 100 % of its values, such as other numbers than 0 and 1; the baseline allows 0 %"
+    other = (
+        "`member` is not boolean in 100 % of its values, such as other numbers than 0 and 1; the baseline allows 0 %"
+    )
     assert other in said(judge(numbers))
     few = rows(age=pa.array(replaced([20.0 + number % 40 for number in range(N)], 2, 33.5)))
     assert said(judge(few, quality=DataQuality(type_match=0.9))) == []
 
 
-# --- missing and extra columns ------------------------------------------------------------------------------------------
+# --- missing and extra columns ----------------------------------------------------------------------------------------
 
 
 def test_a_column_that_is_missing() -> None:
@@ -168,7 +172,10 @@ def test_a_column_that_is_missing() -> None:
     baseline = monitor.fit(pa.table({"age": [1, 2] * 100, "y_hat": [0.5, 1.5] * 100}), prediction="y_hat")
     answered = pa.table({"age": [1, 2] * 100, "prediction.value": [0.5, 1.5] * 100})
     (missing,) = monitor.evaluate(fold(answered, monitor.zero(baseline.schema)), baseline).violations
-    assert missing.message == "1 column missing from the data: `y_hat`; the predictions that came are called `prediction.value`"
+    assert (
+        missing.message
+        == "1 column missing from the data: `y_hat`; the predictions that came are called `prediction.value`"
+    )
     assert said(judge(rows(age=None, work=None))) == ["2 columns missing from the data: `age`, `work`"]
 
 
@@ -181,20 +188,24 @@ def test_a_column_that_is_new() -> None:
 def test_answers_labels_and_our_own_columns_are_neither_missing_nor_extra() -> None:
     monitor = Monitor("m", analyses=(DataQuality(),))
     baseline = monitor.fit(rows(y=pa.array([1] * N), id=pa.array(range(N))), label="y", ignored="id")
-    serving = rows(**{"prediction": pa.array([0.5] * N), "prediction.p": pa.array([1] * N), "mmon.event_id": pa.array(["x"] * N)})
+    serving = rows(
+        **{"prediction": pa.array([0.5] * N), "prediction.p": pa.array([1] * N), "mmon.event_id": pa.array(["x"] * N)}
+    )
     report = monitor.evaluate(fold(serving, monitor.zero(baseline.schema)), baseline)
     assert said(report) == []
     assert (value(report, "missing_columns"), value(report, "extra_columns")) == (0.0, 0.0)
 
 
-# --- categorical values -------------------------------------------------------------------------------------------------
+# --- categorical values -----------------------------------------------------------------------------------------------
 
 
 def test_values_that_were_never_seen() -> None:
     work = ["private", "state", "self", "private"] * (N // 4)
     report = judge(rows(work=pa.array([*work[:-12], *["never-worked"] * 8, *["<odd>"] * 4])))
     assert value(report, "domain_match", "work") == 0.97
-    assert said(report) == ["`work` has values not seen before in 3 % of its rows: 'never-worked', '<odd>'; the baseline allows 0 %"]
+    assert said(report) == [
+        "`work` has values not seen before in 3 % of its rows: 'never-worked', '<odd>'; the baseline allows 0 %"
+    ]
     assert said(judge(rows(work=pa.array([*work[:-12], *["new"] * 12])), quality=DataQuality(domain_match=0.9))) == []
 
 
@@ -203,7 +214,9 @@ def test_a_new_value_may_have_braces() -> None:
     work = ["private", "state", "self", "private"] * (N // 4)
     report = judge(rows(work=pa.array([*work[:-12], *['{"id": 1}'] * 8, *["}{"] * 4])))
     assert report.errors == {}
-    assert said(report) == ["`work` has values not seen before in 3 % of its rows: '{\"id\": 1}', '}{'; the baseline allows 0 %"]
+    assert said(report) == [
+        "`work` has values not seen before in 3 % of its rows: '{\"id\": 1}', '}{'; the baseline allows 0 %"
+    ]
 
 
 def test_only_text_with_few_values_has_a_domain() -> None:
@@ -218,10 +231,17 @@ def test_only_text_with_few_values_has_a_domain() -> None:
     domains = {column.name: column.domain for column in schema}
     assert domains["few"] == domains["dictionary"] == ("a", "b")
     assert domains["work"] == ("private", "self", "state")
-    assert [name for name, domain in domains.items() if not domain] == ["age", "wage", "member", "many", "names", "nulls"]
+    assert [name for name, domain in domains.items() if not domain] == [
+        "age",
+        "wage",
+        "member",
+        "many",
+        "names",
+        "nulls",
+    ]
 
 
-# --- baseline drift -----------------------------------------------------------------------------------------------------
+# --- baseline drift ---------------------------------------------------------------------------------------------------
 
 
 def test_the_distance_of_numbers_robust_and_simple() -> None:
@@ -263,7 +283,7 @@ def test_a_wrong_method_is_refused() -> None:
         DataQuality(baseline_drift="bare")
 
 
-# --- columns that are odd -----------------------------------------------------------------------------------------------
+# --- columns that are odd ---------------------------------------------------------------------------------------------
 
 ODD: dict[str, pa.Array] = {
     "all nulls": pa.nulls(N, pa.float64()),
@@ -287,7 +307,9 @@ ODD: dict[str, pa.Array] = {
 @pytest.mark.filterwarnings("error")
 def test_an_odd_column_on_either_side_leaves_the_others_standing(before: str | None, after: str | None) -> None:
     base = rows(odd=ODD[before] if before else pa.array(np.arange(N) % 10.0))
-    now = rows(odd=ODD[after] if after else pa.array(np.arange(N) % 10.0), wage=pa.array(replaced(np.arange(N) / 7, 100, None)))
+    now = rows(
+        odd=ODD[after] if after else pa.array(np.arange(N) % 10.0), wage=pa.array(replaced(np.arange(N) / 7, 100, None))
+    )
     monitor = Monitor("m")
     baseline = monitor.fit(base)
     report = monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline)
@@ -297,7 +319,9 @@ def test_an_odd_column_on_either_side_leaves_the_others_standing(before: str | N
     assert all(violation.constraint.column.partition(".")[0] in ("odd", "wage", "") for violation in report.violations)
     if before == after:
         # Rows that only the wage told apart come again without it: that is said too.
-        assert [one.constraint.column for one in report.violations if one.constraint.name != "repeated_rows"] == ["wage"]
+        assert [one.constraint.column for one in report.violations if one.constraint.name != "repeated_rows"] == [
+            "wage"
+        ]
     assert [metric.name for metric in report.metrics if math.isnan(metric.value) and metric.status == "ok"] == []
     loads(dumps(report))
 
@@ -310,7 +334,7 @@ def test_a_hundred_thousand_different_texts_are_counted_in_bounded_memory() -> N
     assert len(dumps(report)) < 100_000
 
 
-# --- windows that are odd -----------------------------------------------------------------------------------------------
+# --- windows that are odd ---------------------------------------------------------------------------------------------
 
 
 def test_an_empty_window_is_insufficient_and_violates_nothing() -> None:
@@ -331,7 +355,10 @@ def test_a_baseline_can_be_edited() -> None:
     holes = fold(rows(age=pa.array(replaced(AGES, 50, None))), monitor.zero(baseline.schema))
 
     def edited(**change: Any) -> Baseline:
-        changed = [replace(one, **change) if (one.name, one.column) == ("completeness", "age") else one for one in baseline.constraints]
+        changed = [
+            replace(one, **change) if (one.name, one.column) == ("completeness", "age") else one
+            for one in baseline.constraints
+        ]
         return replace(baseline, constraints=tuple(changed))
 
     assert len(monitor.evaluate(holes, baseline).violations) == 1
@@ -339,7 +366,7 @@ def test_a_baseline_can_be_edited() -> None:
     assert monitor.evaluate(holes, loads(dumps(edited(enabled=False)))).violations == ()
 
 
-# --- infinity -----------------------------------------------------------------------------------------------------------
+# --- infinity ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("infinity", [math.inf, -math.inf])

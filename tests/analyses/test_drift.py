@@ -62,7 +62,7 @@ M = 1024
 EVEN = np.arange(M) / M  # exact in binary, and so are its shifts
 
 
-# --- numbers ------------------------------------------------------------------------------------------------------------
+# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_shift_of_numbers_by_hand() -> None:
@@ -75,10 +75,12 @@ def test_a_shift_of_numbers_by_hand() -> None:
     assert violated(report) == ["ks x", "mean_shift x"]
     told = {violation.constraint.name: violation.message for violation in report.violations}
     assert told["ks"] == (
-        "`x` is distributed differently: 0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 % is allowed"
+        "`x` is distributed differently: 0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 "
+        "% is allowed"
     )
     assert told["mean_shift"] == (
-        "`x` has moved: its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard deviations are allowed"
+        "`x` has moved: its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard "
+        "deviations are allowed"
     )
 
 
@@ -95,7 +97,9 @@ def test_the_p_values_are_those_of_the_tests() -> None:
 
 def test_a_move_down_alarms_as_a_move_up_does() -> None:
     report = judge(numbers(EVEN - 0.25), numbers(EVEN))
-    assert metric(report, "mean_shift").value == pytest.approx(-metric(judge(numbers(EVEN + 0.25), numbers(EVEN)), "mean_shift").value)
+    assert metric(report, "mean_shift").value == pytest.approx(
+        -metric(judge(numbers(EVEN + 0.25), numbers(EVEN)), "mean_shift").value
+    )
     assert violated(report) == ["ks x", "mean_shift x"]
 
 
@@ -104,7 +108,10 @@ def test_a_change_within_the_margin_is_well_however_many_rows_there_are() -> Non
     report = judge(numbers(many + 0.02), numbers(many))
     assert metric(report, "ks").value == pytest.approx(0.02, abs=0.003)
     assert violated(report) == []
-    assert violated(judge(numbers(many + 0.02), numbers(many), Drift(ks=0.0, mean_shift=0.0))) == ["ks x", "mean_shift x"]
+    assert violated(judge(numbers(many + 0.02), numbers(many), Drift(ks=0.0, mean_shift=0.0))) == [
+        "ks x",
+        "mean_shift x",
+    ]
 
 
 def test_a_change_of_shape_alone_is_seen_by_the_distance_and_the_spread() -> None:
@@ -123,7 +130,7 @@ def test_the_bars_hold_all_rows_of_both_sides() -> None:
     assert (constant.baseline, constant.now) == ((1.0,), (1.0,))
 
 
-# --- categories ---------------------------------------------------------------------------------------------------------
+# --- categories -------------------------------------------------------------------------------------------------------
 
 
 def test_a_shift_of_categories_by_hand() -> None:
@@ -131,13 +138,17 @@ def test_a_shift_of_categories_by_hand() -> None:
     assert metric(report, "linf").value == pytest.approx(0.2)
     assert violated(report) == ["linf x"]
     assert report.violations[0].message in (
-        "`x` is distributed differently: 'red' is 30 % of its values, 50 % in the baseline; a difference of 10 % is allowed",
-        "`x` is distributed differently: 'green' is 50 % of its values, 30 % in the baseline; a difference of 10 % is allowed",
+        "`x` is distributed differently: 'red' is 30 % of its values, 50 % in the baseline; a difference of 10 % is "
+        "allowed",
+        "`x` is distributed differently: 'green' is 50 % of its values, 30 % in the baseline; a difference of 10 % is "
+        "allowed",
     )
     test = metric(report, "linf").test
     assert test is not None
     z = (0.2 - 0.1) / math.sqrt((0.3 * 0.7 + 0.5 * 0.5) / N), (0.2 + 0.1) / math.sqrt((0.3 * 0.7 + 0.5 * 0.5) / N)
-    assert test.p_value(-math.inf, 0.1) == pytest.approx(3 * sum(scipy.stats.norm.sf(z)), rel=1)  # of the usual, less careful test
+    assert test.p_value(-math.inf, 0.1) == pytest.approx(
+        3 * sum(scipy.stats.norm.sf(z)), rel=1
+    )  # of the usual, less careful test
     assert test == stats.linf(counts(red=300, green=500, blue=200), counts(red=500, green=300, blue=200)).test
 
 
@@ -164,22 +175,26 @@ def test_the_bars_of_many_values_end_in_the_others() -> None:
     assert sum(shown.now) == pytest.approx(1.0) and sum(shown.baseline) == pytest.approx(1.0)
 
 
-# --- other distances ----------------------------------------------------------------------------------------------------
+# --- other distances --------------------------------------------------------------------------------------------------
 
-# The baseline's deciles hold 103 or 102 of 1 024 values; the window, moved by 256, has none of the lowest 103 and 358 above the last.
+# The baseline's deciles hold 103 or 102 of 1 024 values; the window, moved by 256, has none of the lowest 103 and 358
+# above the last.
 LOWEST = "values at most 0.09961 are 0 % of its values, 10.1 % in the baseline"
 HIGHEST = "values above 0.8994 are 35 % of its values, 9.96 % in the baseline"
 SENTENCES = {
     "ks": "0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 % is allowed",
-    "mean_shift": "its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard deviations are allowed",
-    "wasserstein": "`x` has moved: its values have moved by 0.866 standard deviations on average; 0.1 standard deviations are allowed",
+    "mean_shift": "its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard deviations "
+    "are allowed",
+    "wasserstein": "`x` has moved: its values have moved by 0.866 standard deviations on average; 0.1 standard "
+    "deviations are allowed",
     "psi": f"{LOWEST} (population stability index ",
     "jensen_shannon": f"{HIGHEST} (Jensen-Shannon distance ",
     "hellinger": f"{LOWEST} (Hellinger distance ",
     "total_variation": f"{HIGHEST}; a difference of 10 % is allowed",
     "cramers_v": f"{HIGHEST} (Cramér's V ",
     "chi_squared": f"{HIGHEST} (chi-squared 364.3, 9 by chance)",
-    "spread": "the middle 80 % of its values are 0.1992 to 1.799, 0.09961 to 0.8994 in the baseline (spread 2 times as large); "
+    "spread": "the middle 80 % of its values are 0.1992 to 1.799, 0.09961 to 0.8994 in the baseline (spread 2 times as "
+    "large); "
     "0.833 to 1.2 times are allowed",
 }
 DOUBLED = ("spread",)  # what a shift does not change
@@ -201,13 +216,20 @@ def test_any_distance_of_categories_can_be_chosen(name: str) -> None:
     expected = getattr(stats, name)(counts(red=300, green=500, blue=200), counts(red=500, green=300, blue=200))
     assert (found.value, found.std, found.test) == (expected.value, expected.std, expected.test)
     assert violated(report) == [f"{name} x"]
-    assert "is 30 % of its values, 50 % in the baseline" in report.violations[0].message or "'green' is" in report.violations[0].message
+    assert (
+        "is 30 % of its values, 50 % in the baseline" in report.violations[0].message
+        or "'green' is" in report.violations[0].message
+    )
     wide = Drift(categorical=(name,), **{name: 1e6})  # type: ignore[arg-type]
     assert violated(judge(words(red=300, green=500, blue=200), words(red=500, green=300, blue=200), wide)) == []
 
 
 def test_the_margin_of_the_spread_is_a_factor_both_ways() -> None:
-    (one,) = [one for one in Monitor("m", analyses=(Drift(spread=1.5),)).fit(numbers(EVEN)).constraints if one.name == "spread"]
+    (one,) = [
+        one
+        for one in Monitor("m", analyses=(Drift(spread=1.5),)).fit(numbers(EVEN)).constraints
+        if one.name == "spread"
+    ]
     assert (one.lower, one.upper) == (pytest.approx(1 / 1.5), 1.5)
     with pytest.raises(InputError, match=r"spread is 0\.2; expected a factor of 1 or more"):
         Drift(spread=0.2)
@@ -219,27 +241,33 @@ def test_a_monitor_that_was_stored_with_its_distances_keeps_them() -> None:
 
 
 def test_a_distance_that_is_not_known_is_refused() -> None:
-    with pytest.raises(InputError, match="numeric has 'linf'; expected some of ks, mean_shift, spread, wasserstein, psi"):
+    with pytest.raises(
+        InputError, match="numeric has 'linf'; expected some of ks, mean_shift, spread, wasserstein, psi"
+    ):
         Drift(numeric=("ks", "linf"))
     with pytest.raises(InputError, match="categorical has 'p'; expected some of linf, psi"):
         Drift(categorical="psi")  # type: ignore[arg-type]
 
 
-# --- all columns together -----------------------------------------------------------------------------------------------
+# --- all columns together ---------------------------------------------------------------------------------------------
 
 
 def several(shift: float = 0.0, rows: int = M, answer: float = 0.0) -> pa.Table:
     """Two features, one of which moves, and a prediction."""
     rng = np.random.default_rng(rows)
     words = rng.choice(["red", "green"], rows)
-    return pa.table({"moves": np.arange(rows) / rows + shift, "stays": words, "prediction": np.arange(rows) / rows + answer})
+    return pa.table(
+        {"moves": np.arange(rows) / rows + shift, "stays": words, "prediction": np.arange(rows) / rows + answer}
+    )
 
 
 def test_the_features_and_the_predictions_together() -> None:
     report = judge(several(0.25), several())
     assert metric(report, "drifted_features", "").value == 0.5
     assert metric(report, "drifted_features", "").detail == "1 of 2: `moves`"
-    one, other = (metric(judge(several(0.25), several(), Drift(("psi",), ("psi",))), "psi", name) for name in ("moves", "stays"))
+    one, other = (
+        metric(judge(several(0.25), several(), Drift(("psi",), ("psi",))), "psi", name) for name in ("moves", "stays")
+    )
     chance = [1 / M + 1 / M, 9 * (1 / M + 1 / M)]
     population = metric(report, "population_drift", "")
     assert population.value == pytest.approx((one.value + other.value - sum(chance)) / 2)
@@ -260,7 +288,9 @@ def test_nothing_is_held_against_all_columns_together_unless_it_is_asked_for() -
         Constraint("prediction_drift", upper=0.1),
     ]
     told = [violation.message for violation in check(report.metrics, asked, Drift().explain)]
-    assert told[0].startswith("population_drift is ") and told[0].endswith(metric(report, "population_drift", "").detail)
+    assert told[0].startswith("population_drift is ") and told[0].endswith(
+        metric(report, "population_drift", "").detail
+    )
     assert told[1] == "drifted_features is 0.5, 0.3 is allowed: 1 of 2: `moves`"
     assert len(told) == 2
 
@@ -274,13 +304,17 @@ def test_the_predictions_are_no_features() -> None:
 
 def test_what_all_columns_together_cannot_say_and_why() -> None:
     few = judge(several(0.25, 40), several())
-    for name, kind in [("drifted_features", "feature"), ("population_drift", "feature"), ("prediction_drift", "prediction")]:
+    for name, kind in [
+        ("drifted_features", "feature"),
+        ("population_drift", "feature"),
+        ("prediction_drift", "prediction"),
+    ]:
         found = metric(few, name, "")
         assert (found.status, found.detail) == ("undefined", f"no {kind} has 200 values on both sides to be compared")
     assert judge(numbers(EVEN), numbers(EVEN)).metric("prediction_drift", "") is None
 
 
-# --- not judged ---------------------------------------------------------------------------------------------------------
+# --- not judged -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("few", [1, 2, 199])
@@ -297,7 +331,11 @@ def test_fewer_values_than_the_minimum_are_measured_and_not_judged(few: int) -> 
 
 def test_the_minimum_is_a_setting_and_200_are_enough() -> None:
     assert violated(judge(numbers(EVEN[:200] + 9), numbers(EVEN))) == ["ks x", "mean_shift x", "spread x"]
-    assert violated(judge(numbers(EVEN[:50] + 9), numbers(EVEN), Drift(min_rows=50))) == ["ks x", "mean_shift x", "spread x"]
+    assert violated(judge(numbers(EVEN[:50] + 9), numbers(EVEN), Drift(min_rows=50))) == [
+        "ks x",
+        "mean_shift x",
+        "spread x",
+    ]
 
 
 def test_a_sparse_column_is_not_judged_and_the_window_says_so() -> None:
@@ -355,7 +393,10 @@ def test_identifiers_have_no_frequencies_to_compare() -> None:
     baseline = monitor.fit(ids, watch="x")
     report = monitor.evaluate(fold(other, monitor.zero(baseline.schema)), baseline)
     assert (report.errors, violated(report)) == ({}, [])
-    assert metric(report, "linf").status == "undefined" and "almost every value occurs once" in metric(report, "linf").detail
+    assert (
+        metric(report, "linf").status == "undefined"
+        and "almost every value occurs once" in metric(report, "linf").detail
+    )
 
 
 def test_without_a_baseline_there_is_nothing_to_compare() -> None:
@@ -380,11 +421,12 @@ def test_an_analysis_that_fails_leaves_the_others_standing(monkeypatch: pytest.M
     assert {violation.constraint.name for violation in monitor.evaluate(empty, baseline).violations} == {"completeness"}
 
 
-# --- false alarms -------------------------------------------------------------------------------------------------------
+# --- false alarms -----------------------------------------------------------------------------------------------------
 
 
 def test_the_default_monitor_alarms_at_most_as_often_as_it_says() -> None:
-    """One hundred windows of the baseline's own distribution, 20 columns each: at most the stated level of them may alarm."""
+    """One hundred windows of the baseline's own distribution, 20 columns each: at most the stated level of them may
+    alarm."""
     rng = np.random.default_rng(11)
     runs, n, m = 100, 500, 2000
 
@@ -393,7 +435,10 @@ def test_the_default_monitor_alarms_at_most_as_often_as_it_says() -> None:
         columns |= {f"e{number}": pa.array(rng.exponential(size=rows)) for number in range(4)}
         columns |= {f"n{number}": pa.array(rng.integers(0, 30, rows)) for number in range(3)}
         columns |= {f"c{number}": pa.array(rng.choice(list("abcdefgh"), rows)) for number in range(3)}
-        columns |= {"flag": pa.array(rng.random(rows) < 0.1), "gaps": pa.array(rng.normal(size=rows), mask=rng.random(rows) < 0.2)}
+        columns |= {
+            "flag": pa.array(rng.random(rows) < 0.1),
+            "gaps": pa.array(rng.normal(size=rows), mask=rng.random(rows) < 0.2),
+        }
         return pa.table(columns)
 
     monitor = Monitor("m")

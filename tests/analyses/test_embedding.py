@@ -45,7 +45,9 @@ def violated(report: Report) -> set[str]:
 def test_the_baseline_measures_itself_and_what_is_allowed_follows() -> None:
     allowed = {one.name: (one.lower, one.upper) for one in BASELINE.constraints}
     own = judge(BASE).metric("embedding_cosine", "v")
-    assert own is not None and own.value == pytest.approx(BASE_PAIRS.mean(), abs=1e-12), "a window that is the training data: all pairs"
+    assert own is not None and own.value == pytest.approx(BASE_PAIRS.mean(), abs=1e-12), (
+        "a window that is the training data: all pairs"
+    )
     assert allowed == {
         "embedding_fall": (-math.inf, 0.02),
         "embedding_mmd": (-math.inf, 0.1),
@@ -59,7 +61,10 @@ def test_the_baseline_measures_itself_and_what_is_allowed_follows() -> None:
 def test_a_fixed_threshold_is_the_services_rule() -> None:
     fixed = Monitor("m", analyses=(Embedding("v", threshold=0.6, metrics=("embedding_cosine",)),))
     baseline = fixed.fit(BASE)
-    assert [(one.name, one.lower) for one in baseline.constraints] == [("embedding_cosine", 0.6), ("not_compared", -math.inf)]
+    assert [(one.name, one.lower) for one in baseline.constraints] == [
+        ("embedding_cosine", 0.6),
+        ("not_compared", -math.inf),
+    ]
     (found,) = judge(table(cloud(300, 1)), fixed, baseline).violations
     assert found.message.startswith("`v` is less like the baseline: mean cosine 0.") and found.message.endswith(
         ", at least 0.6 is required"
@@ -97,7 +102,9 @@ def test_vectors_without_a_middle_have_no_radius() -> None:
     assert not same.violations
     hardly = anywhere + np.eye(1, 200) * 3.0
     weak = MONITOR.fit(table(hardly[:500]))
-    assert not judge(table(hardly[500:]), baseline=weak).violations, "a new vector is no farther from the mean than those that made it"
+    assert not judge(table(hardly[500:]), baseline=weak).violations, (
+        "a new vector is no farther from the mean than those that made it"
+    )
 
 
 @pytest.mark.parametrize("size", [1e308, 1e-310])
@@ -127,12 +134,17 @@ def test_each_change_is_seen_by_what_is_made_for_it() -> None:
     sentence = next(one.message for one in found.violations if one.metric.name == "embedding_fall")
     between = BASE_PAIRS[~np.eye(1_500, dtype=bool)].mean()
     now = cosine_similarity(strangers, cloud(1_500, 0)).mean()
-    fall = f"its mean cosine has fallen by {between - now:.4g}, 0.02 is allowed ({now:.4g} to the baseline's, {between:.4g} among these"
+    fall = (
+        f"its mean cosine has fallen by {between - now:.4g}, 0.02 is allowed ({now:.4g} to the baseline's, "
+        f"{between:.4g} among these"
+    )
     assert sentence.startswith(f"`v` is less like the baseline: {fall}; least like it: 'strange ")
     few = np.concatenate([cloud(270, 3), -cloud(30, 4)])
     assert violated(judge(table(few))) >= {"inside"}, "a tenth of the rows"
     narrow = cloud(300, 5, scale=0.2)
-    assert violated(judge(table(narrow))) == {"mmd", "auc"}, "closer to the mean than before: no cosine falls, none is outside"
+    assert violated(judge(table(narrow))) == {"mmd", "auc"}, (
+        "closer to the mean than before: no cosine falls, none is outside"
+    )
     turned = cloud(600, 6)
     turned[:, 1] += 0.8
     assert "auc" in violated(judge(table(turned)))
@@ -147,7 +159,9 @@ def test_numbers_in_columns_are_vectors_too() -> None:
     same, changed = (judge(wide(points), monitor, baseline) for points in (cloud(300, 1), -cloud(300, 1)))
     assert not same.violations and {one.metric.column for one in changed.violations} == {"prediction"}
     whole = judge(table(cloud(300, 1))).metric("embedding_cosine", "v")
-    assert whole is not None and whole.value == pytest.approx(same.metric("embedding_cosine", "prediction").value, abs=1e-12)  # type: ignore[union-attr]
+    assert whole is not None and whole.value == pytest.approx(
+        same.metric("embedding_cosine", "prediction").value, abs=1e-12
+    )  # type: ignore[union-attr]
 
 
 def test_rows_without_a_usable_vector_are_counted_with_their_reasons() -> None:
@@ -158,7 +172,9 @@ def test_rows_without_a_usable_vector_are_counted_with_their_reasons() -> None:
     report = judge(now)
     (found,) = [one for one in report.violations if one.metric.name == "embedding_usable"]
     assert found.metric.value == pytest.approx(169 / 199)
-    assert found.message == ("15.1 % of `v` have no usable vector; 0 % are allowed (10 not finite, 10 only zeros, 10 of another length)")
+    assert found.message == (
+        "15.1 % of `v` have no usable vector; 0 % are allowed (10 not finite, 10 only zeros, 10 of another length)"
+    )
     assert violated(report) == {"usable"}, "the others stand"
 
 
@@ -175,11 +191,15 @@ def test_what_cannot_be_judged_says_why() -> None:
     mostly = pa.table({"v": [[place, 1.0] for place in range(9_000)] + cloud(5, 1).tolist(), "text": ["t"] * 9_005})
     tiny = Monitor("m", analyses=(Embedding("v", sample=20),))
     bare = judge(mostly, tiny, tiny.fit(BASE)).metric("embedding_mmd", "v")
-    assert bare is not None and bare.detail == "the sample of the window has no vectors of 16 numbers, though some of its rows have"
+    assert (
+        bare is not None
+        and bare.detail == "the sample of the window has no vectors of 16 numbers, though some of its rows have"
+    )
     with pytest.raises(InputError, match=r"no column 'w', nor 'w.0', 'w.1', ...; the columns are v, text"):
         Monitor("m", analyses=(Embedding("w"),)).fit(BASE)
     with pytest.raises(
-        InputError, match=r"`text` has no vector that can be used \(1,500 not a vector\); texts need an encoder, see Encode"
+        InputError,
+        match=r"`text` has no vector that can be used \(1,500 not a vector\); texts need an encoder, see Encode",
     ):
         Monitor("m", analyses=(Embedding("text"),)).fit(BASE)
     with pytest.raises(InputError, match="sample is 5; expected 20 vectors or more"):
@@ -194,9 +214,10 @@ def test_other_analyses_live_with_columns_of_vectors() -> None:
     monitor = Monitor("m", analyses=(*DEFAULT_ANALYSES, Embedding("v", "text")))
     baseline = monitor.fit(BASE)
     same = judge(table(cloud(400, 9), "text"), monitor, baseline)
-    assert {(one.metric.name, one.metric.column) for one in same.violations} <= {("novel_values", "text"), ("linf", "text")}, (
-        same.violations
-    )
+    assert {(one.metric.name, one.metric.column) for one in same.violations} <= {
+        ("novel_values", "text"),
+        ("linf", "text"),
+    }, same.violations
     assert "auc" in violated(judge(table(-cloud(400, 9)), monitor, baseline))
 
 

@@ -46,7 +46,15 @@ def test_a_binary_model_has_all_of_the_services_metrics_and_calibration() -> Non
     assert found["f1"] == pytest.approx(sk.f1_score(y, said))
     assert found["auc"] == pytest.approx(sk.roc_auc_score(y, score), abs=1e-4)
     assert found["brier"] == pytest.approx(sk.brier_score_loss(y, score), abs=1e-4)
-    names = {"recall", "precision", "accuracy", "true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate"}
+    names = {
+        "recall",
+        "precision",
+        "accuracy",
+        "true_positive_rate",
+        "true_negative_rate",
+        "false_positive_rate",
+        "false_negative_rate",
+    }
     names |= {"auc", "f0_5", "f1", "f2", "au_prc", "ece"}
     names |= {f"{name}_best_constant_classifier" for name in ("recall", "precision", "accuracy", "f0_5", "f1", "f2")}
     assert names <= set(found)
@@ -139,14 +147,17 @@ def test_labelled_rows_without_a_usable_answer_are_counted_and_alarm() -> None:
     for table, label, gap in ((base, "income", None), (scores, "income", math.nan), (price, "y", math.inf)):
         said = table["prediction"].to_pylist()
         holes = [gap if row % 10 == 0 else value for row, value in enumerate(said)]
-        spoiled = table.set_column(table.column_names.index("prediction"), "prediction", pa.array(holes, table["prediction"].type))
+        spoiled = table.set_column(
+            table.column_names.index("prediction"), "prediction", pa.array(holes, table["prediction"].type)
+        )
         report = judge(spoiled, table, label=label)
         assert values(judge(table, table, label=label))["answered"] == 1
         assert values(report)["answered"] == pytest.approx(0.9)
         (found,) = [one for one in report.alarms if one.constraint.name == "answered"]
         count = table.num_rows
         assert found.message == (
-            f"10 % of the rows with a label `{label}` have no answer that can be judged ({count // 10:,} of {count:,}); 0 % are allowed"
+            f"10 % of the rows with a label `{label}` have no answer that can be judged ({count // 10:,} of "
+            f"{count:,}); 0 % are allowed"
         )
 
 
@@ -164,7 +175,8 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
     monitor = Monitor("m", analyses=(ModelQuality(margin=0.0, error_margin=0.0),))
     baseline = monitor.fit(base, label="income")
     alarms = sum(
-        bool(monitor.evaluate(fold(binary(800, seed), monitor.zero(baseline.schema)), baseline).violations) for seed in range(100, 260)
+        bool(monitor.evaluate(fold(binary(800, seed), monitor.zero(baseline.schema)), baseline).violations)
+        for seed in range(100, 260)
     )
     assert alarms <= 16  # of 160 windows at a level of 5 %, with the baseline's own error shared by all
 
@@ -173,7 +185,9 @@ def rare(rows: int, seed: int, positives: float, found: float = 0.8) -> pa.Table
     """Few positives, of which a share is found; one negative in a hundred is called positive."""
     rng = np.random.default_rng(seed)
     y = (rng.random(rows) < positives).astype(int)
-    return pa.table({"income": y, "prediction": np.where(y == 1, rng.random(rows) < found, rng.random(rows) < 0.01).astype(int)})
+    return pa.table(
+        {"income": y, "prediction": np.where(y == 1, rng.random(rows) < found, rng.random(rows) < 0.01).astype(int)}
+    )
 
 
 @pytest.mark.parametrize(("positives", "rows"), [(0.002, 1_000), (0.01, 300), (0.03, 1_000), (0.05, 1_000)])
@@ -181,7 +195,10 @@ def test_a_few_positives_that_all_go_wrong_are_no_alarm(positives: float, rows: 
     """Two missed of two: a bootstrap of that window alone has no spread at all."""
     monitor = Monitor("m", analyses=(QUALITY,))
     baseline = monitor.fit(rare(50_000, 1, positives), label="income")
-    reports = [monitor.evaluate(fold(rare(rows, seed, positives), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
+    reports = [
+        monitor.evaluate(fold(rare(rows, seed, positives), monitor.zero(baseline.schema)), baseline)
+        for seed in range(100, 200)
+    ]
     assert sum(bool(report.alarms) for report in reports) == 0
     assert sum(bool(report.violations) for report in reports) <= 5
     recall = reports[0].metric("recall", "income")
@@ -194,7 +211,10 @@ def test_a_few_positives_that_all_go_wrong_are_no_alarm(positives: float, rows: 
 def test_a_fall_among_few_positives_is_seen() -> None:
     monitor = Monitor("m", analyses=(QUALITY,))
     baseline = monitor.fit(rare(50_000, 1, 0.05), label="income")
-    reports = [monitor.evaluate(fold(rare(1_000, seed, 0.05, 0.4), monitor.zero(baseline.schema)), baseline) for seed in range(20)]
+    reports = [
+        monitor.evaluate(fold(rare(1_000, seed, 0.05, 0.4), monitor.zero(baseline.schema)), baseline)
+        for seed in range(20)
+    ]
     assert sum("recall" in {one.constraint.name for one in report.violations} for report in reports) >= 19
 
 
@@ -207,7 +227,11 @@ def test_scores_and_labels_of_no_use_say_so() -> None:
     numbers = pa.table({"price": price, "prediction": price})
     words = numbers.set_column(0, "price", pa.array([f"{one:.2f} EUR" for one in price]))
     metric = judge(words, numbers, label="price").metric("mae", "price")
-    assert metric is not None and metric.status == "undefined" and metric.detail == "no row has a number as label and as prediction"
+    assert (
+        metric is not None
+        and metric.status == "undefined"
+        and metric.detail == "no row has a number as label and as prediction"
+    )
 
 
 def test_a_users_own_metric_is_measured_and_judged() -> None:
@@ -232,20 +256,28 @@ def test_positives_that_become_rare_are_no_alarm_either() -> None:
     """The baseline has hundreds; the window two, and misses both."""
     monitor = Monitor("m", analyses=(QUALITY,))
     baseline = monitor.fit(rare(50_000, 1, 0.05), label="income")
-    quiet = [monitor.evaluate(fold(rare(1_000, seed, 0.002), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
-    assert [one.constraint.name for report in quiet for one in report.violations if one.constraint.name == "recall"] == []
+    quiet = [
+        monitor.evaluate(fold(rare(1_000, seed, 0.002), monitor.zero(baseline.schema)), baseline)
+        for seed in range(100, 200)
+    ]
+    assert [
+        one.constraint.name for report in quiet for one in report.violations if one.constraint.name == "recall"
+    ] == []
 
 
 def test_a_baseline_of_a_few_positives_judges_nothing() -> None:
     monitor = Monitor("m", analyses=(QUALITY,))
     baseline = monitor.fit(rare(600, 3, 0.008, 1.0), label="income")
-    metric = monitor.evaluate(fold(rare(9_000, 4, 0.05), monitor.zero(baseline.schema)), baseline).metric("recall", "income")
+    metric = monitor.evaluate(fold(rare(9_000, 4, 0.05), monitor.zero(baseline.schema)), baseline).metric(
+        "recall", "income"
+    )
     assert metric is not None and metric.status == "insufficient"
     assert metric.detail.endswith("labels of the baseline; 20 are needed to judge")
 
 
 def test_a_share_of_nothing_among_thirty_is_no_certain_alarm() -> None:
-    """Of 30 positive predictions none is right, 20 % are in the baseline: 1.2 in 1,000 by chance, more than the policy's 1 in 10,000."""
+    """Of 30 positive predictions none is right, 20 % are in the baseline: 1.2 in 1,000 by chance, more than the
+    policy's 1 in 10,000."""
     y, said = np.zeros(1_000, int), np.zeros(1_000, int)
     said[:30], y[30:70] = 1, 1
     base_y, base_said = np.zeros(50_000, int), np.zeros(50_000, int)

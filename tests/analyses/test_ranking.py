@@ -16,7 +16,13 @@ from mmon_ray.core.report import Report
 def lists(count: int, seed: int, noise: float = 0.5) -> pa.Table:
     rng = np.random.default_rng(seed)
     clicks = rng.integers(0, 4, count * 8)
-    return pa.table({"query": np.repeat(np.arange(count), 8), "clicks": clicks, "prediction": clicks + noise * rng.normal(size=count * 8)})
+    return pa.table(
+        {
+            "query": np.repeat(np.arange(count), 8),
+            "clicks": clicks,
+            "prediction": clicks + noise * rng.normal(size=count * 8),
+        }
+    )
 
 
 def judge(now: pa.Table, base: pa.Table, ranking: Ranking | None = None) -> Report:
@@ -57,5 +63,7 @@ def test_what_cannot_be_judged_says_why() -> None:
     strangers = judge(base, base, Ranking()).metric("ndcg", "clicks")
     assert strangers is not None and strangers.detail == "no row says which list it belongs to (`mmon.event_id`)"
     half = np.arange(2_400) % 2 == 0
-    partly = judge(lists(300, 2).set_column(1, "clicks", pa.array(np.ones(2_400, int), mask=half)), base).metric("ndcg", "clicks")
+    partly = judge(lists(300, 2).set_column(1, "clicks", pa.array(np.ones(2_400, int), mask=half)), base).metric(
+        "ndcg", "clicks"
+    )
     assert partly is not None and partly.detail == "no list has labels and scores of all its items"

@@ -21,7 +21,14 @@ def rows(seed: int, n: int) -> Columns:
     x, y = rng.normal(size=(2, n))
     colour = np.where(y + rng.normal(size=n) > 0.5, "red", rng.choice(["green", "blue"], n))
     gap = np.where(rng.random(n) < np.where(x > 0, 0.5, 0.1), np.nan, rng.normal(size=n))
-    return {"x": x, "y": y, "z": rng.normal(size=n), "colour": colour, "gap": gap, "prediction": x + y**2 + 0.5 * rng.normal(size=n)}
+    return {
+        "x": x,
+        "y": y,
+        "z": rng.normal(size=n),
+        "colour": colour,
+        "gap": gap,
+        "prediction": x + y**2 + 0.5 * rng.normal(size=n),
+    }
 
 
 def judged(now: Columns | pa.Table, analysis: Relations | None = None, base: Columns | None = None) -> Report:
@@ -87,8 +94,16 @@ def test_a_column_that_is_gone_leaves_the_others_to_be_compared() -> None:
     ("now", "status", "detail"),
     [
         (pa.table(rows(6, 199)), "insufficient", "199 rows; 200 are needed to relate columns"),
-        (pa.table(rows(6, 2000)).select(["x"]), "undefined", "no two columns have enough values, on both sides, to be related"),
-        (pa.table({"other": range(300)}), "undefined", "no two columns have enough values, on both sides, to be related"),
+        (
+            pa.table(rows(6, 2000)).select(["x"]),
+            "undefined",
+            "no two columns have enough values, on both sides, to be related",
+        ),
+        (
+            pa.table({"other": range(300)}),
+            "undefined",
+            "no two columns have enough values, on both sides, to be related",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_not_ok(now: pa.Table, status: str, detail: str) -> None:
@@ -96,7 +111,9 @@ def test_what_cannot_be_compared_is_not_ok(now: pa.Table, status: str, detail: s
     metric = report.metric("relations")
     assert metric is not None
     assert (metric.status, metric.detail, math.isnan(metric.value)) == (status, detail, True)
-    assert report.status != "ok" and [one.constraint.name for one in report.violations] == ["not_compared"] * (status == "undefined")
+    assert report.status != "ok" and [one.constraint.name for one in report.violations] == ["not_compared"] * (
+        status == "undefined"
+    )
 
 
 def test_a_baseline_without_relations_is_not_watched_for_them() -> None:

@@ -17,7 +17,9 @@ from mmon_ray.states.fold import fold
 
 def rows(seed: int, n: int) -> pa.Table:
     rng = np.random.default_rng(seed)
-    return pa.table({"x": rng.normal(size=n), "colour": rng.choice(["red", "green"], n), "prediction": rng.normal(size=n)})
+    return pa.table(
+        {"x": rng.normal(size=n), "colour": rng.choice(["red", "green"], n), "prediction": rng.normal(size=n)}
+    )
 
 
 def few_kinds(seed: int, n: int) -> pa.Table:
@@ -83,7 +85,10 @@ def test_without_a_column_rows_cannot_be_told_apart_and_it_is_said(null: bool) -
     report = judged(now, rows(0, 5_000))
     metric = report.metric("repeated_rows")
     assert metric is not None
-    assert (metric.status, metric.detail) == ("undefined", "`x` has no values: rows cannot be told apart as in the baseline")
+    assert (metric.status, metric.detail) == (
+        "undefined",
+        "`x` has no values: rows cannot be told apart as in the baseline",
+    )
     assert math.isnan(metric.value) and [one.constraint.name for one in report.violations] == ["not_compared"]
 
 

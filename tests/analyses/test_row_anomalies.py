@@ -27,7 +27,9 @@ def rows(count: int, seed: int, sign: float = 1.0, odd: float = 1.0) -> pa.Table
     rng = np.random.default_rng(seed)
     x = rng.normal(size=count)
     signs = np.where(rng.random(count) < odd, sign, 1.0)
-    return pa.table({"height": 170 + 10 * x, "weight": 70 + 9 * signs * x + rng.normal(size=count), "name": ["a"] * count})
+    return pa.table(
+        {"height": 170 + 10 * x, "weight": 70 + 9 * signs * x + rng.normal(size=count), "name": ["a"] * count}
+    )
 
 
 BASE = MONITOR.fit(rows(5_000, 1))

@@ -18,7 +18,8 @@ FEMALE = Facet("sex", "f")
 
 
 def rows(count: int, seed: int, gap: dict[str, float] | None = None, labelled: bool = True) -> pa.Table:
-    """Half of all are accepted; of the women in some cities fewer, of the men there more, so that nothing is seen in all rows."""
+    """Half of all are accepted; of the women in some cities fewer, of the men there more, so that nothing is seen in
+    all rows."""
     rng = np.random.default_rng(seed)
     city, sex = rng.choice(["Basel", "Bern", "Chur"], count, p=[0.5, 0.3, 0.2]), rng.choice(["f", "m"], count)
     away = np.array([(gap or {}).get(one, 0.0) for one in city]) / 2
@@ -43,16 +44,23 @@ def judge():
 def test_a_group_that_is_treated_worse_in_one_city_is_found_there(judge) -> None:
     now = rows(4_000, 2, {"Chur": 0.6, "Bern": -0.4})
     report: Report = judge(now)
-    found = next(one for one in report.alarms if one.metric.name == "slice_DPPL" and one.metric.column == "sex=f by city")
+    found = next(
+        one for one in report.alarms if one.metric.name == "slice_DPPL" and one.metric.column == "sex=f by city"
+    )
     table = now.to_pandas()
     chur, base = table[table.city == "Chur"], rows(12_000, 1).to_pandas().query("city == 'Chur'")
     gaps = [part[part.sex == "m"].prediction.mean() - part[part.sex == "f"].prediction.mean() for part in (chur, base)]
     assert found.metric.value == pytest.approx(gaps[0] - max(0.0, gaps[1]), abs=1e-9)
     sizes = [abs(gap) for gap in gaps]
-    parts = [(part.prediction.var() * len(part) / (len(part) - 1), len(part)) for side in (chur, base) for _, part in side.groupby("sex")]
+    parts = [
+        (part.prediction.var() * len(part) / (len(part) - 1), len(part))
+        for side in (chur, base)
+        for _, part in side.groupby("sex")
+    ]
     assert found.metric.std == pytest.approx(math.sqrt(sum(variance / n for variance, n in parts)), rel=0.1)
     assert found.message == (
-        f"the share of positive predictions of `sex=f` has moved away from that of the others for some `city`: where it is "
+        f"the share of positive predictions of `sex=f` has moved away from that of the others for some `city`: where "
+        f"it is "
         f"'Chur' ({len(chur)} rows), {100 * sizes[0]:.3g} points lower, {100 * sizes[1]:.3g} in the baseline; "
         "10 points more than there are allowed"
     )
@@ -84,7 +92,9 @@ def test_what_cannot_be_judged_says_why(judge) -> None:
     few = judge(rows(150, 5)).metric("slice_DPPL", "sex=f by city")
     assert few is not None
     assert few.detail == "no value of `city` has 100 rows, 20 of them in either group, here and in the baseline"
-    with pytest.raises(InputError, match="'DI' is no difference of shares that slices are asked for; expected some of DPL, DPPL, RD"):
+    with pytest.raises(
+        InputError, match="'DI' is no difference of shares that slices are asked for; expected some of DPL, DPPL, RD"
+    ):
         SliceBias((FEMALE,), metrics=("DI",))
     assert learned(SliceBias(), rows(900, 1))(rows(900, 2)).metrics == ()
     own = learned(SliceBias((FEMALE,), ("sex",)), rows(900, 1))(rows(900, 2))
@@ -95,7 +105,9 @@ def test_scores_are_cut_at_the_threshold_without_labels_too() -> None:
     def scored(seed: int, factor: float) -> pa.Table:
         rng = np.random.default_rng(seed)
         sex = rng.choice(["f", "m"], 4_000)
-        return pa.table({"sex": sex, "city": ["x"] * 4_000, "prediction": rng.random(4_000) * np.where(sex == "f", factor, 1.0)})
+        return pa.table(
+            {"sex": sex, "city": ["x"] * 4_000, "prediction": rng.random(4_000) * np.where(sex == "f", factor, 1.0)}
+        )
 
     monitor = Monitor("m", analyses=(SliceBias((FEMALE,), ("city",)), Bias((FEMALE,), metrics=("DPPL",))))
     baseline = monitor.fit(scored(1, 1.0))
@@ -115,11 +127,15 @@ def test_a_difference_that_turns_round_has_grown() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 30, 31])
-def test_draws_are_made_once_for_all_values_and_too_many_values_are_not_asked(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_are_made_once_for_all_values_and_too_many_values_are_not_asked(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn = []
     monkeypatch.setattr(slice_bias, "resample", lambda *args: drawn.append(1) or resample(*args))
     races = [f"r{place % count}" for place in range(3_000)]
-    table = pa.table({"race": races, "city": ["x", "y"] * 1_500, "prediction": np.random.default_rng(0).random(3_000) > 0.5})
+    table = pa.table(
+        {"race": races, "city": ["x", "y"] * 1_500, "prediction": np.random.default_rng(0).random(3_000) > 0.5}
+    )
     monitor = Monitor("m", analyses=(SliceBias((Facet("race"),), ("city",), min_group=5, draws=50),))
     metrics = monitor.fit(table).metrics[0][1]
     if count <= 30:

@@ -50,7 +50,11 @@ def test_a_change_that_all_rows_hide_is_found(judge) -> None:
     base = rows(20_000, 1)
     theirs = base.filter(pa.array(np.array(base["city"].to_pylist()) == "Chur"))
     expected = linf(*(Counts().update(table.select(["prediction"])) for table in (now.filter(pa.array(mask)), theirs)))
-    assert metric is not None and metric.value == pytest.approx(expected.value) and metric.std == pytest.approx(expected.std)
+    assert (
+        metric is not None
+        and metric.value == pytest.approx(expected.value)
+        and metric.std == pytest.approx(expected.std)
+    )
     assert found.message.startswith(
         f"`prediction` is distributed differently for some `city`: where it is 'Chur' ({mask.sum()} rows), 'no' is "
     )
@@ -70,7 +74,11 @@ def test_other_columns_and_small_slices(judge) -> None:
     assert "where it is 'Basel'" in found.message or "where it is 'Bern'" in found.message
     assert "'above " in found.message
     few = of_age(now.slice(0, 100)).metric("slice_drift", "age by city")
-    assert few is not None and math.isnan(few.value) and few.detail == "no value of `city` has 150 rows here and in the baseline"
+    assert (
+        few is not None
+        and math.isnan(few.value)
+        and few.detail == "no value of `city` has 150 rows here and in the baseline"
+    )
 
 
 def test_without_predictions_it_asks_nothing() -> None:

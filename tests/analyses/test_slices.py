@@ -1,4 +1,5 @@
-"""Slices: the value for which predictions are worst is found, told with its support, and alarms only when it has become worse."""
+"""Slices: the value for which predictions are worst is found, told with its support, and alarms only when it has become
+worse."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def test_the_worst_slice_is_found_and_told(learned) -> None:
     expected = sk.accuracy_score(y[mask], said[mask]) - sk.accuracy_score(y, said)
     assert metric.value == pytest.approx(expected)
     (found,) = [one for one in report.alarms if one.constraint.name == "worst_slice"]
-    assert found.message.startswith(f"the predictions are worse for some `city`: accuracy where it is 'Chur' ({mask.sum()} rows) is 0.5")
+    assert found.message.startswith(
+        f"the predictions are worse for some `city`: accuracy where it is 'Chur' ({mask.sum()} rows) is 0.5"
+    )
     assert found.constraint.column == "city"
 
 
@@ -88,7 +91,9 @@ def test_small_slices_and_other_metrics() -> None:
     now = rows(300, 3, {})
     few = judge(now, rows(4_000, 1, {}), Slices("binary", min_rows=200)).metric("worst_slice", "city")
     assert few is not None and math.isnan(few.value) and few.detail == "fewer than two of its values have 200 labels"
-    recall = judge(rows(4_000, 3, {"Bern": 0.4}), rows(4_000, 1, {}), Slices("binary", metric="recall", columns=("city",)))
+    recall = judge(
+        rows(4_000, 3, {"Bern": 0.4}), rows(4_000, 1, {}), Slices("binary", metric="recall", columns=("city",))
+    )
     metric = recall.metric("worst_slice", "city")
     assert metric is not None and metric.detail.startswith("recall where it is 'Bern'")
     assert recall.metric("worst_slice", "flag") is None
@@ -121,7 +126,9 @@ def test_slices_whose_metric_rests_on_a_few_positives_are_left_out() -> None:
 
     monitor = Monitor("m", analyses=(Slices("binary", metric="recall"),))
     baseline = monitor.fit(few(50_000, 1), label="y")
-    reports = [monitor.evaluate(fold(few(2_000, seed), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)]
+    reports = [
+        monitor.evaluate(fold(few(2_000, seed), monitor.zero(baseline.schema)), baseline) for seed in range(100, 200)
+    ]
     assert [report.violations for report in reports] == [()] * 100
 
 
@@ -134,10 +141,12 @@ def test_a_column_with_more_values_than_are_counted_has_no_slices() -> None:
     report = judge(table, table, Slices("binary"))
     metric, blind = report.metrics
     assert (report.status, blind.name, blind.detail) == ("not compared", "not_compared", metric.detail)
-    assert math.isnan(metric.value) and metric.detail.startswith("it has more values than can be counted with label and prediction")
+    assert math.isnan(metric.value) and metric.detail.startswith(
+        "it has more values than can be counted with label and prediction"
+    )
 
 
-# --- numbers, scores and regressions --------------------------------------------------------------------------------------
+# --- numbers, scores and regressions ----------------------------------------------------------------------------------
 
 
 def people(count: int, seed: int, wrong_above_60: float = 0.1) -> pa.Table:
@@ -146,20 +155,27 @@ def people(count: int, seed: int, wrong_above_60: float = 0.1) -> pa.Table:
     age = rng.uniform(18, 80, count)
     y = rng.integers(0, 2, count)
     right = rng.random(count) >= np.where(age > 70, wrong_above_60, 0.1)
-    return pa.table({"age": pa.array(age, mask=rng.random(count) < 0.1), "y": y, "prediction": np.where(right, y, 1 - y)})
+    return pa.table(
+        {"age": pa.array(age, mask=rng.random(count) < 0.1), "y": y, "prediction": np.where(right, y, 1 - y)}
+    )
 
 
 def test_numbers_are_cut_into_fifths_of_the_baseline() -> None:
     monitor = Monitor("m", analyses=(Slices("binary"),))
     baseline = monitor.fit(people(10_000, 1), label="y")
     ages = np.array([age for age in people(10_000, 1)["age"].to_pylist() if age is not None])
-    assert np.mean(ages[:, None] <= np.array(baseline.schema["age"].edges), axis=0) == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.002)
+    assert np.mean(ages[:, None] <= np.array(baseline.schema["age"].edges), axis=0) == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8], abs=0.002
+    )
     now = people(4_000, 2, wrong_above_60=0.5)
     (found,) = monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline).alarms
     edge = baseline.schema["age"].edges[-1]
     ages = np.array([math.nan if age is None else age for age in now["age"].to_pylist()])
     assert f"where it is above {readable(edge)} ({(ages > edge).sum():,} rows)" in found.message
-    quiet = [monitor.evaluate(fold(people(1_500, seed), monitor.zero(baseline.schema)), baseline).violations for seed in range(10, 30)]
+    quiet = [
+        monitor.evaluate(fold(people(1_500, seed), monitor.zero(baseline.schema)), baseline).violations
+        for seed in range(10, 30)
+    ]
     assert quiet == [()] * 20
 
 
@@ -220,7 +236,10 @@ def test_regressions_alarm_when_a_slice_has_become_worse_only() -> None:
     assert judge(prices(4_000, 2, 3.0), prices(8_000, 1, 3.0), slices).violations == ()
     (found,) = judge(prices(4_000, 2, 3.0), prices(8_000, 1), slices).alarms
     assert "`city`: mae where it is 'Chur'" in found.message
-    with pytest.raises(InputError, match=r"slices are asked about recall, and label `y`: regression; .*; expected one of mae, mse, rmse"):
+    with pytest.raises(
+        InputError,
+        match=r"slices are asked about recall, and label `y`: regression; .*; expected one of mae, mse, rmse",
+    ):
         judge(prices(500, 2), prices(500, 1), Slices(metric="recall"))
     waiting = prices(300, 2).set_column(1, "y", pa.nulls(300, pa.float64()))
     assert judge(waiting, prices(500, 1), slices).insufficient == "waiting for labels: 0 of 300 rows have one"

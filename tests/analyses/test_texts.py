@@ -27,7 +27,9 @@ def fit(texts: list[str | None]) -> Baseline:
 
 
 def judged(baseline: Baseline, texts: list[str | None]) -> Report:
-    report = MONITOR.evaluate(fold(pa.table({"text": pa.array(texts, pa.string())}), MONITOR.zero(baseline.schema)), baseline)
+    report = MONITOR.evaluate(
+        fold(pa.table({"text": pa.array(texts, pa.string())}), MONITOR.zero(baseline.schema)), baseline
+    )
     assert report.errors == {}
     return report
 
@@ -38,12 +40,13 @@ def metric(report: Report, name: str) -> Metric:
     return found
 
 
-# -- by hand -------------------------------------------------------------------------------------------------------------------------------
+# -- by hand -----------------------------------------------------------------------------------------------------------
 
 
 def test_shares_are_those_of_a_small_table():
     base = fit(["red cat", "red dog", "red cat", "blue"])
-    # Of 7 words (once a text) dog and blue are in one text alone: of 3 observations, 7 * 7 / (4 + 4 + 4 + 1), that is at most one.
+    # Of 7 words (once a text) dog and blue are in one text alone: of 3 observations, 7 * 7 / (4 + 4 + 4 + 1), that is
+    # at most one.
     lower = {one.name: one.lower for one in base.constraints if one.name != "not_compared"}
     assert lower == pytest.approx({"vocabulary_overlap": 1 - 1 / 3 - 0.05, "unique_texts": 0.7})
     report = judged(base, ["Red fox fox", "a red cat", None, "A RED cat", "blue, BLUE!"])
@@ -52,7 +55,8 @@ def test_shares_are_those_of_a_small_table():
     assert overlap.value == pytest.approx(6 / 9)
     assert (
         overlap.detail
-        == "33.3 % of its words are not in the baseline, 28.6 % are usual, most often 'a' (in 50 % of texts), 'fox' (in 25 % of texts)"
+        == "33.3 % of its words are not in the baseline, 28.6 % are usual, most often 'a' (in 50 % of texts), 'fox' "
+        "(in 25 % of texts)"
     )
     assert overlap.test.n == 3 and overlap.test.m == 3  # of the window 9 * 9 / (4 + 9 + 9 + 1)
     assert metric(report, "unique_texts").value == 1.0, "texts are told apart by their capitals, too"
@@ -63,7 +67,8 @@ def test_one_frequent_text_among_more_than_are_counted_is_as_usual() -> None:
         rng = np.random.default_rng(seed)
         return [frequent if own else f"text {seed} {at}" for at, own in enumerate(rng.random(n) < 0.3)]
 
-    # Whether a text is counted depends on its hash: some of these are among the baseline's counted ones, others are not.
+    # Whether a text is counted depends on its hash: some of these are among the baseline's counted ones, others are
+    # not.
     for number in range(6):
         base = fit(texts(0, 12_000, f"hello {number}"))
         report = judged(base, texts(1, 1_000, f"hello {number}"))
@@ -86,15 +91,21 @@ def test_the_constraints_are_what_is_usual_less_the_margin():
     assert lower["vocabulary_overlap"] == pytest.approx(1 - 0.399 - 0.05, abs=2e-3)
     assert lower["unique_texts"] == pytest.approx(1 - 100 / 500 - 0.05)
     strict = Monitor("m", analyses=(Texts(vocabulary_overlap=0.0, unique_texts=0.9),)).fit(pa.table({"text": texts}))
-    assert {one.name for one in strict.constraints} == {"vocabulary_overlap", "not_compared"}, "no bound below which no share can fall"
+    assert {one.name for one in strict.constraints} == {"vocabulary_overlap", "not_compared"}, (
+        "no bound below which no share can fall"
+    )
 
 
-# -- real texts ----------------------------------------------------------------------------------------------------------------------------
+# -- real texts --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def banking(shared_data) -> list[str]:
-    return np.random.default_rng(0).permutation(pq.read_table(shared_data / "banking77.parquet")["text"].to_pylist()).tolist()
+    return (
+        np.random.default_rng(0)
+        .permutation(pq.read_table(shared_data / "banking77.parquet")["text"].to_pylist())
+        .tolist()
+    )
 
 
 def test_unchanged_queries_violate_nothing_and_as_many_words_are_new_as_was_said(banking):
@@ -104,7 +115,9 @@ def test_unchanged_queries_violate_nothing_and_as_many_words_are_new_as_was_said
         assert report.violations == ()
         new.append(1 - metric(report, "vocabulary_overlap").value)
     usual = metric(report, "vocabulary_overlap").test
-    assert np.mean(new) == pytest.approx(usual.unseen / usual.m, abs=4 * np.std(new) / math.sqrt(len(new)) + 1 / usual.m)
+    assert np.mean(new) == pytest.approx(
+        usual.unseen / usual.m, abs=4 * np.std(new) / math.sqrt(len(new)) + 1 / usual.m
+    )
 
 
 def test_other_topics_are_told_by_their_words(banking, shared_data):
@@ -118,16 +131,16 @@ def test_other_topics_are_told_by_their_words(banking, shared_data):
 def test_copies_are_told(banking):
     base = fit(banking[:4000])
     (twice,) = judged(base, banking[:300] * 2).alarms
-    assert twice.message.startswith("`text` has copies: 50 % of 600 texts came before, 0 % in") and twice.message.endswith(
-        "; 5 % are allowed"
-    )
+    assert twice.message.startswith(
+        "`text` has copies: 50 % of 600 texts came before, 0 % in"
+    ) and twice.message.endswith("; 5 % are allowed")
     stuck = "Where\nis my card? " + "please " * 20
     (found,) = judged(base, banking[:500] + [stuck] * 80).alarms
     assert "most often 'Where is my card? please please please please please plea...' (80 times)" in found.message
     assert found.constraint.name == "unique_texts" and "\n" not in found.message
 
 
-# -- chance --------------------------------------------------------------------------------------------------------------------------------
+# -- chance ------------------------------------------------------------------------------------------------------------
 
 
 def profile(texts: list[str]) -> Profile:
@@ -145,7 +158,10 @@ def test_the_level_is_kept_at_the_margin_though_the_words_of_a_text_come_togethe
     for _ in range(150):
         lengths = rng.integers(1, 41, 300)
         new = rng.random(300) < 0.05
-        texts = [" ".join(f"{'n' if odd else 'w'}{j}" for j in range(length)) for length, odd in zip(lengths, new, strict=True)]
+        texts = [
+            " ".join(f"{'n' if odd else 'w'}{j}" for j in range(length))
+            for length, odd in zip(lengths, new, strict=True)
+        ]
         found = next(iter(Texts().finalize(SCHEMA, profile(texts), base)))
         alarms += found.test.p_value(0.95, math.inf) < 0.05
         sure += found.test.p_value(0.999, math.inf) < 0.05
@@ -175,7 +191,7 @@ def test_of_more_words_than_are_counted_the_share_is_about_that_of_all():
         assert found.value == pytest.approx(true, abs=0.03) and found.value == pytest.approx(usual, abs=0.015)
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------------------------
+# -- bad input ---------------------------------------------------------------------------------------------------------
 
 
 def test_no_words_and_no_texts_are_said():
@@ -189,7 +205,10 @@ def test_no_words_and_no_texts_are_said():
         assert metric(report, "unique_texts").detail == copies or not copies
         # Copies can be told apart in the first window; nothing at all can be compared in the second.
         assert (report.status, len(report.violations)) == (("not compared", 1) if copies else ("ok", 0))
-    assert metric(judged(fit(["!", "?"]), ["some words"]), "vocabulary_overlap").detail == "no words to compare in the baseline"
+    assert (
+        metric(judged(fit(["!", "?"]), ["some words"]), "vocabulary_overlap").detail
+        == "no words to compare in the baseline"
+    )
     empty = fit([None, None])
     assert metric(judged(empty, ["a"]), "unique_texts").detail == "no texts in the baseline" and empty.constraints == ()
 

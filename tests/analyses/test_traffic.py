@@ -1,4 +1,5 @@
-"""Traffic: latency and errors are those of the requests, as numpy and a count by hand have them, and alarm only when somebody asks."""
+"""Traffic: latency and errors are those of the requests, as numpy and a count by hand have them, and alarm only when
+somebody asks."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from mmon_ray.monitors.monitor import DEFAULT_ANALYSES, Monitor
 from mmon_ray.states.fold import fold
 
 REQUEST = st.tuples(
-    st.sampled_from(["200", "201", "304", "ok", "1000", "500", "404", "422", "cancelled", "error:ValueError"]), st.integers(1, 4)
+    st.sampled_from(["200", "201", "304", "ok", "1000", "500", "404", "422", "cancelled", "error:ValueError"]),
+    st.integers(1, 4),
 )
 FAILED = {"500", "404", "422", "cancelled", "error:ValueError"}
 
@@ -42,7 +44,9 @@ def values(table: pa.Table) -> dict[str, float]:
 
 
 @given(st.lists(REQUEST, min_size=1, max_size=60), st.randoms())
-def test_they_are_the_numbers_of_the_requests_and_not_of_the_rows(requests: list[tuple[str, int]], random: object) -> None:
+def test_they_are_the_numbers_of_the_requests_and_not_of_the_rows(
+    requests: list[tuple[str, int]], random: object
+) -> None:
     latencies = [round(random.uniform(1, 500), 3) for _ in requests]  # type: ignore[attr-defined]
     found = values(rows(requests, latencies))
     for name, share in (("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99)):

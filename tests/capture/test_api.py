@@ -91,7 +91,11 @@ def captured_names(target) -> set:
 
 
 def records(store, endpoint: str) -> list[dict]:
-    lines = [line for entry in store.list(f"capture/{endpoint}/") for line in zstandard.decompress(store.get(entry.key)).splitlines()]
+    lines = [
+        line
+        for entry in store.list(f"capture/{endpoint}/")
+        for line in zstandard.decompress(store.get(entry.key)).splitlines()
+    ]
     return sorted((orjson.loads(line) for line in lines), key=lambda record: record["time"])
 
 
@@ -189,7 +193,10 @@ class Odd:
         (lambda: capture(Twice, endpoint="e"), "above a deployment"),
         (lambda: capture(5), "above a deployment"),
         (lambda: capture(app, endpoint="a/b"), "a/b"),
-        (lambda: capture(app, endpoint="e", only=["Tvice"]), "names 'Tvice', which the application has not; it has Front, Twice, base"),
+        (
+            lambda: capture(app, endpoint="e", only=["Tvice"]),
+            "names 'Tvice', which the application has not; it has Front, Twice, base",
+        ),
         (lambda: capture(app, endpoint="e", skip=["Front", "Twice", "base"]), "nothing is left"),
         (lambda: capture(app, endpoint="e", methods=["predict"]), "methods"),
         (lambda: capture(app, endpoint="e", durabilty="sync"), "durabilty"),
@@ -214,7 +221,11 @@ def test_what_cannot_be_captured_is_told_in_one_sentence(call, says) -> None:
 
 
 def test_the_command_says_what_is_missing() -> None:
-    for words in (["capture"], ["capture", "--target", f"{NAME}:app"], ["capture", "--target", f"{NAME}:no", "--endpoint", "e"]):
+    for words in (
+        ["capture"],
+        ["capture", "--target", f"{NAME}:app"],
+        ["capture", "--target", f"{NAME}:no", "--endpoint", "e"],
+    ):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 2
         assert result.stderr.startswith("mmon: ") and len(result.stderr.splitlines()) == 1
@@ -273,7 +284,9 @@ def test_no_code_is_changed_and_the_files_own_options_still_apply(serve_port, fo
     deploy_file(text, {"PYTHONPATH": path}, name=endpoint, route_prefix=f"/{endpoint}", args=args, deployments=options)
     try:
         answers = [
-            httpx.post(f"http://127.0.0.1:{serve_port}/{endpoint}/score", json={"income": 5000 + i, "age": 40}, timeout=30)
+            httpx.post(
+                f"http://127.0.0.1:{serve_port}/{endpoint}/score", json={"income": 5000 + i, "age": 40}, timeout=30
+            )
             for i in range(20)
         ]
         assert answers[0].json() == {"score": pytest.approx(0.49)}
@@ -285,7 +298,9 @@ def test_no_code_is_changed_and_the_files_own_options_still_apply(serve_port, fo
     found = records(folder, endpoint)
     assert len(found) == 60
     for answer in answers:
-        own = {record["deployment"]: record for record in found if record["request_id"] == answer.headers["X-Request-ID"]}
+        own = {
+            record["deployment"]: record for record in found if record["request_id"] == answer.headers["X-Request-ID"]
+        }
         assert set(own) == {"Api", "features", "Model"}
         assert (own["Api"]["method"], decode(own["Api"]["output"])) == ("POST /score", answer.json())
         assert decode(own["features"]["output"]) == decode(own["Model"]["input"])["args"][0]

@@ -95,7 +95,9 @@ def test_answers_are_unchanged_and_every_row_is_recorded_once(ray_session, folde
     assert [decode(record["output"]) for record in found] == [{"score": 2.0 * i} for i in range(ROWS)]
     assert [record["inference_id"] for record in found] == [f"n{i}" for i in range(ROWS)]
     assert len({record["event_id"] for record in found}) == ROWS
-    assert {(record["status"], record["deployment"], record["method"]) for record in found} == {("ok", "batch", "map_batches")}
+    assert {(record["status"], record["deployment"], record["method"]) for record in found} == {
+        ("ok", "batch", "map_batches")
+    }
 
 
 def test_a_batch_with_another_number_of_answers_is_one_record_and_so_is_one_that_fails(ray_session, folder, endpoint):
@@ -108,7 +110,11 @@ def test_a_batch_with_another_number_of_answers_is_one_record_and_so_is_one_that
     first, second = sorted(records(folder, endpoint), key=lambda record: record["time"])
     assert decode(first["input"]) == [{"x": 1.0}, {"x": 3.0}]
     assert decode(first["output"]) == [{"mean": 2.0}]
-    assert (second["status"], second["deployment"], second["output"]["encoding"]) == ("error:ValueError", "nightly", "none")
+    assert (second["status"], second["deployment"], second["output"]["encoding"]) == (
+        "error:ValueError",
+        "nightly",
+        "none",
+    )
     assert decode(second["input"]) == [{"x": -1.0}]
 
 
@@ -124,7 +130,8 @@ async def later(batch):
 
 
 @pytest.mark.parametrize(
-    ("predict", "endpoint", "says"), [(later, "e", "async later"), (3, "e", "cannot capture 3"), (add_score, "a/b", "a/b")]
+    ("predict", "endpoint", "says"),
+    [(later, "e", "async later"), (3, "e", "cannot capture 3"), (add_score, "a/b", "a/b")],
 )
 def test_what_cannot_be_captured_is_told_at_once(predict, endpoint, says):
     with pytest.raises(CaptureError, match=says):

@@ -1,4 +1,5 @@
-"""Privacy: what a rule names is nowhere on the disk, in whatever shape it was sent; and what cannot be searched is not kept."""
+"""Privacy: what a rule names is nowhere on the disk, in whatever shape it was sent; and what cannot be searched is not
+kept."""
 
 from __future__ import annotations
 
@@ -64,18 +65,27 @@ SHAPES = {
     "columns": body({"name": [SECRET, "x"], "age": [1, 2]}),
     "split frame": body({"dataframe_split": {"columns": ["age", "name"], "data": [[36, SECRET]]}}),
     "bare split frame": body({"columns": ["age", "name"], "data": [[36, SECRET]]}),
-    "tensors": body({"inputs": [{"name": "age", "shape": [1], "data": [36]}, {"name": "name", "shape": [1], "data": [SECRET]}]}),
+    "tensors": body(
+        {"inputs": [{"name": "age", "shape": [1], "data": [36]}, {"name": "name", "shape": [1], "data": [SECRET]}]}
+    ),
     "a tensor of lists": body({"inputs": [{"name": "name", "shape": [2, 1], "data": [[SECRET], [SECRET]]}]}),
     "ndarray with names": body({"data": {"names": ["age", "name"], "ndarray": [[36, SECRET], [37, "x"]]}}),
     "one row of an ndarray": body({"data": {"names": ["age", "name"], "ndarray": [36, SECRET]}}),
-    "values with names": body({"data": {"names": ["age", "name"], "tensor": {"shape": [2, 2], "values": [36, "x", 37, SECRET]}}}),
+    "values with names": body(
+        {"data": {"names": ["age", "name"], "tensor": {"shape": [2, 2], "values": [36, "x", 37, SECRET]}}}
+    ),
     "features": body({"features": PERSON}),
     "a frame by columns": body({"age": {"0": 36}, "name": {"0": SECRET}}),
     "a frame by rows": body({"0": PERSON, "1": PERSON}),
-    "JSON Lines": body(orjson.dumps(PERSON) + b"\n" + orjson.dumps({"instances": [PERSON]}) + b"\n", "application/jsonlines"),
-    "JSON Lines of which one is torn": body(orjson.dumps(PERSON) + b"\n" + orjson.dumps(PERSON)[:-1], "application/jsonlines"),
+    "JSON Lines": body(
+        orjson.dumps(PERSON) + b"\n" + orjson.dumps({"instances": [PERSON]}) + b"\n", "application/jsonlines"
+    ),
+    "JSON Lines of which one is torn": body(
+        orjson.dumps(PERSON) + b"\n" + orjson.dumps(PERSON)[:-1], "application/jsonlines"
+    ),
     "a form with a file": body(
-        b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n%b\r\n--x--' % SECRET.encode(), "multipart/form-data; boundary=x"
+        b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n%b\r\n--x--' % SECRET.encode(),
+        "multipart/form-data; boundary=x",
     ),
     "gzip": body(gzip.compress(orjson.dumps(PERSON), mtime=0)),
     "UTF-16": body(orjson.dumps(PERSON).decode().encode("utf-16-le"), "application/json; charset=utf-16le"),
@@ -114,8 +124,15 @@ def test_a_field_is_nowhere_on_the_disk_in_whatever_shape_it_was_sent(spool, sha
 
 
 def test_drop_hash_and_mask_do_what_they_say():
-    document = {"a": {"b": 1, "c": [{"d": "x", "e": 1}, {"d": None}], "f.g": 2}, "h": "y", "i": [5, 6], "x": {"y": {"d": 8}}}
-    made = decode(applied(body(document), drop=["a.b", "a.f.g", "i.0"], hash="a.c.*.d", mask=["h", "none.such"], hash_key="k"))
+    document = {
+        "a": {"b": 1, "c": [{"d": "x", "e": 1}, {"d": None}], "f.g": 2},
+        "h": "y",
+        "i": [5, 6],
+        "x": {"y": {"d": 8}},
+    }
+    made = decode(
+        applied(body(document), drop=["a.b", "a.f.g", "i.0"], hash="a.c.*.d", mask=["h", "none.such"], hash_key="k")
+    )
     digest = hashlib.blake2b(b"x", key=b"k", digest_size=16).hexdigest()
     assert made == {"a": {"c": [{"d": digest, "e": 1}, {"d": None}]}, "h": "***", "i": [None, 6], "x": {"y": {"d": 8}}}
     assert decode(applied(body(document), drop="x.*.d"))["x"] == {"y": {}}
@@ -177,13 +194,18 @@ def test_the_id_of_the_caller_is_taken_after_the_rules(spool):
 
 def test_folders_and_files_are_for_their_owner_alone(spool):
     recorded(spool, body(PERSON))
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (spool.root, *spool.root.rglob("*")) if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (spool.root, *spool.root.rglob("*")) if path.is_dir()} == {
+        0o700
+    }
     assert {stat.S_IMODE(path.stat().st_mode) for path in spool.root.rglob("*") if path.is_file()} == {0o600}
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "a", "a.name", "data", "columns", "rows"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "a", "a.name", "data", "columns", "rows"]), inner)
+    ),
     max_leaves=12,
 )
 
@@ -218,7 +240,9 @@ def test_both_sides_are_omitted_if_need_be_and_bytes_are_hashed_as_they_were(spo
     recorder.offer(draft(body(b"\xff" * 90, "image/png"), given="y" * 80))
     recorder.offer(draft(body(b"x" * 20, "text/plain"), given="y" * 30))
     recorder.close()
-    first, second = (orjson.loads(line) for segment in spool.sealed() for line in segment.path.read_bytes().splitlines())
+    first, second = (
+        orjson.loads(line) for segment in spool.sealed() for line in segment.path.read_bytes().splitlines()
+    )
     assert orjson.loads(first["input"]["data"])["sha256"] == hashlib.sha256(b"\xff" * 90).hexdigest()
     assert (first["input"]["content_type"], first["output"]["encoding"]) == ("image/png", "omitted")
     assert (second["input"]["encoding"], second["output"]["encoding"]) == ("text", "text")

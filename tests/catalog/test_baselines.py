@@ -1,4 +1,5 @@
-"""Baselines in the store: a version is one when its last object is there, names are unique, and a cut-off one stops nothing."""
+"""Baselines in the store: a version is one when its last object is there, names are unique, and a cut-off one stops
+nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files edited by hand: whatever a field becomes, a file is read as it says or refused by one sentence that names it, and its line."""
+"""Files edited by hand: whatever a field becomes, a file is read as it says or refused by one sentence that names it,
+and its line."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ WRONG: tuple[Any, ...] = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with one of each file that people may come to edit."""
     store = open_store(tmp_path_factory.mktemp("edited"))
-    monitor = catalog.save_monitor(store, Monitor("credit", sinks=(Log(), Webhook("http://127.0.0.1:9/alarm")), label_hours=24))
+    monitor = catalog.save_monitor(
+        store, Monitor("credit", sinks=(Log(), Webhook("http://127.0.0.1:9/alarm")), label_hours=24)
+    )
     catalog.save_baseline(store, monitor.fit(people(500, 1)[["age", "city"]], created=HOUR))
     catalog.save_schedule(store, Schedule("credit", "hourly", created=HOUR))
     set_control(store, "credit", on=True, sample=0.5)
@@ -66,14 +69,18 @@ FILES: dict[str, tuple[Callable[[Store], str], Callable[[Store], object]]] = {
     "checks.json": (checks_key, lambda store: catalog.latest_baseline(store, "credit")),
     "monitor": (lambda _: monitor_key("credit"), lambda store: catalog.load_monitor(store, "credit")),
     "schedule": (lambda _: schedule_key("credit"), lambda store: catalog.load_schedule(store, "credit")),
-    "report": (lambda _: report_key("credit", WINDOW, "report.json"), lambda store: catalog.load_report(store, "credit", WINDOW)),
+    "report": (
+        lambda _: report_key("credit", WINDOW, "report.json"),
+        lambda store: catalog.load_report(store, "credit", WINDOW),
+    ),
     "run": (lambda _: run_key("credit", WINDOW), lambda store: catalog.load_run(store, "credit", WINDOW)),
     "control": (lambda _: control_key("credit"), lambda store: get_control(store, "credit")),
 }
 
 
 def edits(doc: Any, most: int = 1) -> Iterator[Any]:
-    """The document with each of its values exchanged, dropped or given a wrong name; of a long list the first and the last items."""
+    """The document with each of its values exchanged, dropped or given a wrong name; of a long list the first and the
+    last items."""
     yield from WRONG
     if isinstance(doc, dict):
         for name, item in doc.items():
@@ -90,7 +97,11 @@ def test_an_edited_file_is_read_or_refused_in_one_sentence_that_names_it(store: 
     key, load = FILES[name][0](store), FILES[name][1]
     whole = store.get(key)
     assert load(store) is not None
-    texts = [whole[: len(whole) * share // 10] for share in range(10)] + [b"\xff\xfe" + whole, b"[" * 5000, b"[" * 900 + b"]" * 900]
+    texts = [whole[: len(whole) * share // 10] for share in range(10)] + [
+        b"\xff\xfe" + whole,
+        b"[" * 5000,
+        b"[" * 900 + b"]" * 900,
+    ]
     texts += [json.dumps(doc).encode() for doc in edits(json.loads(whole))]
     refused = 0
     try:
@@ -138,7 +149,12 @@ def test_a_damaged_monitor_is_listed_as_such_and_the_others_as_ever(store: Store
         broken, credit = json.loads(done.stdout)["monitors"]
         assert done.exit_code == 0
         assert (broken["monitor"], broken["status"], "broken.json" in broken["damage"]) == ("broken", "damaged", True)
-        assert (credit["monitor"], credit["status"], credit["newest"], credit["damage"]) == ("credit", "alarm", str(WINDOW), "")
+        assert (credit["monitor"], credit["status"], credit["newest"], credit["damage"]) == (
+            "credit",
+            "alarm",
+            str(WINDOW),
+            "",
+        )
         shown = CliRunner().invoke(main, ["--store", store.uri, "list"]).stdout
         assert "broken.json cannot be read" in shown or "broken.json holds no monitor" in shown
     finally:
@@ -182,4 +198,11 @@ def test_what_fits_a_type(value: Any, hint: Any, fits: bool) -> None:
 
 def test_the_line_of_a_value_is_found_however_the_text_is_laid_out() -> None:
     text = '{\n"a": [1,\n {"b": "x,]}\\"",\n\n"c": [ ] , "d":\n 5}]\n}'
-    assert [line_of(text, path) for path in ((), ("a",), ("a", 1), ("a", 1, "c"), ("a", 1, "d"), ("a", 9))] == [1, 2, 3, 5, 6, 2]
+    assert [line_of(text, path) for path in ((), ("a",), ("a", 1), ("a", 1, "c"), ("a", 1, "d"), ("a", 9))] == [
+        1,
+        2,
+        3,
+        5,
+        6,
+        2,
+    ]

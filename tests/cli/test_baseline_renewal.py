@@ -49,14 +49,21 @@ def edit(folder: Path, change) -> None:
 
 
 def line(folder: Path, name: str, column: str) -> Constraint:
-    (one,) = [one for one in latest_baseline(open_store(folder), "credit").constraints if (one.name, one.column) == (name, column)]
+    (one,) = [
+        one
+        for one in latest_baseline(open_store(folder), "credit").constraints
+        if (one.name, one.column) == (name, column)
+    ]
     return one
 
 
 def test_a_second_baseline_keeps_the_monitor_and_every_edit(learned: Path, tmp_path: Path) -> None:
     store = open_store(learned)
     monitor = replace(
-        load_monitor(store, "credit"), sinks=(Log(), Webhook("http://127.0.0.1:9/a")), analyses=(Drift(),), policy=Policy(hits=1, windows=1)
+        load_monitor(store, "credit"),
+        sinks=(Log(), Webhook("http://127.0.0.1:9/a")),
+        analyses=(Drift(),),
+        policy=Policy(hits=1, windows=1),
     )
     monitor = replace(monitor, analyses=(*Monitor("credit").analyses,), label_hours=5)
     save_monitor(store, monitor)
@@ -68,8 +75,12 @@ def test_a_second_baseline_keeps_the_monitor_and_every_edit(learned: Path, tmp_p
                 one["upper"] = 0.77
             if (one["name"], one["column"]) == ("completeness", "city"):
                 one["enabled"] = False
-        doc["constraints"] = [one for one in doc["constraints"] if (one["name"], one["column"]) != ("mean_shift", "age")]
-        doc["columns"] = [{**one, "domain": ["Basel", "Bern", "Chur"]} if one["name"] == "city" else one for one in doc["columns"]]
+        doc["constraints"] = [
+            one for one in doc["constraints"] if (one["name"], one["column"]) != ("mean_shift", "age")
+        ]
+        doc["columns"] = [
+            {**one, "domain": ["Basel", "Bern", "Chur"]} if one["name"] == "city" else one for one in doc["columns"]
+        ]
 
     edit(learned, change)
     first = latest_baseline(store, "credit")
@@ -88,7 +99,12 @@ def test_a_second_baseline_keeps_the_monitor_and_every_edit(learned: Path, tmp_p
     assert second.profile.rows == 3_000
     changes = json.loads(done.stdout)["changes"]
     assert changes["new"] == ["income", "debt"]
-    assert set(changes["kept"]) == {"ks of age", "completeness of city", "mean_shift of age taken out", "domain of city"}
+    assert set(changes["kept"]) == {
+        "ks of age",
+        "completeness of city",
+        "mean_shift of age taken out",
+        "domain of city",
+    }
 
     # What the second kept is an edit for the third, too; a column that is gone is said.
     people(1_000, 4).assign(debt=1).to_csv(tmp_path / "third.csv", index=False)
@@ -134,8 +150,22 @@ def test_a_newer_text_of_a_script_takes_the_place_of_the_older(learned: Path, tm
 @pytest.mark.parametrize(
     ("old", "suggested", "new", "lines", "kept", "lost"),
     [
-        ((A, B), (A, B), (replace(A, lower=0.5), B), (replace(A, lower=0.5), B), (), ()),  # nothing edited: all is learned anew
-        ((replace(A, level=1.0), B), (A, B), (replace(A, lower=0.5), B), (replace(A, lower=0.5, level=1.0), B), ("completeness of a",), ()),
+        (
+            (A, B),
+            (A, B),
+            (replace(A, lower=0.5), B),
+            (replace(A, lower=0.5), B),
+            (),
+            (),
+        ),  # nothing edited: all is learned anew
+        (
+            (replace(A, level=1.0), B),
+            (A, B),
+            (replace(A, lower=0.5), B),
+            (replace(A, lower=0.5, level=1.0), B),
+            ("completeness of a",),
+            (),
+        ),
         ((A,), (A, B), (A, B), (A,), ("ks of a taken out",), ()),
         ((A, B), (A,), (A,), (A, B), ("ks of a",), ()),  # a line added by hand
         ((A, replace(B, upper=0.3)), (A, B), (A,), (A,), (), ("ks of a",)),  # no longer judged
@@ -164,11 +194,16 @@ def test_a_line_a_constraint_and_older_files_are_still_read(learned: Path) -> No
     assert len(text.splitlines()) == len(baseline.constraints) + len(baseline.schema.columns) + 10
     assert b"$float" not in text
     named = [
-        one["column"] for one in map(json.loads, (one.rstrip(b",") for one in text.splitlines() if one.startswith(b'{"kind":"constraint"')))
+        one["column"]
+        for one in map(
+            json.loads, (one.rstrip(b",") for one in text.splitlines() if one.startswith(b'{"kind":"constraint"'))
+        )
     ]
     assert named == sorted(named)
     assert read_checks(text) == baseline.checks
-    old = dumps({"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints})  # as it was written
+    old = dumps(
+        {"source": baseline.source, "columns": baseline.schema.columns, "constraints": baseline.constraints}
+    )  # as it was written
     assert read_checks(old) == baseline.checks
     assert len(text) < len(old) / 2
     assert write_checks(read_checks(text)) == text
@@ -206,7 +241,12 @@ def test_backfill_judges_again_what_was_judged_by_something_else(learned: Path, 
     alarms = mmon(learned, *words)
     assert alarms.exit_code == 1 and "alarm" in alarms.stdout
     assert mmon(learned, *words).exit_code == 1  # done before, and it alarms as it did
-    assert mmon(learned, "backfill", "credit", "--from", "2026-11-22T10", "--to", "2026-11-22T11", "--by", "hour").exit_code == 1
+    assert (
+        mmon(
+            learned, "backfill", "credit", "--from", "2026-11-22T10", "--to", "2026-11-22T11", "--by", "hour"
+        ).exit_code
+        == 1
+    )
 
 
 def test_a_report_says_no_default_and_one_of_an_older_layout_is_the_same_report(learned: Path) -> None:
@@ -223,5 +263,7 @@ def test_a_report_says_no_default_and_one_of_an_older_layout_is_the_same_report(
     shown = mmon(learned, "report", "credit")
     assert mmon(learned, "run", "credit").exit_code == 1
     assert store.get(key) == text
-    assert not [one.key for one in store.list(key.removesuffix("report.json")) if "report-" in one.key]  # nothing else was said
+    assert not [
+        one.key for one in store.list(key.removesuffix("report.json")) if "report-" in one.key
+    ]  # nothing else was said
     assert mmon(learned, "report", "credit").stdout == shown.stdout

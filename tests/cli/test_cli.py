@@ -36,7 +36,9 @@ def put_hour(folder: Path, frame: pd.DataFrame, hour: datetime = HOUR, deploymen
         payload = {"content_type": "application/json", "encoding": "json", "data": body}
         answer = {"content_type": "application/json", "encoding": "json", "data": '{"prediction": 1}'}
         time = (hour + timedelta(seconds=number % 3600)).isoformat()
-        lines.append(orjson.dumps({"event_id": f"{number}", "time": time, "status": "200", "input": payload, "output": answer}))
+        lines.append(
+            orjson.dumps({"event_id": f"{number}", "time": time, "status": "200", "input": payload, "output": answer})
+        )
     body = zstandard.compress(b"\n".join(lines) + b"\n")
     open_store(folder).put(capture_key("credit", deployment, hour, "n1-r1-0.jsonl.zst"), body)
 
@@ -148,7 +150,17 @@ def test_hooks_are_kept_with_the_monitor_and_used_from_then_on(learned: Path, tm
 
 def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def rows(record):\n    return {'years': record.input['age'], 'prediction': 1}\n")
-    result = mmon(learned, "baseline", "years", "--endpoint", "credit", "--window", "2026-11-22T10", "--pre", str(tmp_path / "own.py:rows"))
+    result = mmon(
+        learned,
+        "baseline",
+        "years",
+        "--endpoint",
+        "credit",
+        "--window",
+        "2026-11-22T10",
+        "--pre",
+        str(tmp_path / "own.py:rows"),
+    )
     assert result.exit_code == 0, result.output
     assert "kept:      own-" in result.stdout
     assert "learned 900 rows, 2 columns" in result.stdout
@@ -167,7 +179,11 @@ def test_a_baseline_of_traffic_is_read_by_the_hook(learned: Path, tmp_path: Path
         ("x = 1", ("--pre", "json:nothing"), "module 'json' has no 'nothing'"),
         ("x = 1", ("--post-timeout", "0"), "post_timeout_s is 0.0; write a number of seconds above 0"),
         ("x = 1", ("--pre", "own"), "pre is 'own'; expected 'package.module:function' or 'file.py:function'"),
-        ("def clean(table):\n    return 3", ("--pre-batch", "own.py:clean"), "returned a int; expected a pyarrow table"),
+        (
+            "def clean(table):\n    return 3",
+            ("--pre-batch", "own.py:clean"),
+            "returned a int; expected a pyarrow table",
+        ),
         ("", ("--pre-batch", "nowhere.at_all:clean"), "cannot import 'nowhere.at_all'"),
     ],
 )
@@ -231,7 +247,9 @@ def test_a_label_that_does_not_exist_names_the_columns(learned: Path, tmp_path: 
 
 def test_texts_are_watched_by_their_meaning(tmp_path: Path) -> None:
     """One option, on real questions: others alarm, and a column or encoder that is none is told."""
-    queries, others = (pd.read_csv(ROOT / "examples" / "data" / name) for name in ("banking_queries.csv", "other_queries.csv"))
+    queries, others = (
+        pd.read_csv(ROOT / "examples" / "data" / name) for name in ("banking_queries.csv", "other_queries.csv")
+    )
     queries[:1_200][["text"]].to_csv(tmp_path / "training.csv", index=False)
     learn = ("baseline", "credit", str(tmp_path / "training.csv"), "--encode")
     store = tmp_path / "store"
@@ -268,13 +286,20 @@ def test_each_command_works_in_a_process_of_its_own(learned: Path) -> None:
     code = "import sys; from mmon_ray.cli import main; main(sys.argv[1:])"
     for words in (["run", "credit"], ["report", "credit"], ["list"]):
         done = subprocess.run(
-            [sys.executable, "-c", code, "--store", learned, *words], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", code, "--store", learned, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
 
 def test_help_is_quick_and_names_the_commands() -> None:
-    code = "import sys; from mmon_ray.cli import main; main(['--help'], standalone_mode=False); assert 'ray' not in sys.modules"
+    code = (
+        "import sys; from mmon_ray.cli import main; main(['--help'], standalone_mode=False); assert 'ray' not in "
+        "sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in ("demo", "baseline", "run", "report", "list", "doctor"))
@@ -287,7 +312,9 @@ def test_calibrate_says_what_the_settings_cost_and_see(learned: Path, tmp_path: 
     assert "60 windows of 900 rows of" in result.stdout  # as many as the window that ran
     assert "the budget is 1 a month: it holds" in result.stdout
     assert "in `age` is seen within 2 h with probability 0.95" in result.stdout
-    doc = json.loads(mmon(learned, "--json", "calibrate", "credit", "--rows", "300", "--windows", "20", "--no-power").stdout)
+    doc = json.loads(
+        mmon(learned, "--json", "calibrate", "credit", "--rows", "300", "--windows", "20", "--no-power").stdout
+    )
     assert (doc["rows"], doc["replayed"], doc["holds"], doc["seen"]) == (300, 20, True, [])
     absent = mmon(learned, "calibrate", "nobody")
     assert (absent.exit_code, "no monitor 'nobody'" in absent.stderr) == (2, True)

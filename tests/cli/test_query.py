@@ -84,7 +84,18 @@ def test_no_number_is_cut_where_the_terminal_is_narrow(store: Path) -> None:
 
 
 def test_a_query_as_json_wherever_the_option_stands_and_as_csv(store: Path) -> None:
-    words = ("query", "credit", "--feature", "age,city", "--metric", "p50,share:Bern", "--from", "2024-11-21T01", "--to", "2024-11-21T04")
+    words = (
+        "query",
+        "credit",
+        "--feature",
+        "age,city",
+        "--metric",
+        "p50,share:Bern",
+        "--from",
+        "2024-11-21T01",
+        "--to",
+        "2024-11-21T04",
+    )
     last = mmon(store, *words, "--by", "hour", "--json")
     found = json.loads(last.stdout)
     assert json.loads(mmon(store, "--json", *words, "--by", "hour").stdout) == found
@@ -117,7 +128,19 @@ def test_times_may_be_relative_to_now(store: Path) -> None:
 
 
 def test_distances_from_the_baseline_and_from_a_day(store: Path) -> None:
-    words = ("query", "credit", "--feature", "age", "--metric", "ks,mean_shift", "--from", "2024-11-21", "--by", "all", "--json")
+    words = (
+        "query",
+        "credit",
+        "--feature",
+        "age",
+        "--metric",
+        "ks,mean_shift",
+        "--from",
+        "2024-11-21",
+        "--by",
+        "all",
+        "--json",
+    )
     (baseline,), (day,) = (json.loads(mmon(store, *words, *more).stdout) for more in ((), ("--against", "2024-11-20")))
     assert 0 < day["ks"] < 1 and 0 < baseline["ks"] < 1
     assert baseline["mean_shift"] != day["mean_shift"]
@@ -142,10 +165,16 @@ def test_the_metrics_are_listed(store: Path) -> None:
         (("query", "credit", "--metric", "ks", "--against", "x"), "'x' is not a time"),
         (("state", "list", "nobody"), "no monitor 'nobody'"),
         (("state", "show", "credit", "2023-01-01"), "no such states of 'credit' in 2023-01-01"),
-        (("state", "show", "credit", "2024-11-21", "--kind", "mode"), "no kind of state 'mode'; there are contingency, counts"),
+        (
+            ("state", "show", "credit", "2024-11-21", "--kind", "mode"),
+            "no kind of state 'mode'; there are contingency, counts",
+        ),
         (("state", "show", "credit", "2024-11-21", "--feature", "x"), "no such states"),
         (("state", "show", "credit", "2024-11-21T10:30Z/2024-11-21T11"), "not made of whole hours"),
-        (("baseline", "other", "absent.csv", "--reference", "yearly:3"), "'yearly:3' is not a reference; write training, rolling:24"),
+        (
+            ("baseline", "other", "absent.csv", "--reference", "yearly:3"),
+            "'yearly:3' is not a reference; write training, rolling:24",
+        ),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_2(store: Path, words: tuple[str, ...], says: str) -> None:
@@ -210,7 +239,9 @@ def test_a_query_imports_neither_ray_nor_pandas_nor_numba(store: Path) -> None:
         "assert not {'ray', 'boto3', 'pandas', 'numba', 'shap'} & set(sys.modules)"
     )
     words = ["--store", str(store), "query", "credit", "--metric", "mean,p50,distinct,top", "--by", "all"]
-    CliRunner().invoke(main, words)  # makes the roll-ups: what is written is made with Arrow's help, which asks for pandas
+    CliRunner().invoke(
+        main, words
+    )  # makes the roll-ups: what is written is made with Arrow's help, which asks for pandas
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "2024-11-20" in done.stdout

@@ -1,4 +1,5 @@
-"""The compiled loops: imported late, and usable where no cache can be written; memory is used again only when nobody holds it."""
+"""The compiled loops: imported late, and usable where no cache can be written; memory is used again only when nobody
+holds it."""
 
 import subprocess
 import sys

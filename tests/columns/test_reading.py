@@ -1,4 +1,5 @@
-"""A value is read by what it says, one by one: as a number, as text of a number, among texts that are none; and so are booleans."""
+"""A value is read by what it says, one by one: as a number, as text of a number, among texts that are none; and so are
+booleans."""
 
 from __future__ import annotations
 
@@ -39,13 +40,15 @@ def as_text(value: float | None) -> str | None:
     return None if value is None else repr(value)
 
 
-# -- numbers -------------------------------------------------------------------------------------------------------------------------------
+# -- numbers -----------------------------------------------------------------------------------------------------------
 
 
 def test_one_text_among_a_thousand_numbers_hides_nothing() -> None:
     """The worst case of a public report: the column of that hour was text, `ks` undefined, and the report ok."""
     base = pa.table({"income": INCOME})
-    now = table_of([{"income": "1000020.1"}, *({"income": float(value) + 1e6} for value in INCOME[1:])], {"income": "fractional"})
+    now = table_of(
+        [{"income": "1000020.1"}, *({"income": float(value) + 1e6} for value in INCOME[1:])], {"income": "fractional"}
+    )
     report = judge(base, now)
     moved = np.concatenate([[1000020.1], INCOME[1:] + 1e6])
     mean = report.metric("mean", "income")
@@ -57,11 +60,16 @@ def test_one_text_among_a_thousand_numbers_hides_nothing() -> None:
 
 def test_one_word_among_a_thousand_numbers_hides_nothing_and_is_shown() -> None:
     base = pa.table({"income": INCOME})
-    now = table_of([{"income": "n/a"}, *({"income": float(value) + 1e6} for value in INCOME[1:])], {"income": "fractional"})
+    now = table_of(
+        [{"income": "n/a"}, *({"income": float(value) + 1e6} for value in INCOME[1:])], {"income": "fractional"}
+    )
     report = judge(base, now)
     assert {"ks", "mean_shift"} <= {one.constraint.name for one in report.alarms}
     match, shift = report.metric("type_match", "income"), report.metric("mean_shift", "income")
-    assert match is not None and (match.value, match.detail) == (0.999, "not fractional in 0.1 % of its values, such as 'n/a'")
+    assert match is not None and (match.value, match.detail) == (
+        0.999,
+        "not fractional in 0.1 % of its values, such as 'n/a'",
+    )
     assert shift is not None and shift.detail.endswith("; 0.1 % of its values are no numbers and left out")
     assert shift.value == pytest.approx((INCOME[1:].mean() + 1e6 - INCOME.mean()) / INCOME.std(), rel=1e-9)
 
@@ -86,10 +94,16 @@ def test_why_nothing_could_be_compared(values: list[Any], reason: str, unlike: s
 
 def test_what_does_not_read_is_counted_and_the_rest_is_judged() -> None:
     base = pa.table({"income": INCOME})
-    now = pa.table({"income": ["n/a" if row % 100 == 0 else repr(float(value) + 1e6) for row, value in enumerate(INCOME)]})
+    now = pa.table(
+        {"income": ["n/a" if row % 100 == 0 else repr(float(value) + 1e6) for row, value in enumerate(INCOME)]}
+    )
     report = judge(base, now)
     match, shift = report.metric("type_match", "income"), report.metric("mean_shift", "income")
-    assert match is not None and match.value == pytest.approx(0.99) and "not fractional in 1 % of its values" in match.detail
+    assert (
+        match is not None
+        and match.value == pytest.approx(0.99)
+        and "not fractional in 1 % of its values" in match.detail
+    )
     kept = np.delete(INCOME, np.arange(0, N, 100)) + 1e6
     assert shift is not None and shift.value == pytest.approx((kept.mean() - INCOME.mean()) / INCOME.std(), rel=1e-6)
 
@@ -97,7 +111,10 @@ def test_what_does_not_read_is_counted_and_the_rest_is_judged() -> None:
 @given(Values)
 def test_numbers_and_their_texts_give_equal_states(values: Sequence[float | None]) -> None:
     floats = [None if value is None else float(value) for value in values]
-    plain, text = pa.table({"x": pa.array(floats, pa.float64())}), pa.table({"x": pa.array([as_text(one) for one in floats], pa.string())})
+    plain, text = (
+        pa.table({"x": pa.array(floats, pa.float64())}),
+        pa.table({"x": pa.array([as_text(one) for one in floats], pa.string())}),
+    )
     for state in (Moments(), Quantiles(), Tails()):
         assert state.update(text) == state.update(plain)
     mixed = text.set_column(0, "x", pa.array([*text["x"].to_pylist(), "n/a"]).slice(0, len(floats)))
@@ -118,22 +135,33 @@ Whole = st.one_of(st.none(), st.integers(-(2**40), 2**40))
 @given(
     st.sampled_from(["integral", "fractional"]),
     st.lists(
-        st.tuples(st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), max_size=9), st.sampled_from(sorted(FORMS))), max_size=4
+        st.tuples(
+            st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), max_size=9), st.sampled_from(sorted(FORMS))
+        ),
+        max_size=4,
     ),
     st.sampled_from([1.0, 0.5]),
 )
 def test_each_part_may_come_in_its_own_form(kind: str, parts: list[tuple[list[int | None], str]], unit: float) -> None:
-    """What a caller sends as numbers, as texts, or now one and now the other gives the same states, those that keep rows among them."""
+    """What a caller sends as numbers, as texts, or now one and now the other gives the same states, those that keep
+    rows among them."""
     zero = Profile.zero(SEEN, {"x": kind})
     plain = sent = zero
     for values, form in parts:
         rows = [None if value is None else value if unit == 1.0 else value * unit for value in values]
         plain = plain.merge(zero.update(table_of([{"x": value} for value in rows], {"x": kind})))
-        sent = sent.merge(zero.update(table_of([{"x": FORMS[form](value, row)} for row, value in enumerate(rows)], {"x": kind})))
+        sent = sent.merge(
+            zero.update(table_of([{"x": FORMS[form](value, row)} for row, value in enumerate(rows)], {"x": kind}))
+        )
     assert sent == plain
 
 
-FLAGS: dict[str, list[Callable[[bool], Any]]] = {"flags": [bool], "words": [str], "digits": [int], "mixed": [bool, str, int, float, repr]}
+FLAGS: dict[str, list[Callable[[bool], Any]]] = {
+    "flags": [bool],
+    "words": [str],
+    "digits": [int],
+    "mixed": [bool, str, int, float, repr],
+}
 Flags = st.lists(st.sampled_from([True, False, None]), max_size=9)
 
 
@@ -156,7 +184,9 @@ def test_what_does_not_read_changes_nothing_else(values: Sequence[float | None],
     types = {"x": "fractional"}
     needs = [Need(state, ("x",)) for state in (Moments(), Quantiles(), Tails(), Types(), Distinct(), Repeats())]
     spoiled = table_of([{"x": value} for value in [*floats[:place], word, *floats[place:]]], types)
-    without = Profile.zero(needs, types).update(pa.table({"x": pa.array([*floats[:place], None, *floats[place:]], pa.float64())}))
+    without = Profile.zero(needs, types).update(
+        pa.table({"x": pa.array([*floats[:place], None, *floats[place:]], pa.float64())})
+    )
     profile = Profile.zero(needs, types).update(spoiled)
     for need in (*needs[1:3], *needs[4:]):
         assert profile.get(need) == without.get(need)
@@ -179,7 +209,9 @@ def test_one_word_in_a_part_makes_no_second_value_of_each_number() -> None:
     zero = Profile.zero([*distinct, *repeats], types)
     profile = zero.update(table_of(rows, types)).merge(zero.update(table_of([*spoiled, word], types)))
     found = [profile.get(need) for need in distinct]
-    assert [round(one.estimate) for one in found if isinstance(one, Distinct)] == pytest.approx([300, 300, 2, 300], rel=0.02)
+    assert [round(one.estimate) for one in found if isinstance(one, Distinct)] == pytest.approx(
+        [300, 300, 2, 300], rel=0.02
+    )
     once, whole = (profile.get(need) for need in repeats)
     assert isinstance(once, Repeats) and isinstance(whole, Repeats)
     assert (once.total, once.distinct, once.single) == (600, 300, 0)
@@ -225,7 +257,11 @@ def test_the_number_of_a_text(text: str, number: float) -> None:
     assert seen.values.tolist() == ([number] * 2 if math.isfinite(number) else [])
     read = read_texts(pa.array([text]))
     types = Types().update(table)
-    assert (types.integral + types.fractional > 0) == bool(read.integral[0] or read.fraction[0]) == (not math.isnan(number))
+    assert (
+        (types.integral + types.fractional > 0)
+        == bool(read.integral[0] or read.fraction[0])
+        == (not math.isnan(number))
+    )
 
 
 def test_relations_between_columns_read_text_too() -> None:
@@ -234,7 +270,7 @@ def test_relations_between_columns_read_text_too() -> None:
     assert Covariance().update(text) == Covariance().update(plain)
 
 
-# -- booleans and text ---------------------------------------------------------------------------------------------------------------------
+# -- booleans and text -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -253,7 +289,10 @@ def test_relations_between_columns_read_text_too() -> None:
 )
 def test_a_boolean_is_one_in_every_form(words: tuple[Any, Any]) -> None:
     flags = np.random.default_rng(2).random(N) < 0.3
-    base, sent = pa.table({"member": flags}), pa.table({"member": pa.array([words[0] if flag else words[1] for flag in flags])})
+    base, sent = (
+        pa.table({"member": flags}),
+        pa.table({"member": pa.array([words[0] if flag else words[1] for flag in flags])}),
+    )
     report = judge(base, sent)
     linf, match = report.metric("linf", "member"), report.metric("type_match", "member")
     assert (report.status, linf.value if linf else None, match.value if match else None) == ("ok", 0.0, 1.0)
@@ -269,7 +308,11 @@ def test_a_word_that_is_no_boolean_is_counted_and_the_others_are_read() -> None:
     now = ["maybe" if row < 100 else "True" for row in range(N)]
     report = judge(pa.table({"member": flags}), pa.table({"member": now}), DataQuality(baseline_drift="off"), Drift())
     match = report.metric("type_match", "member")
-    assert match is not None and match.value == pytest.approx(0.9) and match.detail == "not boolean in 10 % of its values, such as 'maybe'"
+    assert (
+        match is not None
+        and match.value == pytest.approx(0.9)
+        and match.detail == "not boolean in 10 % of its values, such as 'maybe'"
+    )
     assert {"type_match", "linf"} <= {one.constraint.name for one in report.alarms}
 
 
@@ -286,7 +329,9 @@ def test_true_and_false_are_no_numbers(others: list[Any]) -> None:
     """In a column of their own as among others, whatever comes first."""
     base = pa.table({"count": np.arange(N) % 2})
     for values in ([True, *others] * 500, [*others, True] * 500):
-        profile = fold(table_of([{"count": value} for value in values]), Monitor("m").zero(Monitor("m").fit(base).schema))
+        profile = fold(
+            table_of([{"count": value} for value in values]), Monitor("m").zero(Monitor("m").fit(base).schema)
+        )
         moments, types = profile.get(Need(Moments(), ("count",))), profile.get(Need(Types(), ("count",)))
         numbers = 500 * sum(not isinstance(value, str) for value in others)
         assert isinstance(moments, Moments) and moments.n == numbers
@@ -338,12 +383,14 @@ def test_a_word_among_its_numbers_does_not_stop_a_models_explanation() -> None:
     rng = np.random.default_rng(0)
     base = pa.table({"a": rng.normal(size=300), "b": 3 * rng.normal(size=300)})
     own = Attribution("mmon_ray.analyses.attribution:sum_of_numbers", rows=60, background=20)
-    spoiled = pa.table({"a": base["a"], "b": ["n/a" if row == 7 else repr(value) for row, value in enumerate(base["b"].to_pylist())]})
+    spoiled = pa.table(
+        {"a": base["a"], "b": ["n/a" if row == 7 else repr(value) for row, value in enumerate(base["b"].to_pylist())]}
+    )
     ndcg = judge(base, spoiled, own).metric("attribution_ndcg")
     assert ndcg is not None and ndcg.value == pytest.approx(1.0, abs=1e-9)
 
 
-# -- infinity ------------------------------------------------------------------------------------------------------------------------------
+# -- infinity ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])

@@ -1,4 +1,5 @@
-"""Every analysis, found by itself: the same report from a table, a stream, files and Ray; and none alarms on its own baseline."""
+"""Every analysis, found by itself: the same report from a table, a stream, files and Ray; and none alarms on its own
+baseline."""
 
 from __future__ import annotations
 
@@ -65,7 +66,11 @@ def results(example: Example, profile: Profile, base: Profile | None) -> dict[tu
 def near(example: Example, one: Profile, other: Profile) -> None:
     """The two profiles give the same results: exactly where states are exact, else within the stated error."""
     assert one.rows == other.rows == example[2].num_rows
-    tolerance = CLOSE if all(state.exact or state == twin for state, twin in zip(one.states, other.states, strict=True)) else SKETCHED
+    tolerance = (
+        CLOSE
+        if all(state.exact or state == twin for state, twin in zip(one.states, other.states, strict=True))
+        else SKETCHED
+    )
     base = fold(example[2], zero(example))
     left, right = results(example, one, base), results(example, other, base)
     assert left.keys() == right.keys()
@@ -76,12 +81,17 @@ def near(example: Example, one: Profile, other: Profile) -> None:
             assert (a.baseline, a.now) == (pytest.approx(b.baseline, **tolerance), pytest.approx(b.now, **tolerance))
         else:
             assert a.status == b.status
-            assert (a.value, a.std) == (pytest.approx(b.value, nan_ok=True, **tolerance), pytest.approx(b.std, **tolerance))
+            assert (a.value, a.std) == (
+                pytest.approx(b.value, nan_ok=True, **tolerance),
+                pytest.approx(b.std, **tolerance),
+            )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("form", [stream, files])
-def test_a_table_a_stream_and_files_give_the_same_report(name: str, form: Callable[[pa.Table, Path], Any], tmp_path: Path) -> None:
+def test_a_table_a_stream_and_files_give_the_same_report(
+    name: str, form: Callable[[pa.Table, Path], Any], tmp_path: Path
+) -> None:
     example = EXAMPLES[name]
     near(example, fold(example[2], zero(example)), fold(form(example[2], tmp_path), zero(example)))
 

@@ -1,4 +1,5 @@
-"""The JSON form: what goes out comes back equal, what is unknown is refused by name, and nothing is ever imported by reading."""
+"""The JSON form: what goes out comes back equal, what is unknown is refused by name, and nothing is ever imported by
+reading."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, Mapping):
-        return len(a) == len(b) and all(same(k, m) and same(v, w) for (k, v), (m, w) in zip(a.items(), b.items(), strict=True))
+        return len(a) == len(b) and all(
+            same(k, m) and same(v, w) for (k, v), (m, w) in zip(a.items(), b.items(), strict=True)
+        )
     if isinstance(a, Box):
         return same(a.content, b.content) and same(a.inner, b.inner)
     return bool(a == b)
@@ -140,7 +143,9 @@ def test_tables_come_back_with_their_types() -> None:
     assert loads(dumps(pa.table({}))) == pa.table({})
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, pa.table({"d": pa.array([b"x"], pa.large_binary())}).schema, lambda: None, 1j])
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, pa.table({"d": pa.array([b"x"], pa.large_binary())}).schema, lambda: None, 1j]
+)
 def test_what_has_no_json_form_is_refused(value: Any) -> None:
     with pytest.raises(StateError, match="no JSON form"):
         dump(value)
@@ -309,7 +314,9 @@ class Versioned(Coded, kind="test_versioned"):
         if version == 1:
             fields = {"length": float(fields["seconds"])}
         if version <= 2:
-            fields = {"length_ms": fields["length"] * 1000} | {name: item for name, item in fields.items() if name != "length"}
+            fields = {"length_ms": fields["length"] * 1000} | {
+                name: item for name, item in fields.items() if name != "length"
+            }
         return fields
 
 

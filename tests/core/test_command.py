@@ -15,7 +15,15 @@ from mmon_ray.core.command import execute
 
 
 def order(command, **changed):
-    plain = {"command": command, "only": None, "without": (), "environment": {}, "paths": {}, "folders": ("in", "out"), "cwd": ""}
+    plain = {
+        "command": command,
+        "only": None,
+        "without": (),
+        "environment": {},
+        "paths": {},
+        "folders": ("in", "out"),
+        "cwd": "",
+    }
     return {**plain, "root": "", "results": ("out/*",), "timeout_s": 30.0, **changed}
 
 
@@ -38,7 +46,11 @@ def wait_until(check, seconds: float = 20.0) -> bool:
 
 def test_files_go_in_and_results_come_out() -> None:
     found = execute(
-        order("cat $here/in/a/b > $here/out/c; pwd; echo $word; echo told >&2", environment={"word": "hello"}, paths={"here": "."}),
+        order(
+            "cat $here/in/a/b > $here/out/c; pwd; echo $word; echo told >&2",
+            environment={"word": "hello"},
+            paths={"here": "."},
+        ),
         [("in/a/b", b"content")],
     )
     assert (found["code"], found["results"]) == (0, {"out/c": b"content"})
@@ -58,7 +70,9 @@ def test_it_has_the_variables_that_it_may_have(monkeypatch: pytest.MonkeyPatch) 
     command = (sys.executable, "-c", "import os; print(*sorted(os.environ))")
     every = execute(order(command, without=("taken",)), [])["output"].split()
     assert {"seen", "hidden", "PATH"} <= set(every) and "taken" not in every
-    few = execute(order(command, only=("seen", "taken", "absent"), without=("taken",), environment={"own": "x"}), [])["output"].split()
+    few = execute(order(command, only=("seen", "taken", "absent"), without=("taken",), environment={"own": "x"}), [])[
+        "output"
+    ].split()
     assert set(few) - {"LC_CTYPE"} == {"PATH", "own", "seen"}  # Python may set LC_CTYPE by itself
 
 
@@ -76,7 +90,9 @@ def test_variables_that_are_the_runs_are_not_inherited(monkeypatch: pytest.Monke
     assert execute(order("echo [$baseline_statistics]", without=("baseline_statistics",)), [])["output"] == "[]\n"
 
 
-@pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("kill -9 $$", -9), (("no-such-command",), 127), ("no-such-command", 127)])
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 3", 3), ("kill -9 $$", -9), (("no-such-command",), 127), ("no-such-command", 127)]
+)
 def test_exit_codes(command, code: int) -> None:
     assert execute(order(command), [])["code"] == code
 
@@ -88,7 +104,10 @@ def test_the_end_of_a_long_output_is_kept() -> None:
 
 def test_what_is_too_large_is_named_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmon_ray.core.command.LARGEST_BYTES", 10)
-    assert execute(order("echo 123456789012 > $o/a; echo 1 > $o/b", paths={"o": "out"}), [])["results"] == {"out/a": None, "out/b": b"1\n"}
+    assert execute(order("echo 123456789012 > $o/a; echo 1 > $o/b", paths={"o": "out"}), [])["results"] == {
+        "out/a": None,
+        "out/b": b"1\n",
+    }
 
 
 def test_a_pipe_among_the_results_is_not_waited_for() -> None:
@@ -116,7 +135,8 @@ def test_what_a_program_leaves_running_is_ended_with_it() -> None:
 def test_a_program_does_not_outlive_a_monitor_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys; from tests_order import order; from mmon_ray.core.command import execute\n"
-        "execute(order(f'sleep 100 & echo $! > {sys.argv[1]}; mv {sys.argv[1]} {sys.argv[1]}.done; wait', timeout_s=90), [])"
+        "execute(order(f'sleep 100 & echo $! > {sys.argv[1]}; mv {sys.argv[1]} {sys.argv[1]}.done; wait', "
+        "timeout_s=90), [])"
     )
     (tmp_path / "tests_order.py").write_text(
         "def order(command, **changed):\n"

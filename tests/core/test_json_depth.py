@@ -1,4 +1,5 @@
-"""No parser sees JSON that is nested too deep: what a stranger sends is refused in words at every door, and nothing else is."""
+"""No parser sees JSON that is nested too deep: what a stranger sends is refused in words at every door, and nothing
+else is."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ from mmon_ray.records.parse import parse
 from mmon_ray.records.sources import open_source
 from mmon_ray.sagemaker.container import METRICS, OUTPUT, read_outcome
 
-DEPTHS = (DEEPEST + 1, 255, 1_000, 1_024, 2_000, 20_000, 200_000)  # orjson writes 254, reads 1,023; Arrow's parser dies at 20,000
+DEPTHS = (
+    DEEPEST + 1,
+    255,
+    1_000,
+    1_024,
+    2_000,
+    20_000,
+    200_000,
+)  # orjson writes 254, reads 1,023; Arrow's parser dies at 20,000
 
 
 def lists(depth: int) -> str:
@@ -38,7 +47,9 @@ def objects(depth: int) -> str:
 
 Documents = st.recursive(
     st.one_of(st.none(), st.integers(-9, 9), st.text('[]{}"\\\n a', max_size=6)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=4)
+    ),
     max_leaves=30,
 )
 
@@ -59,7 +70,11 @@ def test_the_depth_is_that_of_the_document(document: Any, indented: bool, as_tex
     assert not value_too_deep(many)
 
 
-@given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b"\n", b"a"]), min_size=200, max_size=500).map(b"".join))
+@given(
+    st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b"\n", b"a"]), min_size=200, max_size=500).map(
+        b"".join
+    )
+)
 def test_of_what_is_no_json_it_is_a_bound_for_a_parser_that_begins_anywhere(body: bytes) -> None:
     """A parser that starts at any line sees no more levels than are counted for the whole."""
     whole = nesting(body)
@@ -142,7 +157,9 @@ def test_a_deep_label_is_one_rejected_row(depth: int, deep: Any) -> None:
 def test_a_deep_body_is_one_rejected_line(depth: int) -> None:
     def line(data: str) -> bytes:
         side = {"content_type": "application/json", "encoding": "json", "data": data}
-        return orjson.dumps({"event_id": "e", "time": "2026-11-22T10:00:00Z", "status": "200", "input": side, "output": None})
+        return orjson.dumps(
+            {"event_id": "e", "time": "2026-11-22T10:00:00Z", "status": "200", "input": side, "output": None}
+        )
 
     foreign = b'{"event_id": ' + lists(depth).encode() + b"}"
     table, tally, rejected = parse(b"\n".join([line('{"a": 1}'), line(objects(depth)), foreign, line('{"a": 2}')]))
@@ -153,7 +170,10 @@ def test_a_deep_body_is_one_rejected_line(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_deep_training_rows_are_refused_in_words(depth: int, tmp_path: Path) -> None:
-    for name, body in {"x.jsonl": f'{{"a": 1}}\n{{"a": {lists(depth)}}}', "x.json": f'[{{"a": {lists(depth)}}}]'}.items():
+    for name, body in {
+        "x.jsonl": f'{{"a": 1}}\n{{"a": {lists(depth)}}}',
+        "x.json": f'[{{"a": {lists(depth)}}}]',
+    }.items():
         (tmp_path / name).write_text(body)
         with pytest.raises(InputError, match=f"{name}' cannot be read as json: .*deeper than 100 levels"):
             open_source(tmp_path / name)
@@ -168,13 +188,19 @@ def test_other_doors_refuse_in_words(depth: int) -> None:
     with pytest.raises(InputError, match="deeper than 100 levels"):
         read_outcome("p", {f"{OUTPUT}/statistics.json": lists(depth).encode()})
     with pytest.raises(InputError, match="deeper than 100 levels"):
-        read_outcome("p", {f"{METRICS}/a.jsonl": b'{"MetricName": "a", "Value": 1}\n{"a": ' + lists(depth).encode() + b"}"})
+        read_outcome(
+            "p", {f"{METRICS}/a.jsonl": b'{"MetricName": "a", "Value": 1}\n{"a": ' + lists(depth).encode() + b"}"}
+        )
 
 
 def test_what_is_too_deep_to_be_searched_is_not_kept_where_there_are_rules() -> None:
     deep = lists(150).replace("[]", '[{"ssn": "secret"}]')
     rules = Rules(settings_of("credit", drop="ssn", hash_key="k"))
-    for data in (deep, json.dumps({"inner": deep}), json.dumps({"inner": {"$bytes": base64.b64encode(deep.encode()).decode()}})):
+    for data in (
+        deep,
+        json.dumps({"inner": deep}),
+        json.dumps({"inner": {"$bytes": base64.b64encode(deep.encode()).decode()}}),
+    ):
         payload = rules.apply(None, {"content_type": "application/json", "encoding": "json", "data": data})
         assert "secret" not in str(payload["data"]) and "c2VjcmV0" not in str(payload["data"])
 
@@ -186,7 +212,9 @@ def test_a_file_that_would_kill_the_process_is_read_line_by_line(tmp_path: Path)
         "import sys; from mmon_ray.labels.files import table_in\n"
         "table, bad = table_in(open(sys.argv[1], 'rb').read(), 'x.jsonl'); print(table.num_rows, len(bad))"
     )
-    made = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.jsonl")], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.jsonl")], capture_output=True, text=True, check=True
+    )
     assert made.stdout.split() == ["1", "30000"]
 
 

@@ -30,7 +30,14 @@ def violated(*metrics: Metric, by: list[Constraint]) -> list[str]:
 
 def test_a_value_within_its_bounds_is_well_and_the_bounds_belong_to_it() -> None:
     bound = Constraint("size", lower=1.0, upper=2.0)
-    for value, expected in [(1.0, []), (2.0, []), (1.5, []), (0.999, ["size"]), (2.001, ["size"]), (math.inf, ["size"])]:
+    for value, expected in [
+        (1.0, []),
+        (2.0, []),
+        (1.5, []),
+        (0.999, ["size"]),
+        (2.001, ["size"]),
+        (math.inf, ["size"]),
+    ]:
         assert violated(Metric("size", value), by=[bound]) == expected
 
 
@@ -72,7 +79,23 @@ def test_a_disabled_constraint_is_not_looked_at() -> None:
 
 def test_the_adjustment_is_that_of_benjamini_and_hochberg() -> None:
     # The table of their paper (1995, section 3.2): 15 tests, at level .05 the procedure rejects the four smallest.
-    table = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000]
+    table = [
+        0.0001,
+        0.0004,
+        0.0019,
+        0.0095,
+        0.0201,
+        0.0278,
+        0.0298,
+        0.0344,
+        0.0459,
+        0.3240,
+        0.4262,
+        0.5719,
+        0.6528,
+        0.7590,
+        1.0000,
+    ]
     metrics = [Metric("ks", 0.5, f"c{number}", test=Known(p)) for number, p in enumerate(table)]
     constraints = [Constraint("ks", metric.column) for metric in reversed(metrics)]
     found = {violation.constraint.column: violation.p_value for violation in check(metrics, constraints)}
@@ -110,13 +133,17 @@ def test_two_constraints_on_one_metric_are_judged_each_by_its_own_bounds() -> No
 def test_a_metric_with_a_test_is_judged_by_it_and_not_by_its_bounds() -> None:
     assert violated(Metric("ks", 0.9, "age", test=Known(0.06)), by=[Constraint("ks", "age", upper=0.1)]) == []
     assert violated(Metric("ks", 0.0, "age", test=Known(0.04)), by=[Constraint("ks", "age", upper=0.1)]) == ["age"]
-    assert violated(Metric("ks", 0.0, "age", test=Known(0.04)), by=[Constraint("ks", "age", upper=0.1, level=0.01)]) == []
+    assert (
+        violated(Metric("ks", 0.0, "age", test=Known(0.04)), by=[Constraint("ks", "age", upper=0.1, level=0.01)]) == []
+    )
 
 
 def test_the_sentence_is_the_analysis_own_or_a_plain_comparison() -> None:
     metric, constraint = Metric("size", 3.0, "age"), Constraint("size", "age", upper=2.0)
     assert check([metric], [constraint])[0].message == "size of `age` is 3; at most 2 is allowed"
-    assert check([Metric("size", 1.0)], [Constraint("size", lower=2.0)])[0].message == "size is 1; at least 2 is allowed"
+    assert (
+        check([Metric("size", 1.0)], [Constraint("size", lower=2.0)])[0].message == "size is 1; at least 2 is allowed"
+    )
     assert check([metric], [constraint], lambda m, c: f"{m.value} > {c.upper}")[0].message == "3.0 > 2.0"
 
 
@@ -142,5 +169,16 @@ def test_a_report_survives_json() -> None:
     violation = Violation(Constraint("ks", "age", upper=0.1), metric, "moved", 0.001)
     bars = Histogram("age", ("0 to 1", "1 to 2"), (0.5, 0.5), (0.1, 0.9))
     window = Window.parse("2026-11-22T10")
-    report = Report("m", window, 7, (metric,), (violation,), {"bias": "KeyError: 'x'"}, (violation.constraint,), (bars,), "v1", "few")
+    report = Report(
+        "m",
+        window,
+        7,
+        (metric,),
+        (violation,),
+        {"bias": "KeyError: 'x'"},
+        (violation.constraint,),
+        (bars,),
+        "v1",
+        "few",
+    )
     assert loads(dumps(report)) == report

@@ -1,4 +1,5 @@
-"""Traffic over a real store: what is left out is counted in the run, told when it is much, and decided anew when somebody says so."""
+"""Traffic over a real store: what is left out is counted in the run, told when it is much, and decided anew when
+somebody says so."""
 
 from __future__ import annotations
 
@@ -45,7 +46,12 @@ def record(number: int, verb: str, route: str, answer: Any = None, body: Any = N
             return {"content_type": None, "encoding": "none", "data": None}
         return {"content_type": "application/json", "encoding": "json", "data": json.dumps(value)}
 
-    line = {"event_id": f"{route}{number}", "time": f"2026-11-22T10:{number % 60:02d}:00Z", "status": "200", "latency_ms": 5.0}
+    line = {
+        "event_id": f"{route}{number}",
+        "time": f"2026-11-22T10:{number % 60:02d}:00Z",
+        "status": "200",
+        "latency_ms": 5.0,
+    }
     line |= {"method": f"{verb} {route}", "http_method": verb, "route": route, "operation": route.strip("/") or "root"}
     return orjson.dumps(line | {"input": payload(body), "output": payload(answer)} | fields)
 
@@ -56,7 +62,10 @@ def put(store: Store, *lines: bytes, name: str = "a") -> None:
 
 def mixed(predictions: int, probes: int) -> list[bytes]:
     sent = frame(predictions, 2).to_dict("records")
-    made = [record(i, "POST", "/predict", {"prediction": row["prediction"]}, {"age": row["age"]}) for i, row in enumerate(sent)]
+    made = [
+        record(i, "POST", "/predict", {"prediction": row["prediction"]}, {"age": row["age"]})
+        for i, row in enumerate(sent)
+    ]
     probe = [record(i, "GET", "/health", {"status": "ok"}, left_out="health or metrics") for i in range(probes)]
     return made + probe
 
@@ -100,8 +109,13 @@ def test_probes_do_not_hide_that_predictions_cannot_be_read(store: Store, monito
 
 
 def test_the_latency_and_the_errors_of_a_window_are_metrics(store: Store, monitor: Monitor) -> None:
-    lines = [record(i, "POST", "/predict", {"prediction": 0.5}, {"age": 40}, latency_ms=float(i + 1)) for i in range(90)]
-    lines += [record(100 + i, "POST", "/predict", None, {"age": 40}, latency_ms=float(91 + i), status="500") for i in range(10)]
+    lines = [
+        record(i, "POST", "/predict", {"prediction": 0.5}, {"age": 40}, latency_ms=float(i + 1)) for i in range(90)
+    ]
+    lines += [
+        record(100 + i, "POST", "/predict", None, {"age": 40}, latency_ms=float(91 + i), status="500")
+        for i in range(10)
+    ]
     put(store, *lines)
     report = run(monitor, WINDOW, store)
     found = {metric.name: metric.value for metric in report.metrics if not metric.column}
@@ -144,12 +158,16 @@ def test_a_monitors_own_routes_are_kept_and_used(store: Store) -> None:
 
 def test_a_baseline_of_traffic_is_learned_from_predictions_alone(store: Store) -> None:
     put(store, *mixed(600, 60))
-    answer = CliRunner().invoke(main, ["--json", "--store", store.uri, "baseline", "credit", "--window", "2026-11-22T10"])
+    answer = CliRunner().invoke(
+        main, ["--json", "--store", store.uri, "baseline", "credit", "--window", "2026-11-22T10"]
+    )
     assert json.loads(answer.stdout)["rows"] == 600
     chosen = ["baseline", "credit", "--window", "2026-11-22T10", "--route", "/health", "--method", "health"]
     assert json.loads(CliRunner().invoke(main, ["--json", "--store", store.uri, *chosen]).stdout)["rows"] == 60
     assert load_monitor(store, "credit").routes == ("/health",)
-    refused = CliRunner().invoke(main, ["--store", store.uri, "baseline", "credit", "--window", "2026-11-22T10", "--route", "health"])
+    refused = CliRunner().invoke(
+        main, ["--store", store.uri, "baseline", "credit", "--window", "2026-11-22T10", "--route", "health"]
+    )
     assert (refused.exit_code, "begins with '/'" in refused.stderr) == (2, True)
 
 
@@ -160,13 +178,17 @@ def test_a_baseline_of_probes_alone_is_refused_with_the_reasons(store: Store) ->
 
 
 def test_event_times_that_cannot_be_read_are_in_the_run_and_told(store: Store, monitor: Monitor) -> None:
-    put(store, *mixed(600, 0), *[record(i, "POST", "/predict", {"prediction": 0.5}, {"age": 40}, bad_time="yesterday") for i in range(3)])
+    put(
+        store,
+        *mixed(600, 0),
+        *[record(i, "POST", "/predict", {"prediction": 0.5}, {"age": 40}, bad_time="yesterday") for i in range(3)],
+    )
     report = run(monitor, WINDOW, store)
     assert load_run(store, "credit", WINDOW).tally.bad_times == 3
     assert "the event time of 3 requests could not be read" in " ".join(report.notes)
 
 
-# --- what is written stays readable ----------------------------------------------------------------------------------------
+# --- what is written stays readable -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["200", "307", "404"])
@@ -202,7 +224,10 @@ def test_what_was_stored_before_is_read() -> None:
 
 
 def test_tallies_add_up_by_reason() -> None:
-    one, two = Tally(3, left_out={"redirect": 2, "no input": 1}, bad_times=1), Tally(4, left_out={"redirect": 4}, bad_times=2)
+    one, two = (
+        Tally(3, left_out={"redirect": 2, "no input": 1}, bad_times=1),
+        Tally(4, left_out={"redirect": 4}, bad_times=2),
+    )
     assert one + two == Tally(7, left_out={"redirect": 6, "no input": 1}, bad_times=3)
     assert Tally() + one == one
     assert loads(dumps(one)) == one
@@ -210,8 +235,20 @@ def test_tallies_add_up_by_reason() -> None:
 
 @pytest.mark.parametrize(
     ("status", "failed"),
-    [("200", False), ("201", False), ("304", False), ("ok", False), ("", False), ("1000", False), ("1001", False), ("1005", False)]
-    + [(status, True) for status in ("400", "404", "422", "500", "503", "cancelled", "error:ValueError", "1006", "1011", "1003")],
+    [
+        ("200", False),
+        ("201", False),
+        ("304", False),
+        ("ok", False),
+        ("", False),
+        ("1000", False),
+        ("1001", False),
+        ("1005", False),
+    ]
+    + [
+        (status, True)
+        for status in ("400", "404", "422", "500", "503", "cancelled", "error:ValueError", "1006", "1011", "1003")
+    ],
 )
 def test_which_statuses_are_failures(status: str, failed: bool) -> None:
     assert has_failed({"status": status}) is failed

@@ -12,7 +12,9 @@ from mmon_ray.core.codec import dumps, loads
 from mmon_ray.core.schema import ROLES, TYPES, Column, Schema, type_of
 from mmon_ray.errors import InputError
 
-TABLE = pa.table({"age": [1], "name": ["a"], "y": [0.5], "prediction": [1], "prediction.score": [0.1], "mmon.event_id": ["x"]})
+TABLE = pa.table(
+    {"age": [1], "name": ["a"], "y": [0.5], "prediction": [1], "prediction.score": [0.1], "mmon.event_id": ["x"]}
+)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ HOUR = timedelta(hours=1)
 INDIA = timezone(timedelta(hours=5, minutes=30))
 
 moments = st.datetimes(
-    min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.sampled_from([timezone.utc, INDIA, timezone(-11 * HOUR)])
+    min_value=datetime(1, 1, 2),
+    max_value=datetime(9999, 12, 30),
+    timezones=st.sampled_from([timezone.utc, INDIA, timezone(-11 * HOUR)]),
 )
 
 
@@ -37,7 +39,10 @@ def test_every_moment_is_in_exactly_its_own_hour(moment: datetime) -> None:
     assert window.end - window.start == HOUR
     assert list(window.hours()) == [window.start]
     assert parse_time(iso(moment)) == moment
-    assert hour_path(moment) == f"{window.start.year:04}/{window.start.month:02}/{window.start.day:02}/{window.start.hour:02}"
+    assert (
+        hour_path(moment)
+        == f"{window.start.year:04}/{window.start.month:02}/{window.start.day:02}/{window.start.hour:02}"
+    )
     assert Window.parse(str(window)) == window
     assert loads(dumps(window)) == window
 
@@ -68,7 +73,9 @@ def test_the_accepted_texts(text: str, start: datetime, end: datetime) -> None:
     assert Window.parse(text) == Window(start, end)
 
 
-@pytest.mark.parametrize("text", ["", "22.11.2026", "2026-13-01", "2026-11-22T25", "a/b", "2026-11-22T10/", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize(
+    "text", ["", "22.11.2026", "2026-13-01", "2026-11-22T25", "a/b", "2026-11-22T10/", "0001-01-01T00:00+14:00"]
+)
 def test_other_texts_are_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(InputError, match="write a UTC time like 2026-11-22T10"):
         Window.parse(text)
@@ -105,7 +112,10 @@ def test_the_windows_before_one_have_its_length_and_end_where_it_starts() -> Non
     found = Window.hour(TEN + timedelta(minutes=5)).before(3)
     assert [window.start for window in found] == [TEN - 3 * HOUR, TEN - 2 * HOUR, TEN - HOUR]
     assert found[-1].end == TEN
-    assert Window(TEN, TEN + 6 * HOUR).before(2) == [Window(TEN - 12 * HOUR, TEN - 6 * HOUR), Window(TEN - 6 * HOUR, TEN)]
+    assert Window(TEN, TEN + 6 * HOUR).before(2) == [
+        Window(TEN - 12 * HOUR, TEN - 6 * HOUR),
+        Window(TEN - 6 * HOUR, TEN),
+    ]
     assert Window.hour(TEN).before(0) == []
 
 
@@ -118,7 +128,11 @@ def test_the_same_window_of_earlier_weeks_never_reaches_into_this_one() -> None:
     assert all(window.end <= eight.start for window in eight.weeks_before(5))
 
 
-@given(moments, st.integers(1, 2000), st.sampled_from(["hour", "day", "week", "month", "all", "PT5H", "P1D", "P2W", "P1DT12H"]))
+@given(
+    moments,
+    st.integers(1, 2000),
+    st.sampled_from(["hour", "day", "week", "month", "all", "PT5H", "P1D", "P2W", "P1DT12H"]),
+)
 def test_a_cut_window_is_the_whole_again(start: datetime, hours: int, by: str) -> None:
     end = min(utc(start) + hours * HOUR, datetime(9999, 12, 1, tzinfo=timezone.utc))
     assume(utc(start) < end)
@@ -185,7 +199,12 @@ def test_now_is_aware() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-11-22T10:05:59.5Z", "2026-11-22T12:05:59.500000000+0200", "2026-11-22T12:05:59.50+02", "2026-11-22T10:05:59.500"],
+    [
+        "2026-11-22T10:05:59.5Z",
+        "2026-11-22T12:05:59.500000000+0200",
+        "2026-11-22T12:05:59.50+02",
+        "2026-11-22T10:05:59.500",
+    ],
 )
 def test_every_python_reads_the_same_times(text: str) -> None:
     """3.10 by itself reads neither these fractions nor these offsets."""

@@ -34,16 +34,24 @@ MMON = "import sys; from mmon_ray.cli import main; main(sys.argv[1:])"
 
 
 def mmon(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", MMON, *words], capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", MMON, *words], capture_output=True, text=True, timeout=280, check=False
+    )
 
 
 def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MMON, "--store", str(tmp_path), "--json", "demo", "--keep"]
-    with (tmp_path / "err").open("w+") as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process:
+    with (
+        (tmp_path / "err").open("w+") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
         try:
             doc = json.loads("".join(iter_json(process)))
             rows = plain_rows(adult("test").head(1))
-            assert httpx.post(doc["url"], json=rows[0]).json()["prediction"] in ("<=50K", ">50K")  # --keep: it goes on serving
+            assert httpx.post(doc["url"], json=rows[0]).json()["prediction"] in (
+                "<=50K",
+                ">50K",
+            )  # --keep: it goes on serving
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         finally:
@@ -58,7 +66,9 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     folder = Path(doc["store"])
     runs = [json.loads(path.read_text()) for path in sorted((folder / "runs" / "income").glob("*.json"))]
     # The labels of the first two hours have come; the third has none yet, and that is no alarm.
-    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [(s, 600, "ray") for s in ("ok", "alarm", "waiting")]
+    assert [(one["status"], one["rows"], one["engine"]) for one in runs] == [
+        (s, 600, "ray") for s in ("ok", "alarm", "waiting")
+    ]
     window = runs[1]["window"]["start"]
     again = mmon("--store", str(folder), "report", "income", "--window", window["$time"][:13])
     assert again.returncode == 1
@@ -134,7 +144,11 @@ NORMAL, BAD = Window.hour(datetime(2026, 11, 22, 12, tzinfo=timezone.utc)).befor
 def test_an_hour_is_judged_when_each_of_its_requests_has_a_record_however_late() -> None:
     busy = Busy(late=3)
     busy.deliver({NORMAL: 600, BAD: 600})
-    assert sorted(busy.sent) == sorted(busy.store) == sorted(name_of(hour, number) for hour in (NORMAL, BAD) for number in range(600))
+    assert (
+        sorted(busy.sent)
+        == sorted(busy.store)
+        == sorted(name_of(hour, number) for hour in (NORMAL, BAD) for number in range(600))
+    )
 
 
 def test_requests_whose_records_were_lost_are_sent_again_and_no_others() -> None:
@@ -146,7 +160,9 @@ def test_requests_whose_records_were_lost_are_sent_again_and_no_others() -> None
 
 
 def test_records_that_never_come_end_in_a_sentence() -> None:
-    with pytest.raises(MonitorError, match=r"only 599 of 600 requests of .* have a record after 180 s; is this machine very busy"):
+    with pytest.raises(
+        MonitorError, match=r"only 599 of 600 requests of .* have a record after 180 s; is this machine very busy"
+    ):
         Busy(lost={name_of(BAD, 3): 10**6}).deliver({NORMAL: 600, BAD: 600})
     with pytest.raises(MonitorError, match=r"only 0 of 600 .* after 180 s \(2 segments have not reached the store\)"):
         Busy(late=10**6).deliver({NORMAL: 600})
@@ -154,8 +170,13 @@ def test_records_that_never_come_end_in_a_sentence() -> None:
 
 def test_records_are_counted_in_the_store_and_only_those_that_were_answered(store: Store) -> None:
     for part, statuses in (("a", ["200", "503"]), ("b", ["201", "error:KeyError"])):
-        lines = [json.dumps({"inference_id": f"{part}{at}", "status": status}).encode() for at, status in enumerate(statuses)]
-        store.put(capture_key("income", "IncomeModel", BAD.start, f"{part}.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\n"))
+        lines = [
+            json.dumps({"inference_id": f"{part}{at}", "status": status}).encode() for at, status in enumerate(statuses)
+        ]
+        store.put(
+            capture_key("income", "IncomeModel", BAD.start, f"{part}.jsonl.zst"),
+            zstandard.compress(b"\n".join(lines) + b"\n"),
+        )
     assert answered(store, "income", "IncomeModel", BAD) == {"a0", "b0"}
     assert answered(store, "income", "IncomeModel", NORMAL) == set()
 
@@ -176,7 +197,8 @@ def test_what_fails_on_a_busy_machine_is_tried_again() -> None:
     for most_s in (0.0, 50.0):
         tries.clear()
         with pytest.raises(
-            MonitorError, match=r"^Serve did not start on this machine, tried \d+ times \(the proxy died\); is it very busy"
+            MonitorError,
+            match=r"^Serve did not start on this machine, tried \d+ times \(the proxy died\); is it very busy",
         ):
             insist(lambda: action(10**6), "Serve did not start", most_s, lambda: now_s[0], pause)
         assert len(tries) >= 2

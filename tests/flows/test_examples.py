@@ -1,4 +1,5 @@
-"""The examples that need Ray Serve, played on the session's: real requests, capture and store, a good hour and a changed one."""
+"""The examples that need Ray Serve, played on the session's: real requests, capture and store, a good hour and a
+changed one."""
 
 from __future__ import annotations
 

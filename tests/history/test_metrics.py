@@ -1,4 +1,5 @@
-"""The series of metrics: what every window's report said, as rows; re-runs, roll-ups, and the violations of the past."""
+"""The series of metrics: what every window's report said, as rows; re-runs, roll-ups, and the violations of the
+past."""
 
 from __future__ import annotations
 
@@ -29,8 +30,16 @@ def report(number: int, window: Window, *, bad: bool = False) -> Report:
         Metric("mean", math.nan, "city", status="undefined"),
         Metric("missing_columns", 0.0),
     )
-    bounds = (Constraint("ks", "age", upper=0.1), Constraint("mean", "age", 0.0, enabled=False), Constraint("gone", "city", lower=1.0))
-    violations = (Violation(bounds[0], metrics[0], "`age` is far away", 0.01), Violation(bounds[2], None, "it is absent")) if bad else ()
+    bounds = (
+        Constraint("ks", "age", upper=0.1),
+        Constraint("mean", "age", 0.0, enabled=False),
+        Constraint("gone", "city", lower=1.0),
+    )
+    violations = (
+        (Violation(bounds[0], metrics[0], "`age` is far away", 0.01), Violation(bounds[2], None, "it is absent"))
+        if bad
+        else ()
+    )
     return Report("credit", window, 100 + number, metrics, violations, constraints=bounds)
 
 
@@ -67,7 +76,12 @@ def test_every_metric_of_every_window_is_a_row(store: Store) -> None:
     assert (set(bad["p_value"]), set(bad["message"])) == ({0.01}, {"`age` is far away"})
     assert ks[ks["band"] == ""]["p_value"].isna().all()
     absent = rows(table, "gone", "city")
-    assert len(absent) == 4 and (absent["band"] == "alarm").all() and absent["value"].isna().all() and set(absent["status"]) == {"absent"}
+    assert (
+        len(absent) == 4
+        and (absent["band"] == "alarm").all()
+        and absent["value"].isna().all()
+        and set(absent["status"]) == {"absent"}
+    )
 
 
 def test_a_part_of_it_is_that_part(store: Store) -> None:
@@ -86,13 +100,18 @@ def test_a_run_again_replaces_its_rows_and_only_its_day(store: Store) -> None:
     put(store)
     series(store, "credit", FIRST, FIRST + 30 * HOUR, at=AT)
     before = {entry.key: entry.version for entry in store.list("metrics/")}
-    assert [key for key in before if key.endswith("day.parquet")] == [f"metrics/credit/2026/11/{day}/day.parquet" for day in (20, 21, 22)]
+    assert [key for key in before if key.endswith("day.parquet")] == [
+        f"metrics/credit/2026/11/{day}/day.parquet" for day in (20, 21, 22)
+    ]
     save_metrics(store, report(50, hour(3)), hour(3))
     ks = rows(series(store, "credit", FIRST, FIRST + 30 * HOUR, at=AT), "ks", "age")
     assert ks["value"].tolist() == [number / 100 if number != 3 else 0.5 for number in range(30)]
     assert ks["band"][3] == ""
     after = {entry.key: entry.version for entry in store.list("metrics/")}
-    assert {key for key in after if after[key] != before[key]} == {metrics_key("credit", hour(3)), "metrics/credit/2026/11/21/day.parquet"}
+    assert {key for key in after if after[key] != before[key]} == {
+        metrics_key("credit", hour(3)),
+        "metrics/credit/2026/11/21/day.parquet",
+    }
 
 
 def test_windows_of_other_lengths_do_not_overwrite_hours(store: Store) -> None:
@@ -152,5 +171,7 @@ def test_wrong_input_is_one_sentence(store: Store) -> None:
         series(store, "credit", datetime(2026, 11, 20), FIRST, at=AT)
     put(store, 2)
     store.put(metrics_key("credit", hour(1)), b"torn")
-    with pytest.raises(StateError, match=r"metrics/credit/2026/11/20/23\.parquet cannot be read: not metrics that mmon_ray wrote"):
+    with pytest.raises(
+        StateError, match=r"metrics/credit/2026/11/20/23\.parquet cannot be read: not metrics that mmon_ray wrote"
+    ):
         series(store, "credit", FIRST, FIRST + 3 * HOUR, at=AT)

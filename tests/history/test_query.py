@@ -1,4 +1,5 @@
-"""Queries: any interval and cut from states alone, against numpy over the same rows; late hours, changed needs, gaps, wrong input."""
+"""Queries: any interval and cut from states alone, against numpy over the same rows; late hours, changed needs, gaps,
+wrong input."""
 
 from __future__ import annotations
 
@@ -109,7 +110,12 @@ def test_every_cut_says_what_the_rows_say(filled: Store, by: str) -> None:
             assert row["note"].startswith("mean, std: no moments kept; p50: no quantiles kept")
             continue
         age = true["age"].dropna()
-        assert (row["count"], row["missing"], row["min"], row["max"]) == (len(age), true["age"].isna().sum(), age.min(), age.max())
+        assert (row["count"], row["missing"], row["min"], row["max"]) == (
+            len(age),
+            true["age"].isna().sum(),
+            age.min(),
+            age.max(),
+        )
         assert row["mean"] == pytest.approx(age.mean())
         assert row["std"] == pytest.approx(age.std(ddof=0))
         rank = (age <= row["p50"]).mean()
@@ -120,7 +126,9 @@ def test_hours_recut_to_days_are_the_days(folder: Store) -> None:
     metrics = "count,missing,sum,min,max"
     hours = ask(folder, "age", metrics, by="hour").set_index("start")
     days = ask(folder, "age", metrics, by="day")
-    recut = hours.groupby(hours.index.floor("D")).agg({"count": "sum", "missing": "sum", "sum": "sum", "min": "min", "max": "max"})
+    recut = hours.groupby(hours.index.floor("D")).agg(
+        {"count": "sum", "missing": "sum", "sum": "sum", "min": "min", "max": "max"}
+    )
     pd.testing.assert_frame_equal(recut.reset_index(drop=True), days[metrics.split(",")], check_exact=False, rtol=1e-12)
     assert days["hours"].tolist() == [16, 23, 18]
 
@@ -172,7 +180,11 @@ def test_a_late_hour_changes_its_hour_and_its_day_and_nothing_else(filled: Store
     assert after["rows"].tolist() == [before["rows"][0], before["rows"][1] + 900, before["rows"][2]]
     pd.testing.assert_frame_equal(after.iloc[[0, 2]], before.iloc[[0, 2]])
     save_hour(filled, "credit", FIRST, folded(0, 500), "written anew")
-    assert ask(filled, "age", "count")["rows"].tolist() == [before["rows"][0] + 200, before["rows"][1] + 900, before["rows"][2]]
+    assert ask(filled, "age", "count")["rows"].tolist() == [
+        before["rows"][0] + 200,
+        before["rows"][1] + 900,
+        before["rows"][2],
+    ]
     now = {entry.key: entry.version for entry in filled.list("states/")}
     changed = {key for key in now if now[key] != versions.get(key)}
     days = [day_key(state_prefix("credit"), moment) for moment in (FIRST, late)]
@@ -212,7 +224,8 @@ def test_a_store_that_cannot_be_written_answers_all_the_same(folder: Store) -> N
 
 
 def test_needs_that_changed_do_not_break_a_query_and_are_told(folder: Store) -> None:
-    """The monitor was edited in the afternoon of the 22nd: no quantiles any more, sketches of another size, and a new column."""
+    """The monitor was edited in the afternoon of the 22nd: no quantiles any more, sketches of another size, and a new
+    column."""
     for hour, needs in (
         (18, [Need(Types(), ("age",))]),
         (19, [Need(Moments(), ("age",)), Need(Quantiles({"c": 0.64, "k": 64.0}), ("age",))]),
@@ -269,7 +282,9 @@ def test_open_ends_reach_to_what_is_stored(folder: Store) -> None:
     assert ask(folder, "age", "mean", by="all")["rows"].tolist() == [(HOURS - len(GAPS)) * 300]
     tail = ask(folder, "age", "mean", start="2026-11-22T10", by="all").iloc[0]
     assert (tail["start"], tail["end"]) == (parse_time("2026-11-22T10"), FIRST + HOURS * HOUR)
-    relative = query("credit", "age", "mean", start="-1d", by="all", store=folder, at=parse_time("2026-11-22T17:59")).iloc[0]
+    relative = query(
+        "credit", "age", "mean", start="-1d", by="all", store=folder, at=parse_time("2026-11-22T17:59")
+    ).iloc[0]
     assert (relative["start"], relative["rows"]) == (parse_time("2026-11-21T17"), 25 * 300)
 
 
@@ -295,7 +310,12 @@ def test_without_names_it_is_every_watched_feature(folder: Store) -> None:
     found = query_columns("credit", store=folder, at=AT, by="all")
     assert found["feature"] == ["age", "city"]
     assert list(found) == ["start", "end", "feature", "rows", "hours", "missing", "mean", "p50", "note"]
-    assert ask(folder, ["city"], ["rows", "share:a,b"], by="all").columns.tolist()[3:] == ["rows", "hours", "share:a,b", "note"]
+    assert ask(folder, ["city"], ["rows", "share:a,b"], by="all").columns.tolist()[3:] == [
+        "rows",
+        "hours",
+        "share:a,b",
+        "note",
+    ]
 
 
 def test_many_features_are_asked_for_a_part_at_a_time(tmp_path) -> None:
@@ -345,7 +365,9 @@ def test_what_is_not_there_is_said(tmp_path) -> None:
     with pytest.raises(InputError, match="ks compare with the baseline, and 'credit' has none"):
         ask(store, "age", "ks")
     assert ask(store, "age", "mean", by="all")["rows"].tolist() == [(HOURS - len(GAPS)) * 300]
-    assert query(MONITOR, "age", "mean", by="all", store=store.uri, at=AT)["rows"].tolist() == [(HOURS - len(GAPS)) * 300]
+    assert query(MONITOR, "age", "mean", by="all", store=store.uri, at=AT)["rows"].tolist() == [
+        (HOURS - len(GAPS)) * 300
+    ]
 
 
 def test_times_of_other_zones_are_the_same_moments(folder: Store) -> None:

@@ -35,13 +35,17 @@ def traffic(moment: datetime, shift: float = 0.0, rows: int = 300) -> pa.Table:
     night = moment.hour < 6 or moment.hour >= 22
     rng = np.random.default_rng(int(moment.timestamp()) // 3600)
     basket = rng.normal(20 if night else 60, 8, rows) + shift
-    return pa.table({"basket": basket, "device": rng.choice(["phone", "desktop"], rows, p=[0.9, 0.1] if night else [0.4, 0.6])})
+    return pa.table(
+        {"basket": basket, "device": rng.choice(["phone", "desktop"], rows, p=[0.9, 0.1] if night else [0.4, 0.6])}
+    )
 
 
 @pytest.fixture(scope="module")
 def baseline() -> Baseline:
     """Learned from what people train on: working hours."""
-    return MONITOR.fit(pa.concat_tables([traffic(DAY - 5 * WEEK + hour * HOUR) for hour in range(8, 20)]), created=DAY - 5 * WEEK)
+    return MONITOR.fit(
+        pa.concat_tables([traffic(DAY - 5 * WEEK + hour * HOUR) for hour in range(8, 20)]), created=DAY - 5 * WEEK
+    )
 
 
 def fold(baseline: Baseline, table: pa.Table) -> Profile:
@@ -55,7 +59,9 @@ def remember(store: Store, baseline: Baseline, moments: list[datetime], shift: f
 
 def judge(store: Store, baseline: Baseline, reference: Reference, moment: datetime, shift: float = 0.0) -> Report:
     window, monitor = Window.hour(moment), replace(MONITOR, reference=reference)
-    return monitor.evaluate(fold(baseline, traffic(moment, shift)), judged_by(store, monitor, baseline, window, AT), window)
+    return monitor.evaluate(
+        fold(baseline, traffic(moment, shift)), judged_by(store, monitor, baseline, window, AT), window
+    )
 
 
 def alarms(report: Report) -> set[str]:
@@ -91,7 +97,9 @@ def test_rolling_follows_and_forgets(store: Store, baseline: Baseline) -> None:
 def test_a_window_is_not_in_its_own_reference(store: Store, baseline: Baseline) -> None:
     noon = DAY + 12 * HOUR
     remember(store, baseline, [noon - HOUR])
-    remember(store, baseline, [noon, noon + HOUR], shift=30.0)  # its own states are stored before it is judged, and later ones are too
+    remember(
+        store, baseline, [noon, noon + HOUR], shift=30.0
+    )  # its own states are stored before it is judged, and later ones are too
     report = judge(store, baseline, Rolling(1), noon, shift=30.0)
     assert alarms(report) == {"basket"}
     assert report.metric("mean_shift", "basket").value > 3
@@ -100,18 +108,32 @@ def test_a_window_is_not_in_its_own_reference(store: Store, baseline: Baseline) 
 @pytest.mark.parametrize(
     ("reference", "stored", "words"),
     [
-        (Seasonal(4), 0, "the same weekday and hour of the last 4 weeks have too few windows that can be used (0, 2 are needed)"),
-        (Seasonal(4), 1, "the same weekday and hour of the last 4 weeks have too few windows that can be used (1, 2 are needed)"),
+        (
+            Seasonal(4),
+            0,
+            "the same weekday and hour of the last 4 weeks have too few windows that can be used (0, 2 are needed)",
+        ),
+        (
+            Seasonal(4),
+            1,
+            "the same weekday and hour of the last 4 weeks have too few windows that can be used (1, 2 are needed)",
+        ),
         (
             Seasonal(4, min_windows=3),
             2,
             "the same weekday and hour of the last 4 weeks have too few windows that can be used (2, 3 are needed)",
         ),
-        (Seasonal(4, min_rows=1000), 3, "the same weekday and hour of the last 4 weeks have too few rows (900, 1,000 are needed)"),
+        (
+            Seasonal(4, min_rows=1000),
+            3,
+            "the same weekday and hour of the last 4 weeks have too few rows (900, 1,000 are needed)",
+        ),
         (Rolling(24), 3, "the last 24 windows before have too few windows that can be used (0, 12 are needed)"),
     ],
 )
-def test_too_little_history_is_no_alarm_and_is_said(tmp_path, baseline: Baseline, reference: Reference, stored: int, words: str) -> None:
+def test_too_little_history_is_no_alarm_and_is_said(
+    tmp_path, baseline: Baseline, reference: Reference, stored: int, words: str
+) -> None:
     store, noon = open_store(tmp_path / "store"), DAY + 12 * HOUR
     remember(store, baseline, [noon - week * WEEK for week in range(1, stored + 1)])
     report = judge(store, baseline, reference, noon)
@@ -167,4 +189,8 @@ def test_a_references_profile_has_every_state_of_its_monitor(tmp_path, baseline:
     monitor = replace(MONITOR, analyses=(DataQuality(), Drift()), reference=Rolling(1))
     judged = judged_by(store, monitor, baseline, Window.hour(noon), AT)
     assert judged.profile.needs == monitor.zero(baseline.schema).needs
-    assert (judged.schema, judged.constraints, judged.version) == (baseline.schema, baseline.constraints, baseline.version)
+    assert (judged.schema, judged.constraints, judged.version) == (
+        baseline.schema,
+        baseline.constraints,
+        baseline.version,
+    )

@@ -1,4 +1,5 @@
-"""Roll-ups under everything at once: any interval equals its rows, and no order of writers and readers makes a wrong answer last."""
+"""Roll-ups under everything at once: any interval equals its rows, and no order of writers and readers makes a wrong
+answer last."""
 
 from __future__ import annotations
 
@@ -64,10 +65,14 @@ intervals = st.tuples(st.integers(-30, HOURS + 10), st.integers(1, HOURS + 60)).
 
 @settings(max_examples=60)
 @given(
-    interval=intervals, by=st.sampled_from(["hour", "day", "week", "month", "all", "PT5H", "P1D", "PT36H"]), now=st.integers(0, HOURS + 50)
+    interval=intervals,
+    by=st.sampled_from(["hour", "day", "week", "month", "all", "PT5H", "P1D", "PT36H"]),
+    now=st.integers(0, HOURS + 50),
 )
 def test_any_interval_cut_in_any_way_is_what_its_rows_say(stored: Store, interval: Window, by: str, now: int) -> None:
-    found = query(Monitor("m"), "x", "count,mean,min,max,sum,p50", interval.start, interval.end, by, stored, at=FIRST + now * HOUR)
+    found = query(
+        Monitor("m"), "x", "count,mean,min,max,sum,p50", interval.start, interval.end, by, stored, at=FIRST + now * HOUR
+    )
     windows = interval.cut(by)
     assert [(row.start, row.end) for row in found.itertuples()] == [(window.start, window.end) for window in windows]
     for window, row in zip(windows, found.to_dict("records"), strict=True):
@@ -90,7 +95,8 @@ def test_windows_may_overlap_and_stand_in_any_order(stored: Store, windows: list
 
 
 def test_many_who_write_roll_up_and_ask_at_once_leave_the_truth(store: Store) -> None:
-    """Hours are written and written anew while others roll up and ask; what is asked is never an error, and at the end it is right."""
+    """Hours are written and written anew while others roll up and ask; what is asked is never an error, and at the end
+    it is right."""
     stop = threading.Event()
     window = Window.day(FIRST + 12 * HOUR)
     hours = [hour for hour in range(HOURS) if FIRST + hour * HOUR in window]
@@ -100,7 +106,9 @@ def test_many_who_write_roll_up_and_ask_at_once_leave_the_truth(store: Store) ->
     def ask() -> int:
         asked = 0
         while not stop.is_set():
-            (row,) = query(Monitor("m"), "x", "count,mean,p50", window.start, window.end, "all", store, at=AT).to_dict("records")
+            (row,) = query(Monitor("m"), "x", "count,mean,p50", window.start, window.end, "all", store, at=AT).to_dict(
+                "records"
+            )
             assert row["hours"] == len(hours)
             assert row["count"] == row["rows"]
             asked += 1

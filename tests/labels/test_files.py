@@ -34,8 +34,14 @@ def read(store: Store, body: bytes, name: str) -> tuple[list[dict[str, Any]], li
     store.put(label_key("credit", HOUR, name), body)
     (entry,) = find_labels(store, "credit", Window.hour(HOUR))
     table, bad = read_labels(store, entry)
-    assert [str(table.schema.field(name).type) for name in ("id", "instance", "time")] == ["string", "int32", "timestamp[us, tz=UTC]"]
-    rows = [{key: value for key, value in row.items() if value is not None and key != "time"} for row in table.to_pylist()]
+    assert [str(table.schema.field(name).type) for name in ("id", "instance", "time")] == [
+        "string",
+        "int32",
+        "timestamp[us, tz=UTC]",
+    ]
+    rows = [
+        {key: value for key, value in row.items() if value is not None and key != "time"} for row in table.to_pylist()
+    ]
     return rows, [orjson.loads(line)["reason"] for line in bad]
 
 
@@ -64,7 +70,11 @@ def test_every_form_gives_the_same_rows(place: Store, name: str) -> None:
 
 
 def truth(event: str, data: str, encoding: str = "CSV") -> dict[str, Any]:
-    return {"groundTruthData": {"data": data, "encoding": encoding}, "eventMetadata": {"eventId": event}, "eventVersion": "0"}
+    return {
+        "groundTruthData": {"data": data, "encoding": encoding},
+        "eventMetadata": {"eventId": event},
+        "eventVersion": "0",
+    }
 
 
 ONE_EACH = [{"id": "e", "instance": 0, "label": 1}, {"id": "e", "instance": 1, "label": 0}]
@@ -87,7 +97,9 @@ def test_the_services_ground_truth(place: Store, data: str, encoding: str, expec
     assert read(place, lines(truth("e", data, encoding)), "x.jsonl") == (expected, [])
 
 
-@pytest.mark.parametrize("doc", [{"groundTruthData": {"data": "1"}}, truth("e", "1", "BASE64"), truth("e", "{", "JSON")])
+@pytest.mark.parametrize(
+    "doc", [{"groundTruthData": {"data": "1"}}, truth("e", "1", "BASE64"), truth("e", "{", "JSON")]
+)
 def test_ground_truth_that_is_none_leaves_the_rest(place: Store, doc: dict[str, Any]) -> None:
     rows, bad = read(place, lines(doc, truth("f", "1")), "x.jsonl")
     assert rows == [{"id": "f", "label": 1}]
@@ -110,7 +122,9 @@ def test_ids_stay_as_they_are_written(place: Store, body: bytes, name: str, ids:
     assert [row["id"] for row in read(place, body, name)[0]] == ids
 
 
-@pytest.mark.parametrize(("body", "name"), [(b"id,label\na,2026-01-01\n", "x.csv"), (lines({"id": "a", "label": "2026-01-01"}), "x.jsonl")])
+@pytest.mark.parametrize(
+    ("body", "name"), [(b"id,label\na,2026-01-01\n", "x.csv"), (lines({"id": "a", "label": "2026-01-01"}), "x.jsonl")]
+)
 def test_labels_that_look_like_times_stay_text(place: Store, body: bytes, name: str) -> None:
     assert read(place, body, name)[0] == [{"id": "a", "label": "2026-01-01"}]
 
@@ -126,7 +140,12 @@ def test_times_are_read_in_any_usual_form(place: Store, told: str, form: str) ->
 
 def test_a_list_is_one_label_an_instance(place: Store) -> None:
     expected = [{"id": "a", "instance": 0, "label": 1}, {"id": "a", "instance": 1, "label": 0}, {"id": "b", "label": 5}]
-    assert read(place, lines({"id": "a", "label": [1, 0]}, {"id": "c", "label": []}, {"id": "b", "label": [5]}), "x.jsonl")[0] == expected
+    assert (
+        read(
+            place, lines({"id": "a", "label": [1, 0]}, {"id": "c", "label": []}, {"id": "b", "label": [5]}), "x.jsonl"
+        )[0]
+        == expected
+    )
     table, _ = canonical(pa.table({"id": ["z", "a", "c", "b"], "label": [[9], [1, 0], [], [5]]}).slice(1), HOUR)
     assert table.select(["id", "label"]).to_pylist() == [{"id": row["id"], "label": row["label"]} for row in expected]
 
@@ -148,7 +167,14 @@ def test_what_is_no_label_is_told_with_its_reason_and_the_rest_is_read(place: St
     rows, bad = read(place, body, "x.jsonl")
     assert rows == [{"id": "a", "label": 1}]
     assert len(bad) == 10
-    told = ("the id is missing", "the label is missing", "an id is text", "the time cannot be read", "not a whole number", "not JSON")
+    told = (
+        "the id is missing",
+        "the label is missing",
+        "an id is text",
+        "the time cannot be read",
+        "not a whole number",
+        "not JSON",
+    )
     assert [words for words in told if not any(words in reason for reason in bad)] == []
 
 
@@ -182,7 +208,10 @@ def test_rows_that_are_none_are_kept_beside_the_labels(place: Store, tmp_path: A
     (entry,) = find_labels(place, "credit", Window.hour(HOUR))  # the rejected ones are no labels
     assert read_labels(place, entry)[0].to_pylist() == [{"id": "007", "instance": None, "time": TIME, "label": 1}]
     kept = [place.get(one.key) for one in place.list("labels/") if "_rejected" in one.key]
-    assert [orjson.loads(line)["reason"] for line in kept[0].splitlines()] == ["expected 2 cells, found 1", "the id is missing"]
+    assert [orjson.loads(line)["reason"] for line in kept[0].splitlines()] == [
+        "expected 2 cells, found 1",
+        "the id is missing",
+    ]
 
 
 def test_the_same_rows_again_are_the_same_object(place: Store) -> None:

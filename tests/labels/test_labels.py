@@ -102,7 +102,9 @@ def labels(rows: list[dict]) -> pa.Table:
 
 names = st.sampled_from([f"id{number}" for number in range(6)])
 label_rows = st.lists(
-    st.fixed_dictionaries({"id": names, "label": st.integers(0, 9), "time": st.integers(0, 5).map(lambda at: HOUR + timedelta(hours=at))}),
+    st.fixed_dictionaries(
+        {"id": names, "label": st.integers(0, 9), "time": st.integers(0, 5).map(lambda at: HOUR + timedelta(hours=at))}
+    ),
     max_size=12,
 )
 
@@ -134,14 +136,20 @@ def test_the_order_of_rows_does_not_matter_but_within_one_moment(rows: list[dict
 def test_many_rows_are_joined_like_pandas() -> None:
     rng = np.random.default_rng(1)
     ids = [f"e{number}" for number in rng.permutation(50_000)]
-    answers = pd.DataFrame({"id": rng.choice([f"e{number}" for number in range(70_000)], 40_000), "label": rng.normal(size=40_000)})
+    answers = pd.DataFrame(
+        {"id": rng.choice([f"e{number}" for number in range(70_000)], 40_000), "label": rng.normal(size=40_000)}
+    )
     made = attach(records([(None, one) for one in ids]), canonical(pa.Table.from_pandas(answers), HOUR)[0])
-    expected = pd.DataFrame({"id": ids}).merge(answers.groupby("id").last(), how="left", left_on="id", right_index=True)["label"]
+    expected = pd.DataFrame({"id": ids}).merge(
+        answers.groupby("id").last(), how="left", left_on="id", right_index=True
+    )["label"]
     assert np.array_equal(made["label"].to_numpy(), expected.to_numpy(), equal_nan=True)
 
 
 def test_instances_have_labels_of_their_own_or_that_of_their_request() -> None:
-    base = records([(None, "a"), (None, "a"), (None, "b"), (None, "b")]).set_column(4, "mmon.instance", pa.array([0, 1, 0, 1]))
+    base = records([(None, "a"), (None, "a"), (None, "b"), (None, "b")]).set_column(
+        4, "mmon.instance", pa.array([0, 1, 0, 1])
+    )
     made = attach(base, labels([{"id": "a", "instance": 1, "label": 5}, {"id": "b", "instance": None, "label": 7}]))
     assert made["label"].to_pylist() == [None, 5, 7, 7]
     listed = canonical(pa.table({"id": ["a", "b"], "label": [[1, 2], [3]]}), HOUR)[0]
@@ -160,10 +168,19 @@ def test_a_single_label_takes_the_name_of_the_baselines() -> None:
 
 def test_all_forms_are_read(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    truth = {"groundTruthData": {"data": "1", "encoding": "CSV"}, "eventMetadata": {"eventId": "a"}, "eventVersion": "0"}
-    many = {"groundTruthData": {"data": "[0, 1]", "encoding": "JSON"}, "eventMetadata": {"eventId": "b"}, "eventVersion": "0"}
+    truth = {
+        "groundTruthData": {"data": "1", "encoding": "CSV"},
+        "eventMetadata": {"eventId": "a"},
+        "eventVersion": "0",
+    }
+    many = {
+        "groundTruthData": {"data": "[0, 1]", "encoding": "JSON"},
+        "eventMetadata": {"eventId": "b"},
+        "eventVersion": "0",
+    }
     bodies = {
-        "l.jsonl": b'{"id": "a", "label": 1}\n{"id": "b", "label": 2}\n{"id": null, "label": 3}\n{"id": "c", "label": null}\n',
+        "l.jsonl": b'{"id": "a", "label": 1}\n{"id": "b", "label": 2}\n{"id": null, "label": 3}\n{"id": "c", "label": '
+        b"null}\n",
         "c.csv": b"id,label\n17,0.5\n18,1.5\n",
         "truth.jsonl": orjson.dumps(truth) + b"\n" + orjson.dumps(many) + b"\n",
         "fields.jsonl": b'{"id": "a", "label": {"late": true, "cost": 3}}\n',
@@ -171,16 +188,24 @@ def test_all_forms_are_read(tmp_path: Path) -> None:
     }
     for name, body in bodies.items():
         store.put(label_key("credit", HOUR, name), body)
-    found = {entry.key.rpartition("/")[2]: read_labels(store, entry) for entry in find_labels(store, "credit", Window.hour(HOUR))}
+    found = {
+        entry.key.rpartition("/")[2]: read_labels(store, entry)
+        for entry in find_labels(store, "credit", Window.hour(HOUR))
+    }
     assert found["l.jsonl"][0].select(["id", "label"]).to_pylist() == [{"id": "a", "label": 1}, {"id": "b", "label": 2}]
-    assert [orjson.loads(line)["reason"] for line in found["l.jsonl"][1]] == ["the id is missing", "the label is missing"]
+    assert [orjson.loads(line)["reason"] for line in found["l.jsonl"][1]] == [
+        "the id is missing",
+        "the label is missing",
+    ]
     assert found["c.csv"][0]["id"].to_pylist() == ["17", "18"]
     assert found["truth.jsonl"][0].select(["id", "instance", "label"]).to_pylist() == [
         {"id": "a", "instance": None, "label": 1},
         {"id": "b", "instance": 0, "label": 0},
         {"id": "b", "instance": 1, "label": 1},
     ]
-    assert found["fields.jsonl"][0].select(["label.late", "label.cost"]).to_pylist() == [{"label.late": True, "label.cost": 3}]
+    assert found["fields.jsonl"][0].select(["label.late", "label.cost"]).to_pylist() == [
+        {"label.late": True, "label.cost": 3}
+    ]
     assert found["time.csv"][0]["time"].to_pylist() == [datetime(2026, 11, 23, 1, 2, 3, tzinfo=timezone.utc)]
     assert b"the time cannot be read" in found["time.csv"][1][0]
     # Known by the end of the hour in which they were collected.
@@ -193,7 +218,9 @@ def test_labels_are_put_once_however_often(store: Store) -> None:
         assert put_labels(store, "credit", frame, id_column="order", label_column="paid", at=HOUR) == 2
     (entry,) = find_labels(store, "credit", Window.hour(HOUR))
     assert read_labels(store, entry)[0].column_names == ["id", "instance", "time", "label"]
-    with pytest.raises(InputError, match="no column 'id' in a table of 2 rows, which has order, paid, clerk; name it with --id-column"):
+    with pytest.raises(
+        InputError, match="no column 'id' in a table of 2 rows, which has order, paid, clerk; name it with --id-column"
+    ):
         put_labels(store, "credit", frame)
     with pytest.raises(InputError, match="has no labels: 1 rows without an id or a label"):
         put_labels(store, "credit", [{"id": None, "label": 1}])
@@ -210,7 +237,9 @@ def test_only_the_hours_of_new_labels_are_joined_again(store: Store) -> None:
         capture(store, 40, hour, f"h{number}-")
     first = [joined(store, hour) for hour in hours]
     assert [(one.rows, one.labelled) for one in first] == [(40, 0)] * 3
-    put_labels(store, "credit", [{"id": f"h1-{number}", "label": 1} for number in range(0, 40)], at=HOUR + timedelta(hours=30))
+    put_labels(
+        store, "credit", [{"id": f"h1-{number}", "label": 1} for number in range(0, 40)], at=HOUR + timedelta(hours=30)
+    )
     second = [joined(store, hour) for hour in hours]
     # An event id and an inference id: the even ones are known by the latter too, and found by the former.
     assert [one.labelled for one in second] == [0, 40, 0]
@@ -223,8 +252,12 @@ def test_only_the_hours_of_new_labels_are_joined_again(store: Store) -> None:
 
 def test_the_latest_label_wins_and_those_before_are_counted(store: Store) -> None:
     capture(store, 10)
-    put_labels(store, "credit", [{"id": f"a{number}", "label": 1} for number in range(10)], at=HOUR + timedelta(hours=1))
-    put_labels(store, "credit", [{"id": f"order-a{number}", "label": 0} for number in (0, 2)], at=HOUR + timedelta(hours=2))
+    put_labels(
+        store, "credit", [{"id": f"a{number}", "label": 1} for number in range(10)], at=HOUR + timedelta(hours=1)
+    )
+    put_labels(
+        store, "credit", [{"id": f"order-a{number}", "label": 0} for number in (0, 2)], at=HOUR + timedelta(hours=2)
+    )
     put_labels(store, "credit", [{"id": "a3", "label": 5}], at=HOUR + timedelta(hours=3))
     made = joined(store)
     assert (made.rows, made.labelled, made.replaced) == (10, 10, 1)
@@ -244,9 +277,13 @@ def test_new_records_are_joined_with_labels_that_are_there(store: Store) -> None
 
 def test_ids_that_never_match_are_told_with_both_sides(store: Store) -> None:
     capture(store, 5)
-    put_labels(store, "credit", [{"id": f"customer {number}", "label": 1} for number in range(9)], at=HOUR + timedelta(hours=1))
+    put_labels(
+        store, "credit", [{"id": f"customer {number}", "label": 1} for number in range(9)], at=HOUR + timedelta(hours=1)
+    )
     (note,) = joined(store).notes()
-    assert note.startswith("none of 9 labels belongs to a record: labels have ids like 'customer 0', 'customer 1', 'customer 2'")
+    assert note.startswith(
+        "none of 9 labels belongs to a record: labels have ids like 'customer 0', 'customer 1', 'customer 2'"
+    )
     assert "records like 'order-a0', 'a1', 'order-a2'" in note
 
 
@@ -272,7 +309,9 @@ def test_a_correction_within_the_hour_counts(store: Store) -> None:
         assert (made.labelled, made.replaced) == (1, number)
     for entry in store.list("joined/"):
         store.delete(entry.key)
-    assert rows_of(store, joined(store)).set_index("mmon.event_id")["paid"]["a1"] == 7  # all at once, in the order of their names
+    assert (
+        rows_of(store, joined(store)).set_index("mmon.event_id")["paid"]["a1"] == 7
+    )  # all at once, in the order of their names
 
 
 def test_labels_are_called_and_typed_as_the_baseline_has_them(store: Store) -> None:
@@ -285,7 +324,9 @@ def test_labels_are_called_and_typed_as_the_baseline_has_them(store: Store) -> N
         {"id": "a4", "label": 1.5},
     ]
     store.put(label_key("credit", HOUR, "mixed.jsonl"), b"\n".join(map(orjson.dumps, lines)))
-    put_labels(store, "credit", [{"id": "a5", "label": 0, "clerk": "x"}, {"id": "a6", "label": 0, "clerk": "y"}], at=HOUR)
+    put_labels(
+        store, "credit", [{"id": "a5", "label": 0, "clerk": "x"}, {"id": "a6", "label": 0, "clerk": "y"}], at=HOUR
+    )
     put_labels(store, "credit", [{"id": "a7", "paid": 1, "label": 0}, {"id": "a8", "paid": None, "label": 0}], at=HOUR)
     made = joined(store)
     frame = rows_of(store, made).set_index("mmon.event_id")
@@ -293,7 +334,10 @@ def test_labels_are_called_and_typed_as_the_baseline_has_them(store: Store) -> N
     assert found == {"a0": 1, "a1": 1, "a5": 0, "a6": 0, "a7": 1}
     assert not {"label", "clerk"} & set(frame.columns)
     assert (made.labelled, made.rejected) == (5, 4)
-    assert made.reasons[:2] == ("the label 'true' of `paid` is not integral", "the label 'maybe' of `paid` is not integral")
+    assert made.reasons[:2] == (
+        "the label 'true' of `paid` is not integral",
+        "the label 'maybe' of `paid` is not integral",
+    )
     assert "labels were rejected: the label 'true'" in next(made.notes())
     kept = [store.get(entry.key) for entry in store.list("joined/") if entry.key.endswith("rejected.jsonl")]
     assert [orjson.loads(line)["row"]["id"] for line in kept[0].splitlines()] == ["a2", "a3", "a4", "a8"]
@@ -311,14 +355,19 @@ def test_a_label_of_the_wrong_type_does_not_hide_an_earlier_one(store: Store) ->
 
 def test_a_later_label_of_the_whole_request_counts_before_an_earlier_one_of_a_row(store: Store) -> None:
     base = records([(None, "a"), (None, "a")]).set_column(4, "mmon.instance", pa.array([0, 1]))
-    docs = [{"id": "a", "instance": 0, "label": 1, "time": HOUR}, {"id": "a", "label": 2, "time": HOUR + timedelta(hours=1)}]
+    docs = [
+        {"id": "a", "instance": 0, "label": 1, "time": HOUR},
+        {"id": "a", "label": 2, "time": HOUR + timedelta(hours=1)},
+    ]
     assert attach(base, labels(docs))["label"].to_pylist() == [2, 2]
     docs[0]["time"] = HOUR + timedelta(hours=1)
     assert attach(base, labels(docs))["label"].to_pylist() == [1, 2]
 
 
 def test_a_request_id_is_as_good_as_the_others_and_comes_last() -> None:
-    base = records([("mine", "e0"), (None, "e1"), (None, "e2")]).append_column("mmon.request_id", pa.array(["r0", "r1", "r2"]))
+    base = records([("mine", "e0"), (None, "e1"), (None, "e2")]).append_column(
+        "mmon.request_id", pa.array(["r0", "r1", "r2"])
+    )
     told = labels([{"id": "mine", "label": 1}, {"id": "r0", "label": 9}, {"id": "r1", "label": 2}])
     assert attach(base, told)["label"].to_pylist() == [1, 2, None]
 
@@ -330,13 +379,17 @@ def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: py
     joined(store)
     put_labels(store, "credit", [{"id": "a4", "label": 4}], at=HOUR + timedelta(hours=9))
     opened: list[str] = []
-    monkeypatch.setattr(recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    monkeypatch.setattr(
+        recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
+    )
     made = joined(store)
     assert [key.split("/")[5] for key in opened] == ["19"]
     assert rows_of(store, made).sort_values("mmon.event_id")["paid"].tolist()[:5] == [0, 1, 2, 3, 4]
 
 
-def test_new_labels_are_read_once_for_all_hours_that_may_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_labels_are_read_once_for_all_hours_that_may_have_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hours = [HOUR + timedelta(hours=number) for number in range(8)]
     for number, hour in enumerate(hours):
         capture(store, 3, hour, f"h{number}-")
@@ -344,12 +397,16 @@ def test_new_labels_are_read_once_for_all_hours_that_may_have_them(store: Store,
     rows = [{"id": f"h{number}-{place}", "label": 1} for number in range(8) for place in range(2)]
     put_labels(store, "credit", rows, at=HOUR + timedelta(hours=9))
     opened: list[str] = []
-    monkeypatch.setattr(recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry))
+    monkeypatch.setattr(
+        recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
+    )
     assert [joined(store, hour).labelled for hour in hours] == [2] * 8
     assert len(opened) == 1
 
 
-def test_objects_in_memory_are_bounded_and_known_by_their_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_in_memory_are_bounded_and_known_by_their_version(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recent_labels, "_MOST_BYTES", 1)
     monkeypatch.setattr(recent_labels, "_recent", recent_labels._Recent())
     key = label_key("credit", HOUR, "mine.jsonl")
@@ -363,7 +420,9 @@ def test_objects_in_memory_are_bounded_and_known_by_their_version(store: Store, 
 def test_labels_that_were_collected_before_their_hour_are_found(store: Store) -> None:
     """A replica's clock is five hours ahead: its events are in the future of those who label."""
     capture(store, 3)
-    put_labels(store, "credit", [{"id": "a0", "label": 1, "time": "2026-11-22T05:10:00Z"}], at=HOUR - timedelta(hours=5))
+    put_labels(
+        store, "credit", [{"id": "a0", "label": 1, "time": "2026-11-22T05:10:00Z"}], at=HOUR - timedelta(hours=5)
+    )
     made = joined(store)
     assert (made.labelled, made.early) == (1, 1)
     put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR - timedelta(hours=EARLY_HOURS + 1))
@@ -419,13 +478,18 @@ def test_labels_of_other_hours_are_no_reason_for_a_note(store: Store) -> None:
     for number, hour in enumerate(hours):
         capture(store, 5, hour, f"h{number}-")
     joined(store, hours[0])
-    put_labels(store, "credit", [{"id": f"h0-{number}", "label": 1} for number in range(5)], at=hours[1])  # one hour late, as always
+    put_labels(
+        store, "credit", [{"id": f"h0-{number}", "label": 1} for number in range(5)], at=hours[1]
+    )  # one hour late, as always
     assert list(joined(store, hours[1]).notes()) == []
     put_labels(store, "credit", [{"id": "nobody", "label": 1}], at=hours[2])
     made = joined(store, hours[2])
     assert "none of 1 labels belongs to a record" in next(made.notes())
     lost = unmatched(
-        DeploymentHour(store, "credit", "Credit", HOUR), reading_of(made.keys), Window(HOUR, hours[2] + timedelta(hours=1)), 168
+        DeploymentHour(store, "credit", "Credit", HOUR),
+        reading_of(made.keys),
+        Window(HOUR, hours[2] + timedelta(hours=1)),
+        168,
     )
     assert lost == (6, 1, ("nobody",))
 
@@ -447,7 +511,9 @@ def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Sto
     coverage = first.metric("label_coverage", "paid")
     assert coverage is not None
     assert (first.status, coverage.detail) == ("waiting", "waiting for labels: 0 of 300 rows have one")
-    put_labels(learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150)], at=HOUR + timedelta(hours=40))
+    put_labels(
+        learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150)], at=HOUR + timedelta(hours=40)
+    )
     second = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=41))
     coverage, delay = second.metric("label_coverage", "paid"), second.metric("label_delay_p50")
     assert coverage is not None and delay is not None
@@ -461,15 +527,33 @@ def test_a_window_waits_for_its_labels_and_is_judged_anew_with_them(learned: Sto
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("records/", "part-"), ("records/", "manifest"), *(("joined/", name) for name in ("part-", "manifest", "labels-", "ids."))],
+    [
+        ("records/", "part-"),
+        ("records/", "manifest"),
+        *(("joined/", name) for name in ("part-", "manifest", "labels-", "ids.")),
+    ],
 )
 def test_damaged_parts_are_made_and_joined_again(learned: Store, folder: str, name: str) -> None:
     capture(learned, 300)
-    put_labels(learned, "credit", [{"id": f"a{number}", "label": number % 2} for number in range(150)], at=HOUR + timedelta(hours=2))
+    put_labels(
+        learned,
+        "credit",
+        [{"id": f"a{number}", "label": number % 2} for number in range(150)],
+        at=HOUR + timedelta(hours=2),
+    )
     window, late = Window.hour(HOUR), HOUR + timedelta(hours=4)
     run(MONITOR, window, learned, at=HOUR + timedelta(hours=3))
-    put_labels(learned, "credit", [{"id": f"a{number}", "label": 1} for number in range(150, 200)], at=HOUR + timedelta(hours=3))
-    kept = {entry.key: learned.get(entry.key) for prefix in ("records/", "joined/", "states/") for entry in learned.list(prefix)}
+    put_labels(
+        learned,
+        "credit",
+        [{"id": f"a{number}", "label": 1} for number in range(150, 200)],
+        at=HOUR + timedelta(hours=3),
+    )
+    kept = {
+        entry.key: learned.get(entry.key)
+        for prefix in ("records/", "joined/", "states/")
+        for entry in learned.list(prefix)
+    }
     good = run(MONITOR, window, learned, at=late)  # with nothing damaged
     for entry in [*learned.list("records/"), *learned.list("joined/"), *learned.list("states/")]:
         learned.delete(entry.key)
@@ -489,11 +573,22 @@ def test_what_the_join_counts_is_measured_and_judged(learned: Store) -> None:
     capture(learned, 300)
     usual, wrong = HOUR + timedelta(minutes=30), HOUR - timedelta(hours=2)
     docs = [{"id": f"a{number}", "label": 1, "time": wrong if number < 3 else usual} for number in range(60)]
-    docs += [{"id": f"x{number}", "label": 1} for number in range(40)] + [{"id": "a9", "label": "maybe"}, {"id": "a10", "label": 0}]
+    docs += [{"id": f"x{number}", "label": 1} for number in range(40)] + [
+        {"id": "a9", "label": "maybe"},
+        {"id": "a10", "label": 0},
+    ]
     put_labels(learned, "credit", docs, at=HOUR + timedelta(minutes=40))
     report = run(MONITOR, Window.hour(HOUR), learned, at=HOUR + timedelta(hours=1))
-    values = {name: report.metric(name).value for name in ("unmatched_labels", "replaced_labels", "rejected_labels", "label_clock_skew")}
-    assert values == {"unmatched_labels": 40 / 102, "replaced_labels": 1, "rejected_labels": 1, "label_clock_skew": 3 / 60}
+    values = {
+        name: report.metric(name).value
+        for name in ("unmatched_labels", "replaced_labels", "rejected_labels", "label_clock_skew")
+    }
+    assert values == {
+        "unmatched_labels": 40 / 102,
+        "replaced_labels": 1,
+        "rejected_labels": 1,
+        "label_clock_skew": 3 / 60,
+    }
     assert report.metric("unmatched_labels").detail == "40 of 102 labels fit no record, such as 'x0', 'x1', 'x2'"
     base = latest_baseline(learned, "credit")
     assert not [one for one in base.constraints if one.name in values and one.enabled]
@@ -519,7 +614,9 @@ def test_a_coverage_that_is_asked_for_alarms(learned: Store) -> None:
 
     baseline = load_baseline(learned, "credit", "20261122T100000Z")
     made = joined(learned)
-    report = monitor.evaluate(fold([f"{learned.uri}/{key}" for key in made.keys], monitor.zero(baseline.schema)), baseline)
+    report = monitor.evaluate(
+        fold([f"{learned.uri}/{key}" for key in made.keys], monitor.zero(baseline.schema)), baseline
+    )
     (found,) = report.violations
     assert found.message == "labels of `paid` are missing: 1 of 300 rows have a label; 90 % are expected"
 
@@ -533,12 +630,24 @@ def test_the_command_line_puts_and_tells(tmp_path: Path) -> None:
     base = pd.DataFrame({"age": 20 + np.arange(500) % 50, "prediction": 0.5, "paid": np.arange(500) % 2})
     save_baseline(store, MONITOR.fit(base, label="paid"))
     capture(store, 20)
-    pd.DataFrame({"order": [f"order-a{number}" for number in range(0, 20, 2)], "paid": 1}).to_csv(tmp_path / "l.csv", index=False)
+    pd.DataFrame({"order": [f"order-a{number}" for number in range(0, 20, 2)], "paid": 1}).to_csv(
+        tmp_path / "l.csv", index=False
+    )
 
     def mmon(*words: str):
         return CliRunner().invoke(main, ["--store", store.uri, *words])
 
-    put = mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--id-column", "order", "--at", "2026-11-22T12")
+    put = mmon(
+        "labels",
+        "put",
+        str(tmp_path / "l.csv"),
+        "--endpoint",
+        "credit",
+        "--id-column",
+        "order",
+        "--at",
+        "2026-11-22T12",
+    )
     assert put.exit_code == 0 and "10 labels of credit" in put.stdout
     told = mmon("labels", "status", "credit", "--window", "2026-11-22T10")
     assert told.stdout.strip() == "2026-11-22T10  10 of 20 rows have a label (50 %)"
@@ -552,7 +661,9 @@ def test_a_quality_monitor_from_the_command_line_alone(tmp_path: Path) -> None:
     def mmon(*words: str):
         return CliRunner().invoke(main, ["--store", store.uri, *words])
 
-    base = pd.DataFrame({"age": 20 + np.arange(800) % 50, "prediction": np.full(800, 0.5), "paid": 0.5 + 0.1 * (np.arange(800) % 3)})
+    base = pd.DataFrame(
+        {"age": 20 + np.arange(800) % 50, "prediction": np.full(800, 0.5), "paid": 0.5 + 0.1 * (np.arange(800) % 3)}
+    )
     base.to_parquet(tmp_path / "validation.parquet")
     learned = mmon("baseline", "credit", str(tmp_path / "validation.parquet"), "--label", "paid", "--quality")
     assert learned.exit_code == 0, learned.output
@@ -560,9 +671,13 @@ def test_a_quality_monitor_from_the_command_line_alone(tmp_path: Path) -> None:
     waiting = mmon("run", "credit", "--window", "2026-11-22T10")
     assert waiting.exit_code == 0 and "waiting for labels: 0 of 300 rows have one" in " ".join(waiting.stdout.split())
     pd.DataFrame({"id": [f"a{number}" for number in range(300)], "paid": 3.0}).to_csv(tmp_path / "l.csv", index=False)
-    assert mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--at", "2026-11-22T15").exit_code == 0
+    assert (
+        mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--at", "2026-11-22T15").exit_code == 0
+    )
     bad = mmon("run", "credit", "--window", "2026-11-22T10")
-    assert bad.exit_code == 1 and "mae of the predictions of `paid` has risen to 2.5" in " ".join(bad.stdout.split()), bad.output
+    assert bad.exit_code == 1 and "mae of the predictions of `paid` has risen to 2.5" in " ".join(bad.stdout.split()), (
+        bad.output
+    )
     base.drop(columns="prediction").to_parquet(tmp_path / "bare.parquet")
     wrong = mmon("baseline", "other", str(tmp_path / "bare.parquet"), "--label", "paid", "--quality")
     assert wrong.exit_code == 2 and "--quality needs the label and the model's answers" in wrong.stderr
@@ -590,7 +705,9 @@ def test_labels_come_over_http(tmp_path: Path) -> None:
                 answer = httpx.put(f"{url}/credit", content=b'{"id": "a", "label": 1}\n{"id": "b", "label": 0}\n')
                 break
             except httpx.TransportError:
-                assert time.monotonic() < deadline and process.poll() is None, process.stderr.read() if process.stderr else ""
+                assert time.monotonic() < deadline and process.poll() is None, (
+                    process.stderr.read() if process.stderr else ""
+                )
                 time.sleep(0.1)
         assert (answer.status_code, answer.json()) == (200, {"labels": 2})
         csv = httpx.put(
@@ -624,7 +741,9 @@ def test_the_door_knows_parquet_by_how_it_begins(store: Store) -> None:
     body = pa.BufferOutputStream()
     pq.write_table(pa.table({"id": ["a0", "a1"], "label": [0, 1]}), body)
     for kind in ({}, {"content-type": "application/octet-stream"}, {"content-type": "application/json"}):
-        answer = TestClient(application(store)).put("/labels/credit", content=body.getvalue().to_pybytes(), headers=kind)
+        answer = TestClient(application(store)).put(
+            "/labels/credit", content=body.getvalue().to_pybytes(), headers=kind
+        )
         assert (answer.status_code, answer.json()) == (200, {"labels": 2})
 
 
@@ -660,4 +779,7 @@ def test_labels_that_the_baseline_does_not_know_are_told(store: Store) -> None:
     capture(store, 300)
     put_labels(store, "credit", [{"id": "a1", "label": 1}], at=HOUR)
     report = run(MONITOR, Window.hour(HOUR), store, at=HOUR + timedelta(hours=1))
-    assert "the baseline has no column of labels, so none are judged; make it again with --label and its name" in report.notes
+    assert (
+        "the baseline has no column of labels, so none are judged; make it again with --label and its name"
+        in report.notes
+    )

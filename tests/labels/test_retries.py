@@ -1,4 +1,5 @@
-"""Retries and labels that cannot be read, through the store: one inference id is one prediction, and what came is not waited for."""
+"""Retries and labels that cannot be read, through the store: one inference id is one prediction, and what came is not
+waited for."""
 
 from __future__ import annotations
 
@@ -41,11 +42,14 @@ def capture(store: Store, calls: list[dict[str, Any]], name: str = "a", hour: da
     lines = []
     for number, call in enumerate(calls):
         bodies = {
-            "input": [{"x": 0.1, "sex": "f"}] * call["rows"] if "rows" in call else {"x": float(number % 7), "sex": "fm"[number % 2]},
+            "input": [{"x": 0.1, "sex": "f"}] * call["rows"]
+            if "rows" in call
+            else {"x": float(number % 7), "sex": "fm"[number % 2]},
             "output": call.get("answer"),
         }
         made = {
-            key: {"content_type": "application/json", "encoding": "json", "data": orjson.dumps(one).decode()} for key, one in bodies.items()
+            key: {"content_type": "application/json", "encoding": "json", "data": orjson.dumps(one).decode()}
+            for key, one in bodies.items()
         }
         lines.append(
             {
@@ -60,7 +64,9 @@ def capture(store: Store, calls: list[dict[str, Any]], name: str = "a", hour: da
     store.put(capture_key("ep", "Model", hour, f"{name}.jsonl.zst"), zstandard.compress(body))
 
 
-def judged(store: Store, labels: list[dict[str, Any]] | str, *analyses: Any, base: pd.DataFrame = BASE, **named: Any) -> Report:
+def judged(
+    store: Store, labels: list[dict[str, Any]] | str, *analyses: Any, base: pd.DataFrame = BASE, **named: Any
+) -> Report:
     monitor = Monitor("m", "ep", analyses=analyses or (ModelQuality(),), **named)
     save_monitor(store, monitor)
     save_baseline(store, monitor.fit(base, label="y"))
@@ -74,27 +80,39 @@ def value(report: Report, name: str, column: str = "y") -> float:
     return metric.value
 
 
-# --- retries ----------------------------------------------------------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------------------------
 
 
 def twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every third request again, wrongly answered before, or failed after; in another part of the hour."""
     monkeypatch.setattr(records, "PART_BYTES", 1)
     again = [number for number in range(N) if number % 3 == 0]
-    capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 60} for number in range(N)])
-    capture(store, [{"id": f"i{number}", "answer": {"prediction": int(1 - Y[number])}, "second": 30} for number in again], "b")
+    capture(
+        store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 60} for number in range(N)]
+    )
+    capture(
+        store,
+        [{"id": f"i{number}", "answer": {"prediction": int(1 - Y[number])}, "second": 30} for number in again],
+        "b",
+    )
     capture(store, [{"id": f"i{number}", "answer": None, "second": 90, "status": "503"} for number in again[:50]], "c")
 
 
-def test_of_several_records_of_one_inference_id_the_last_answered_one_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_records_of_one_inference_id_the_last_answered_one_counts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     twice(store, monkeypatch)
-    report = judged(store, [{"id": f"i{number}", "label": int(Y[number])} for number in range(N)], ModelQuality(), LabelCoverage())
+    report = judged(
+        store, [{"id": f"i{number}", "label": int(Y[number])} for number in range(N)], ModelQuality(), LabelCoverage()
+    )
     assert value(report, "accuracy") == pytest.approx(sk.accuracy_score(Y, SAID))
     assert value(report, "f1") == pytest.approx(sk.f1_score(Y, SAID))
     assert value(report, "answered") == 1 and value(report, "label_coverage") == 1
     count = len(range(0, N, 3)) + 50
     assert value(report, "repeated_predictions", "") == count and report.rows == N + count
-    assert any(note.startswith(f"{count} of {N + count} records repeat the inference id of another") for note in report.notes)
+    assert any(
+        note.startswith(f"{count} of {N + count} records repeat the inference id of another") for note in report.notes
+    )
 
 
 def test_all_of_them_count_where_the_monitor_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,9 +142,16 @@ def test_the_rows_of_one_request_repeat_nothing_but_its_retry_repeats_all(store:
 def test_retries_across_the_edge_of_an_hour_are_judged_in_both_and_counted(store: Store) -> None:
     late = HOUR + timedelta(hours=1)
     again = [number for number in range(N) if number % 4 == 0]
-    capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 3599} for number in range(N)])
+    capture(
+        store,
+        [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 3599} for number in range(N)],
+    )
     other = [{"id": f"j{number}", "answer": {"prediction": int(SAID[number])}, "second": 5} for number in range(N)]
-    retries = [{"id": f"i{number}", "answer": {"prediction": int(1 - Y[number])}, "second": at} for number in again for at in (0, 1)]
+    retries = [
+        {"id": f"i{number}", "answer": {"prediction": int(1 - Y[number])}, "second": at}
+        for number in again
+        for at in (0, 1)
+    ]
     nobody = [{"id": None, "answer": {"prediction": 1}}] * 3
     capture(store, [*other, *retries, *nobody], "b", late)
     labels = [{"id": f"{hour}{number}", "label": int(Y[number])} for hour in "ij" for number in range(N)]
@@ -171,7 +196,7 @@ def test_exactly_one_record_of_each_prediction_counts(rows: list[tuple[Any, ...]
     assert {at for at in range(len(rows)) if not lost[at]} == {rank[2] for rank in best.values()}
 
 
-# --- labels in other words, and labels of no use ----------------------------------------------------------------------------------------
+# --- labels in other words, and labels of no use ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,7 +213,9 @@ def test_exactly_one_record_of_each_prediction_counts(rows: list[tuple[Any, ...]
         ((1, 2), ("01", "02")),
     ],
 )
-def test_labels_come_in_other_words_than_the_baselines(store: Store, words: tuple[Any, Any], base: tuple[Any, Any]) -> None:
+def test_labels_come_in_other_words_than_the_baselines(
+    store: Store, words: tuple[Any, Any], base: tuple[Any, Any]
+) -> None:
     known = BASE.assign(y=[base[one] for one in Y], prediction=[base[one] for one in SAID])
     said = (1, 2) if words == (1, 2) else (0, 1)
     capture(store, [{"id": f"i{number}", "answer": {"prediction": said[SAID[number]]}} for number in range(N)])
@@ -199,7 +226,9 @@ def test_labels_come_in_other_words_than_the_baselines(store: Store, words: tupl
 
 
 def test_labels_in_a_csv_are_codes_where_the_baselines_are(store: Store, tmp_path: Path) -> None:
-    known = BASE.assign(y=np.where(Y == 1, "01", "1"), prediction=np.where(SAID == 1, "01", "1"))  # as numbers they would be one
+    known = BASE.assign(
+        y=np.where(Y == 1, "01", "1"), prediction=np.where(SAID == 1, "01", "1")
+    )  # as numbers they would be one
     capture(store, [{"id": f"{number:06}", "answer": {"prediction": ["1", "01"][SAID[number]]}} for number in range(N)])
     lines = "".join(f"{number:06},{['1', '01'][Y[number]]}\n" for number in range(N))
     (tmp_path / "labels.csv").write_text("id,label\n" + lines)
@@ -226,7 +255,10 @@ def test_without_any_labels_a_window_waits(store: Store) -> None:
     capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}} for number in range(N)])
     report = judged(store, [{"id": "nobody", "label": 1}])
     metric = report.metric("accuracy", "y")
-    assert metric is not None and (metric.status, metric.detail) == ("insufficient", f"waiting for labels: 0 of {N} rows have one")
+    assert metric is not None and (metric.status, metric.detail) == (
+        "insufficient",
+        f"waiting for labels: 0 of {N} rows have one",
+    )
 
 
 def test_a_label_that_can_be_read_counts_beside_one_that_cannot(store: Store) -> None:
@@ -237,19 +269,31 @@ def test_a_label_that_can_be_read_counts_beside_one_that_cannot(store: Store) ->
     assert value(report, "rejected_labels", "") == 200
 
 
-# --- the command ------------------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def baseline(tmp_path: Path, frame: pd.DataFrame, *words: str) -> tuple[int, str]:
     from click.testing import CliRunner
 
     frame.to_parquet(tmp_path / "train.parquet")
-    asked = ["--store", str(tmp_path / "store"), "baseline", "m", str(tmp_path / "train.parquet"), "--label", "y", "--quality", *words]
+    asked = [
+        "--store",
+        str(tmp_path / "store"),
+        "baseline",
+        "m",
+        str(tmp_path / "train.parquet"),
+        "--label",
+        "y",
+        "--quality",
+        *words,
+    ]
     done = CliRunner().invoke(main, asked)
     return done.exit_code, done.output
 
 
-PAIR = BASE.drop(columns="prediction").assign(**{"prediction.0": 1 - 0.6 * SAID - 0.1, "prediction.1": 0.6 * SAID + 0.1})
+PAIR = BASE.drop(columns="prediction").assign(
+    **{"prediction.0": 1 - 0.6 * SAID - 0.1, "prediction.1": 0.6 * SAID + 0.1}
+)
 
 
 def test_the_decision_is_said_and_can_be_changed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Degenerate input: every state and every analysis has a defined result for every type of column and every odd content.
 
-Defined means: no exception, every query a finite number or NaN, JSON that reads back equal, and a merge with a normal state that works.
+Defined means: no exception, every query a finite number or NaN, JSON that reads back equal, and a merge with a normal
+state that works.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ from mmon_ray.states import (
 from mmon_ray.states.fold import fold
 from mmon_ray.states.state import Need, Profile, State
 
-KINDS = {kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.") and kind != "profile"}
+KINDS = {
+    kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.") and kind != "profile"
+}
 ANALYSES = {kind: cls for kind, cls in kinds(Analysis).items() if cls.__module__.startswith("mmon_ray.")}
 TOGETHER = {  # take several columns
     *(
@@ -85,7 +88,19 @@ ASKED: dict[str, list[tuple[Any, ...]]] = {
     "together": [("x", "y")],
     "top": [(3,)],
 }
-NOT_ASKED = {"each", "from_sketch", "has", "including", "known", "merge", "merge_many", "split", "update", "upgrade", "within"}
+NOT_ASKED = {
+    "each",
+    "from_sketch",
+    "has",
+    "including",
+    "known",
+    "merge",
+    "merge_many",
+    "split",
+    "update",
+    "upgrade",
+    "within",
+}
 
 
 def nulls(now: pa.Table, base: pa.Table | None) -> dict[str, float]:
@@ -103,7 +118,7 @@ def every_analysis() -> tuple[Analysis, ...]:
     return tuple(cls(**given.get(kind, {})) for kind, cls in ANALYSES.items())
 
 
-# -- the columns ---------------------------------------------------------------------------------------------------------------------------
+# -- the columns -------------------------------------------------------------------------------------------------------
 
 
 def some(*extremes: Any, more: Any = None) -> Any:
@@ -140,7 +155,10 @@ PLAIN: dict[str, tuple[pa.DataType, Any]] = {
     "time32": (pa.time32("s"), some(dt.time(0), dt.time(23, 59, 59))),
     "time64": (pa.time64("ns"), some(0, 86_399_999_999_999)),
     **{f"timestamp {unit}": (pa.timestamp(unit), times(62)) for unit in ("s", "ms", "us", "ns")},
-    **{f"timestamp {unit} in a zone": (pa.timestamp(unit, "Europe/Berlin"), times(40 if unit == "ns" else 32)) for unit in ("s", "ns")},
+    **{
+        f"timestamp {unit} in a zone": (pa.timestamp(unit, "Europe/Berlin"), times(40 if unit == "ns" else 32))
+        for unit in ("s", "ns")
+    },
     "timestamp us in UTC": (pa.timestamp("us", "UTC"), times(62)),
     "duration s": (pa.duration("s"), times(62)),
     "duration ns": (pa.duration("ns"), times(62)),
@@ -175,19 +193,35 @@ def union(array: pa.Array) -> pa.Array:
     return pa.UnionArray.from_sparse(kinds_of, [array, pa.array([str(place) for place in range(len(array))])])
 
 
-CODED = ("float64", "int64", "string", "large string", "date32", "bool", "decimal of 38 digits", "timestamp us", "binary")
+CODED = (
+    "float64",
+    "int64",
+    "string",
+    "large string",
+    "date32",
+    "bool",
+    "decimal of 38 digits",
+    "timestamp us",
+    "binary",
+)
 WRAPPED: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
     **{
         f"dictionary of {name}": (name, pa.Array.dictionary_encode)
         for name in ("float64", "int64", "string", "large string", "date32", "bool")
     },
-    **{f"dictionary of {name}": (name, pa.Array.dictionary_encode) for name in ("decimal of 38 digits", "timestamp us", "binary")},
+    **{
+        f"dictionary of {name}": (name, pa.Array.dictionary_encode)
+        for name in ("decimal of 38 digits", "timestamp us", "binary")
+    },
     "dictionary with a null word": ("string", with_null_word),
     "dictionary with a null number": ("float64", with_null_word),
     "run ends": ("float64", pc.run_end_encode),
     "run ends of text": ("string", pc.run_end_encode),
     "extension bool8": ("int8", lambda array: pa.ExtensionArray.from_storage(pa.bool8(), array)),
-    "extension opaque": ("string", lambda array: pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "a", "b"), array)),
+    "extension opaque": (
+        "string",
+        lambda array: pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "a", "b"), array),
+    ),
     "union": ("float64", union),
 }
 FORMS = [*PLAIN, *WRAPPED]
@@ -204,7 +238,7 @@ def values_of(form: str) -> Any:
     return PLAIN[WRAPPED.get(form, (form, None))[0]][1]
 
 
-# -- what "defined" means ------------------------------------------------------------------------------------------------------------------
+# -- what "defined" means ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
@@ -254,7 +288,9 @@ def check(zero: State, table: pa.Table, normal: pa.Table) -> State:
 
 
 def batches(column: Any) -> pa.Table:
-    return pa.table({"x": column, "y": pa.array([None if place % 3 else place for place in range(len(column))], pa.int64())})
+    return pa.table(
+        {"x": column, "y": pa.array([None if place % 3 else place for place in range(len(column))], pa.int64())}
+    )
 
 
 NORMAL = {
@@ -269,11 +305,13 @@ def columns_of(kind: str, table: pa.Table) -> list[pa.Table]:
     return [table.select(["x"]), table] if kind in TOGETHER else [table.select(["x"])]
 
 
-# -- states --------------------------------------------------------------------------------------------------------------------------------
+# -- states ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_every_state_has_a_defined_result_for_every_type(form, data):
     column = make(form, data.draw(st.lists(values_of(form), max_size=6)))
@@ -286,11 +324,15 @@ def test_every_state_has_a_defined_result_for_every_type(form, data):
                 state = check(cls(), whole, NORMAL[normal])
             assert dumps(cls().update(chunked)) == dumps(state), "how it is cut does not matter"
             tail = cls().update(whole.slice(cut))
-            assert tail == cls().update(pa.table({name: whole[name].combine_chunks() for name in whole.column_names}).slice(cut))
+            assert tail == cls().update(
+                pa.table({name: whole[name].combine_chunks() for name in whole.column_names}).slice(cut)
+            )
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_what_a_value_is_does_not_depend_on_its_batch(form, data):
     table = batches(make(form, data.draw(st.lists(values_of(form), min_size=4, max_size=9))))
@@ -303,7 +345,9 @@ def test_what_a_value_is_does_not_depend_on_its_batch(form, data):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_all_states_agree_on_what_is_missing(form, data):
     values = data.draw(st.lists(values_of(form), max_size=8))
@@ -331,7 +375,13 @@ def test_all_null_and_empty(form, rows):
     column = table.select(["x"])
     if form != "union":
         assert Counts().update(column).table == {} and Distinct().update(column).estimate == 0
-        assert Quantiles().update(column).n == Tails().update(column).n == Lengths().update(column).n == Moments().update(column).n == 0
+        assert (
+            Quantiles().update(column).n
+            == Tails().update(column).n
+            == Lengths().update(column).n
+            == Moments().update(column).n
+            == 0
+        )
         for state in (Moments().update(column), Quantiles().update(column), Tails().update(column)):
             assert math.isnan(state.min) and math.isnan(state.max)
 
@@ -345,7 +395,11 @@ def test_a_constant_does_not_vary(value, rows):
     moments, tails, together = Moments(), Tails(), Covariance()
     for size in (rows, 7, rows):
         batch = pa.table({"x": np.full(size, value), "y": np.arange(size)})
-        moments, tails, together = moments.update(batch.select(["x"])), tails.update(batch.select(["x"])), together.update(batch)
+        moments, tails, together = (
+            moments.update(batch.select(["x"])),
+            tails.update(batch.select(["x"])),
+            together.update(batch),
+        )
     assert (moments.mean, moments.std, moments.variance) == (value, 0.0, 0.0) and math.isnan(moments.skewness)
     assert moments.min == moments.max == tails.min == tails.max == value
     assert tails.quantile(0.5) == pytest.approx(value, abs=0, rel=1e-12) or abs(value) < 2.3e-308
@@ -359,8 +413,12 @@ def test_numbers_of_any_size_have_moments_or_nan(scale):
     parts = Moments().update(pa.table({"x": x[:1]})).update(pa.table({"x": x[1:]}))
     for state in (one, parts):
         assert state.mean == pytest.approx(3.25 * scale, rel=1e-14)
-        assert state.std == pytest.approx(2.277608 * scale, rel=1e-6) if 1e-160 < scale < 1e150 else not state.std > 1e200
-        assert state.skewness == pytest.approx(0.83315, rel=1e-4) if 1e-99 < scale < 1e99 else math.isnan(state.skewness)
+        assert (
+            state.std == pytest.approx(2.277608 * scale, rel=1e-6) if 1e-160 < scale < 1e150 else not state.std > 1e200
+        )
+        assert (
+            state.skewness == pytest.approx(0.83315, rel=1e-4) if 1e-99 < scale < 1e99 else math.isnan(state.skewness)
+        )
 
 
 def test_a_mean_of_numbers_whose_sum_is_too_large():
@@ -394,7 +452,7 @@ def test_one_huge_value_swells_no_state(kind, column):
         assert len(dumps(KINDS[kind]().update(table))) < 10_000
 
 
-# -- analyses ------------------------------------------------------------------------------------------------------------------------------
+# -- analyses ----------------------------------------------------------------------------------------------------------
 
 
 def judged(monitor: Monitor, base: Baseline, now: pa.Table) -> Report:
@@ -414,7 +472,9 @@ WORDS = pa.table({"x": ["a", "b", "c"] * 100})
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_every_analysis_has_a_defined_result_for_every_type(form, data):
     """As baseline, as window and as both; a few rows, one row, a constant of 300 rows, one row of each."""
@@ -425,9 +485,18 @@ def test_every_analysis_has_a_defined_result_for_every_type(form, data):
     for base in (table, NUMBERS, WORDS):
         baseline = monitor.fit(base)
         assert dumps(loads(dumps(baseline))) == dumps(baseline)
-        for now in (table, table.slice(0, 1), table.slice(0, 0), NUMBERS, WORDS, pa.table({"x": pa.nulls(300)}), pa.table({"z": [1]})):
+        for now in (
+            table,
+            table.slice(0, 1),
+            table.slice(0, 0),
+            NUMBERS,
+            WORDS,
+            pa.table({"x": pa.nulls(300)}),
+            pa.table({"z": [1]}),
+        ):
             report = judged(monitor, baseline, now)
-            # A baseline of which an analysis can make nothing is not compared, its own rows neither; nothing else is wrong with them.
+            # A baseline of which an analysis can make nothing is not compared, its own rows neither; nothing else is
+            # wrong with them.
             assert now is not base or [one for one in report.violations if one.constraint.name != "not_compared"] == []
 
 
@@ -438,11 +507,12 @@ def test_categories_seen_once_are_no_drift():
     assert [violation.message for violation in judged(monitor, baseline, pa.table({"x": ids[2500:]})).violations] == []
 
 
-# -- many columns --------------------------------------------------------------------------------------------------------------------------
+# -- many columns ------------------------------------------------------------------------------------------------------
 
 
 def watched(columns: int) -> float:
-    """The processor's seconds for learning, folding, judging and writing a table of so many columns, whole-batch states included."""
+    """The processor's seconds for learning, folding, judging and writing a table of so many columns, whole-batch states
+    included."""
     rng = np.random.default_rng(0)
     words = pa.array([f"w{i % 7}" for i in range(100)])
     numbers = pa.array(rng.normal(size=100), mask=rng.random(100) < 0.1)
@@ -462,5 +532,7 @@ def watched(columns: int) -> float:
 def test_five_thousand_columns_cost_five_times_what_a_thousand_do():
     watched(10)
     few, many = watched(1000), watched(5000)
-    assert many < 9 * few, f"{few:.1f} s for 1 000 columns, {many:.1f} s for 5 000: something looks at all columns for each column"
+    assert many < 9 * few, (
+        f"{few:.1f} s for 1 000 columns, {many:.1f} s for 5 000: something looks at all columns for each column"
+    )
     assert many < 25, "10 s on a machine of one's own"

@@ -1,4 +1,5 @@
-"""Nothing that is watched and could not be compared is ok: by hand, and as a law over every analysis and every way to spoil a column."""
+"""Nothing that is watched and could not be compared is ok: by hand, and as a law over every analysis and every way to
+spoil a column."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def with_income(values: Any) -> pa.Table:
     return BASE.set_column(0, "income", values if isinstance(values, pa.Array) else pa.array(values))
 
 
-# -- by hand -------------------------------------------------------------------------------------------------------------------------------
+# -- by hand -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_column_that_cannot_be_read_is_not_compared_and_everybody_is_told() -> None:
@@ -94,7 +95,10 @@ def test_what_another_violation_already_says_is_said_once() -> None:
     for now in (with_income(pa.nulls(N)), BASE.drop_columns("income")):
         report = judge(now, monitor)
         assert report.status == "alarm"
-        assert [one.constraint.name for one in report.violations if "income" in one.message] in (["completeness"], ["missing_columns"])
+        assert [one.constraint.name for one in report.violations if "income" in one.message] in (
+            ["completeness"],
+            ["missing_columns"],
+        )
 
 
 def test_a_reason_that_may_be_chance_is_watched_before_it_alarms() -> None:
@@ -105,7 +109,9 @@ def test_a_reason_that_may_be_chance_is_watched_before_it_alarms() -> None:
     assert Monitor("m").policy.decide([violation])[0].band == "watch"
     assert not blind_spots([metric], [replace(constraint, enabled=False)], {("DPL", "sex=f"): Drift()}, ())
     (whole,) = blind_spots([metric], [constraint], {("DPL", "sex=f"): Drift()}, (), [(Drift(), [metric])])
-    assert whole.column == "", "the baseline could not compute it either: no column is watched, and the analysis sees nothing"
+    assert whole.column == "", (
+        "the baseline could not compute it either: no column is watched, and the analysis sees nothing"
+    )
 
 
 def test_what_waits_for_rows_is_named_unless_all_do() -> None:
@@ -117,7 +123,7 @@ def test_what_waits_for_rows_is_named_unless_all_do() -> None:
     assert waiting([], 4) == ""
 
 
-# -- the law -------------------------------------------------------------------------------------------------------------------------------
+# -- the law -----------------------------------------------------------------------------------------------------------
 
 Spoil = Callable[[pa.Array], pa.Array | None]
 
@@ -129,7 +135,9 @@ def _shifted(values: pa.Array) -> pa.Array:
     if pa.types.is_boolean(values.type):
         return pa.array([None if value is None else True for value in values.to_pylist()])
     if pa.types.is_list(values.type):
-        return pa.array([None if value is None else [-3.0 * float(one) - 1 for one in value] for value in values.to_pylist()])
+        return pa.array(
+            [None if value is None else [-3.0 * float(one) - 1 for one in value] for value in values.to_pylist()]
+        )
     return pa.array([f"other {value}" for value in values.to_pylist()])
 
 
@@ -144,7 +152,9 @@ SPOILS: dict[str, Spoil] = {
     "all null": lambda values: pa.nulls(len(values)),
     "constant": lambda values: pa.array([_shifted(values)[0].as_py()] * len(values)),
     "other type": lambda values: (
-        pa.array(np.arange(len(values)) % 2 == 0) if not pa.types.is_boolean(values.type) else pa.array(np.arange(len(values)) + 7.5)
+        pa.array(np.arange(len(values)) % 2 == 0)
+        if not pa.types.is_boolean(values.type)
+        else pa.array(np.arange(len(values)) + 7.5)
     ),
     "renamed": lambda values: None,
     "other unit": _shifted,
@@ -161,21 +171,30 @@ EXAMPLES = [
 def _spoiled(table: pa.Table, column: str, spoil: Spoil) -> pa.Table:
     values = table[column].combine_chunks()
     place, changed = table.column_names.index(column), spoil(values)
-    return table.rename_columns({column: f"{column}_2"}) if changed is None else table.set_column(place, column, changed)
+    return (
+        table.rename_columns({column: f"{column}_2"}) if changed is None else table.set_column(place, column, changed)
+    )
 
 
 def _read(analysis: Analysis, baseline: Baseline) -> list[str]:
     """The columns that the analysis reads, of those that the baseline's rows have values in."""
-    return sorted({name for need in analysis.needs(baseline.schema) for name in need.columns if name in baseline.schema})
+    return sorted(
+        {name for need in analysis.needs(baseline.schema) for name in need.columns if name in baseline.schema}
+    )
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
-def test_ok_means_that_everything_watched_was_compared(name: str, example: tuple[Analysis, Schema, pa.Table], spoil: str) -> None:
-    """After any spoiling: not ok, or each enabled constraint that the baseline itself could be judged by has a judged thing behind it."""
+def test_ok_means_that_everything_watched_was_compared(
+    name: str, example: tuple[Analysis, Schema, pa.Table], spoil: str
+) -> None:
+    """After any spoiling: not ok, or each enabled constraint that the baseline itself could be judged by has a judged
+    thing behind it."""
     analysis, schema, table = example
     monitor = Monitor("m", analyses=(analysis,))
-    roles = {role: [column.name for column in schema if column.role == role] for role in ("label", "prediction", "ignored")}
+    roles = {
+        role: [column.name for column in schema if column.role == role] for role in ("label", "prediction", "ignored")
+    }
     baseline = monitor.fit(table, label=roles["label"], prediction=roles["prediction"], ignored=roles["ignored"])
     measured = {(one.name, one.column) for _, own in baseline.metrics for one in own if one.status == "ok"}
     watched = [one for one in baseline.constraints if one.enabled and (one.name, one.column) in measured]
@@ -184,7 +203,10 @@ def test_ok_means_that_everything_watched_was_compared(name: str, example: tuple
         assert dumps(loads(dumps(report))) == dumps(report)
         if report.status == "ok":
             judged = {one.column for one in report.metrics if one.status == "ok" and one.name not in analysis.coverage}
-            assert all(one.column in judged for one in watched if one.name not in analysis.coverage), (column, report.metrics)
+            assert all(one.column in judged for one in watched if one.name not in analysis.coverage), (
+                column,
+                report.metrics,
+            )
 
 
 @pytest.mark.parametrize("column", ["income", "plan"])
@@ -194,4 +216,7 @@ def test_the_default_monitor_is_never_ok_while_the_data_moved(spoil: str, column
     for monitor in (Monitor("m"), Monitor("m", analyses=(Drift(),)), Monitor("m", analyses=(DataQuality(),))):
         report = judge(now, monitor)
         drift_alone = len(monitor.analyses) == 1 and isinstance(monitor.analyses[0], Drift)
-        assert report.status in ("alarm", "watch", "not compared") or (drift_alone and spoil == "bytes"), (monitor.analyses, report.status)
+        assert report.status in ("alarm", "watch", "not compared") or (drift_alone and spoil == "bytes"), (
+            monitor.analyses,
+            report.status,
+        )

@@ -24,7 +24,11 @@ COLUMNS = {
     "sample": [*SINGLE, ("real", "whole", "flag", "word", "code", "never")],
     "covariance": [("real",), ("real", "whole"), ("wide", "word", "flag", "real", "never"), ("wide", "whole", "flag")],
     "group_sample": [("code", "real", "whole"), ("word", "whole", "flag"), ("never", "real", "whole"), ("real",)],
-    "missing_together": [("real",), ("real", "word", "never"), ("real", "wide", "whole", "flag", "word", "code", "never")],
+    "missing_together": [
+        ("real",),
+        ("real", "word", "never"),
+        ("real", "wide", "whole", "flag", "word", "code", "never"),
+    ],
     "presence": [("real",), ("word", "flag")],
     "requests": [("whole", "code", "real"), ("flag", "word", "wide"), ("never", "code", "real"), ("real",)],
     "repeats": [*SINGLE, ("real", "word"), ("never", "code", "wide", "flag", "whole")],
@@ -33,7 +37,13 @@ COLUMNS = {
     "row_numbers": [("real",), ("word", "flag"), ("real", "wide", "whole", "never", "flag", "word", "code")],
     "scores": [("word", "real"), ("flag", "real"), ("real", "word"), ("word",)],
     "vectors": [("list",), ("packed",), ("word",), ("real",), ("list", "word")],
-    "vector_sample": [("list",), ("packed", "word"), ("word",), ("list", "code", "whole", "word"), ("list", "never", "never", "code")],
+    "vector_sample": [
+        ("list",),
+        ("packed", "word"),
+        ("word",),
+        ("list", "code", "whole", "word"),
+        ("list", "never", "never", "code"),
+    ],
     "profile": [("real", "word", "whole")],
 }
 KINDS = {kind: cls for kind, cls in codec.kinds(State).items() if cls.__module__.startswith("mmon_ray")}
@@ -48,7 +58,7 @@ def make_zero(kind: str) -> State:
     return Profile.zero([*needs, Need(KINDS["presence"]())])
 
 
-# -- how close is close enough -------------------------------------------------------------------------------------------------------------
+# -- how close is close enough -----------------------------------------------------------------------------------------
 
 
 def same(a, b) -> bool:
@@ -101,30 +111,42 @@ def close_residuals_by(a, b) -> bool:
 
 def close_covariance(a, b) -> bool:
     # As for moments: sums round relative to the size of the numbers.
-    n, mean, squares = (np.diag(np.array(part).reshape(2 * (len(a.columns),))) for part in (a.counts, a.means, a.squares))
+    n, mean, squares = (
+        np.diag(np.array(part).reshape(2 * (len(a.columns),))) for part in (a.counts, a.means, a.squares)
+    )
     size = np.sqrt(np.maximum(squares / np.maximum(n, 1) + mean**2, 1e-300))
     if a.columns != b.columns or not all(map(np.array_equal, a.counts, b.counts)):
         return False
     rows = np.maximum(np.array(a.counts).max(initial=1), 1)
     return all(
         np.allclose(np.array(getattr(a, name)), np.array(getattr(b, name)), rtol=1e-9, atol=1e-11 * scale)
-        for name, scale in (("means", size[:, None]), ("squares", rows * size[:, None] ** 2), ("products", rows * np.outer(size, size)))
+        for name, scale in (
+            ("means", size[:, None]),
+            ("squares", rows * size[:, None] ** 2),
+            ("products", rows * np.outer(size, size)),
+        )
     )
 
 
 def close_lengths(a, b) -> bool:
     empty = mmon_ray.states.Counts()
-    return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(b, shapes=empty)
+    return close_counts(a.shapes, b.shapes) and dataclasses.replace(a, shapes=empty) == dataclasses.replace(
+        b, shapes=empty
+    )
 
 
 def close_words(a, b) -> bool:
     empty = mmon_ray.states.Counts()
-    return close_counts(a.frequent, b.frequent) and dataclasses.replace(a, frequent=empty) == dataclasses.replace(b, frequent=empty)
+    return close_counts(a.frequent, b.frequent) and dataclasses.replace(a, frequent=empty) == dataclasses.replace(
+        b, frequent=empty
+    )
 
 
 def close_missing_together(a, b) -> bool:
     empty = mmon_ray.states.Counts()
-    return close_counts(a.patterns, b.patterns) and dataclasses.replace(a, patterns=empty) == dataclasses.replace(b, patterns=empty)
+    return close_counts(a.patterns, b.patterns) and dataclasses.replace(a, patterns=empty) == dataclasses.replace(
+        b, patterns=empty
+    )
 
 
 def close_profile(a, b) -> bool:
@@ -134,7 +156,9 @@ def close_profile(a, b) -> bool:
 def close_vector_sample(a, b) -> bool:
     # Other batches choose other vectors; until it is full all are there.
     kept = [sorted(zip(one.lengths.tolist(), one.texts, strict=True)) for one in (a, b)]
-    return (a.k, a.width, a.total) == (b.k, b.width, b.total) and (kept[0] == kept[1] or len(kept[0]) == len(kept[1]) == a.k < a.total)
+    return (a.k, a.width, a.total) == (b.k, b.width, b.total) and (
+        kept[0] == kept[1] or len(kept[0]) == len(kept[1]) == a.k < a.total
+    )
 
 
 def close_row_numbers(a, b) -> bool:
@@ -170,24 +194,40 @@ def close(a: State, b: State) -> bool:
     return same(codec.dump(a), codec.dump(b))
 
 
-# -- the batches ---------------------------------------------------------------------------------------------------------------------------
+# -- the batches -------------------------------------------------------------------------------------------------------
 
-REAL = st.one_of(st.none(), st.floats(-1e6, 1e6, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0]))
+REAL = st.one_of(
+    st.none(), st.floats(-1e6, 1e6, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0])
+)
 ROW = st.fixed_dictionaries(
     {
         "real": REAL,
         "wide": st.one_of(st.none(), st.floats(-1e60, 1e60)),
         "whole": st.one_of(st.none(), st.integers(-5, 5), st.integers(-(2**63), 2**63 - 1)),
         "flag": st.one_of(st.none(), st.booleans()),
-        "word": st.one_of(st.none(), st.sampled_from(["", "a", "1", "2.5", "true", "kind", "$float"]), st.text(max_size=9)),
+        "word": st.one_of(
+            st.none(), st.sampled_from(["", "a", "1", "2.5", "true", "kind", "$float"]), st.text(max_size=9)
+        ),
         "code": st.one_of(st.none(), st.sampled_from("abcd")),
         "never": st.none(),
         "list": st.one_of(st.none(), st.lists(st.floats(-9, 9) | st.just(math.nan), max_size=3), st.just([0.0, 0.0])),
         "packed": st.one_of(st.none(), st.sampled_from(["[1, 2]", "[0.5]", "[1, null]", "[", "", "k05VTVBZAQ"])),
     }
 )
-TYPES = (pa.float64(), pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.string(), pa.null(), pa.list_(pa.float64()), pa.string())
-SCHEMA = pa.schema(list(zip(("real", "wide", "whole", "flag", "word", "code", "never", "list", "packed"), TYPES, strict=True)))
+TYPES = (
+    pa.float64(),
+    pa.float64(),
+    pa.int64(),
+    pa.bool_(),
+    pa.string(),
+    pa.string(),
+    pa.null(),
+    pa.list_(pa.float64()),
+    pa.string(),
+)
+SCHEMA = pa.schema(
+    list(zip(("real", "wide", "whole", "flag", "word", "code", "never", "list", "packed"), TYPES, strict=True))
+)
 BATCHES = st.lists(st.lists(ROW, max_size=8), max_size=4)
 
 
@@ -244,7 +284,9 @@ def hold(kind: str, columns: tuple[str, ...], parts: list[pa.Table]) -> None:
         merged = merged.merge(state)
     assert close(whole, merged), "folding the parts is merging their states"
     assert close(merged, zero.merge_many(states)), "merging many is merging one by one"
-    assert close(merged, states[0].merge_many(reversed(states[1:]))), "their order does not matter, nor that one is the first"
+    assert close(merged, states[0].merge_many(reversed(states[1:]))), (
+        "their order does not matter, nor that one is the first"
+    )
     assert same(codec.dump(a.merge_many([])), codec.dump(a)), "a merged with nothing is a"
     if parts:
         together = pa.concat_tables(parts).unify_dictionaries()
@@ -259,7 +301,7 @@ def hold(kind: str, columns: tuple[str, ...], parts: list[pa.Table]) -> None:
     assert codec.dumps(fold(zero, parts)) == codec.dumps(whole), "a repeated fold gives the same bytes"
 
 
-# -- the tests -----------------------------------------------------------------------------------------------------------------------------
+# -- the tests ---------------------------------------------------------------------------------------------------------
 
 
 def test_every_state_file_is_here():

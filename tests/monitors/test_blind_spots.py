@@ -1,4 +1,5 @@
-"""What the default monitor was blind to: four changes that no column's distribution shows much of, and quiet streams beside them."""
+"""What the default monitor was blind to: four changes that no column's distribution shows much of, and quiet streams
+beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ def rows(rng: np.random.Generator, n: int) -> Columns:
     x, y, z = rng.normal(size=(3, n))
     income, visits = rng.lognormal(10, 1, n), rng.poisson(3, n)
     colour = rng.choice(["red", "green", "blue"], n, p=[0.5, 0.3, 0.2])
-    return {"x": x, "y": y, "z": z, "income": income, "visits": visits, "colour": colour, "prediction": 1 / (1 + np.exp(-x - y))}
+    return {
+        "x": x,
+        "y": y,
+        "z": z,
+        "income": income,
+        "visits": visits,
+        "colour": colour,
+        "prediction": 1 / (1 + np.exp(-x - y)),
+    }
 
 
 def unchanged(made: Columns, rng: np.random.Generator) -> Columns:
@@ -44,7 +53,11 @@ def twice(made: Columns, rng: np.random.Generator) -> Columns:
     return {name: np.tile(values[: len(values) // 2], 2) for name, values in made.items()}
 
 
-CHANGES: dict[Change, tuple[str, str]] = {wider: ("spread", "z"), unrelated: ("relations", ""), twice: ("repeated_rows", "")}
+CHANGES: dict[Change, tuple[str, str]] = {
+    wider: ("spread", "z"),
+    unrelated: ("relations", ""),
+    twice: ("repeated_rows", ""),
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +72,14 @@ def told(baseline: Baseline, change: Change, n: int, windows: int) -> list[set[t
     alarms = []
     for _ in range(windows):
         made = change(rows(rng, n), rng)
-        report = MONITOR.evaluate(fold(pa.table(made), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :])
-        past.append(PastWindow(HOUR, n, report.status, tuple((one.constraint.name, one.constraint.column) for one in report.violations)))
+        report = MONITOR.evaluate(
+            fold(pa.table(made), MONITOR.zero(baseline.schema)), baseline, past=past[-MONITOR.recalls :]
+        )
+        past.append(
+            PastWindow(
+                HOUR, n, report.status, tuple((one.constraint.name, one.constraint.column) for one in report.violations)
+            )
+        )
         alarms.append({(one.constraint.name, one.constraint.column) for one in report.alarms})
     return alarms
 

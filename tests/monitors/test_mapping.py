@@ -1,4 +1,5 @@
-"""The proposed mapping of names: renamed columns are found again, by name or by their values, and what may be two things is not guessed."""
+"""The proposed mapping of names: renamed columns are found again, by name or by their values, and what may be two
+things is not guessed."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ TRAINING, CAPTURED = rows(3000, 1), rows(500, 2)
 
 
 @given(order=st.permutations(NAMES), spelling=st.sampled_from(sorted(SPELLINGS)), drift=st.booleans())
-def test_names_that_are_spelled_otherwise_are_found_again_whatever_the_values(order: list[str], spelling: str, drift: bool) -> None:
+def test_names_that_are_spelled_otherwise_are_found_again_whatever_the_values(
+    order: list[str], spelling: str, drift: bool
+) -> None:
     spelled = {name: SPELLINGS[spelling](name) for name in NAMES}
     source = {name: CAPTURED["temp"] for name in NAMES} if drift else CAPTURED
     result = mapping(TRAINING, {spelled[name]: source[name] for name in order})
@@ -102,13 +105,18 @@ def test_one_name_that_may_be_two_columns_is_not_guessed() -> None:
     training = {"a.temp": TRAINING["temp"], "b.temp": TRAINING["temp"]}
     undecided = mapping(training, {"temp": CAPTURED["temp"], "x": CAPTURED["wind_speed"]})
     assert undecided == Proposal((), (("a.temp", ("temp",)), ("b.temp", ("temp",))))
-    assert pairs(mapping(training | {"b.temp": TRAINING["wind_speed"]}, {"temp": CAPTURED["temp"]})) == {"temp": "a.temp"}
+    assert pairs(mapping(training | {"b.temp": TRAINING["wind_speed"]}, {"temp": CAPTURED["temp"]})) == {
+        "temp": "a.temp"
+    }
 
 
 def test_a_closer_likeness_comes_first() -> None:
     columns = {"Temp": CAPTURED["temp"], "weather.temp": CAPTURED["temp"]}
     assert pairs(mapping({"temp": TRAINING["temp"]}, columns)) == {"Temp": "temp"}
-    assert pairs(mapping({"temp": TRAINING["temp"], "b.temp": TRAINING["temp"]}, columns)) == {"Temp": "temp", "weather.temp": "b.temp"}
+    assert pairs(mapping({"temp": TRAINING["temp"], "b.temp": TRAINING["temp"]}, columns)) == {
+        "Temp": "temp",
+        "weather.temp": "b.temp",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""When a violation alarms: again and again, or beyond doubt; and that false alarms keep to the bound, whatever the dependence."""
+"""When a violation alarms: again and again, or beyond doubt; and that false alarms keep to the bound, whatever the
+dependence."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def seen(p: float = 0.01, constraint: Constraint = KS) -> Violation:
 def past(*violated: bool | None) -> list[PastWindow | None]:
     """Windows, the oldest first: whether `ks` of `age` was violated, None where nothing was analysed."""
     return [
-        None if one is None else PastWindow(FIRST, 100, "ok", (("ks", "age"), ("ks", "b")) if one else (("linf", "age"),))
+        None
+        if one is None
+        else PastWindow(FIRST, 100, "ok", (("ks", "age"), ("ks", "b")) if one else (("linf", "age"),))
         for one in violated
     ]
 
@@ -109,7 +112,9 @@ def test_false_alarms_keep_to_the_bound(dependence: float, columns: int) -> None
         metrics = [Metric("ks", 0.1, f"c{number}", test=Fixed(float(p))) for number, p in enumerate(row)]
         found = policy.decide(check(metrics, constraints), remembered[-2:])
         alarms += any(one.band == "alarm" for one in found)
-        remembered.append(PastWindow(FIRST, 100, "", tuple((one.constraint.name, one.constraint.column) for one in found)))
+        remembered.append(
+            PastWindow(FIRST, 100, "", tuple((one.constraint.name, one.constraint.column) for one in found))
+        )
     bound = policy.bound(level)
     noise = 4 * math.sqrt(bound * (1 - bound) / count)
     assert alarms / count <= bound + noise

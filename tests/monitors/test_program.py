@@ -83,12 +83,22 @@ def test_the_variables_are_those_of_the_service() -> None:
 def said(**files) -> Outcome:
     paths = {"found": FOUND, "also": ALSO, "metrics": METRICS, "message": "output/message", "statistics": STATISTICS}
     return read_outcome(
-        "nlp", {paths[name]: body if isinstance(body, bytes) else json.dumps(body).encode() for name, body in files.items()}
+        "nlp",
+        {paths[name]: body if isinstance(body, bytes) else json.dumps(body).encode() for name, body in files.items()},
     )
 
 
-ENTRY = {"feature_name": "age", "constraint_check_type": "data_type_check", "description": "Only 99.5% of data is Integral."}
-TEXT = {"sentence": "I baked", "avg_cosine_score": 0.123456, "feature_name": "cos", "constraint_check_type": "baseline_drift_check"}
+ENTRY = {
+    "feature_name": "age",
+    "constraint_check_type": "data_type_check",
+    "description": "Only 99.5% of data is Integral.",
+}
+TEXT = {
+    "sentence": "I baked",
+    "avg_cosine_score": 0.123456,
+    "feature_name": "cos",
+    "constraint_check_type": "baseline_drift_check",
+}
 
 
 @pytest.mark.parametrize(
@@ -96,19 +106,38 @@ TEXT = {"sentence": "I baked", "avg_cosine_score": 0.123456, "feature_name": "co
     [
         (ENTRY, "data_type_check", "age", "Only 99.5% of data is Integral."),
         (
-            {"constraint_check_type": "LessThanThreshold", "metric_name": "precision", "description": "Metric precision with 0.61"},
+            {
+                "constraint_check_type": "LessThanThreshold",
+                "metric_name": "precision",
+                "description": "Metric precision with 0.61",
+            },
             *("precision", "", "Metric precision with 0.61"),
         ),
         (
-            {"facet": "sex", "facet_value": "f", "metric_name": "DPPL", "constraint_check_type": "bias_drift_check", "description": "D"},
+            {
+                "facet": "sex",
+                "facet_value": "f",
+                "metric_name": "DPPL",
+                "constraint_check_type": "bias_drift_check",
+                "description": "D",
+            },
             *("DPPL", "sex", "D"),
         ),
         (
             {**TEXT, "endpoint_name": "e", "monitoring_schedule_name": "s"},
-            *("baseline_drift_check", "cos", "baseline_drift_check of `cos` is violated: sentence 'I baked', avg_cosine_score 0.1235"),
+            *(
+                "baseline_drift_check",
+                "cos",
+                "baseline_drift_check of `cos` is violated: sentence 'I baked', avg_cosine_score 0.1235",
+            ),
         ),
         ({"constraint_check_type": "own"}, "own", "", "own is violated"),
-        ({"constraint_check_type": "own", "description": "two\nlines" + "x" * 9_999}, "own", "", "two lines" + "x" * 1_015),
+        (
+            {"constraint_check_type": "own", "description": "two\nlines" + "x" * 9_999},
+            "own",
+            "",
+            "two lines" + "x" * 1_015,
+        ),
     ],
 )
 def test_entries_of_every_form_become_violations(entry, name: str, column: str, message: str) -> None:
@@ -159,7 +188,10 @@ def test_metric_lines_are_read_under_their_own_names() -> None:
 
 def test_a_dump_over_several_lines_among_the_metrics_is_no_trouble() -> None:
     assert said(metrics=json.dumps({"violations": [TEXT]}, indent=2).encode()).metrics == ()
-    assert [metric.value for metric in said(metrics=json.dumps([{"MetricName": "a", "Value": 1}], indent=2).encode()).metrics] == [1.0]
+    assert [
+        metric.value
+        for metric in said(metrics=json.dumps([{"MetricName": "a", "Value": 1}], indent=2).encode()).metrics
+    ] == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +201,10 @@ def test_a_dump_over_several_lines_among_the_metrics_is_no_trouble() -> None:
         ({"found": b"{"}, "constraint_violations.json that is not JSON"),
         ({"found": b"[]"}, "constraint_violations.json without a list `violations`"),
         ({"also": b'{"violations": {}}'}, "constraints_violations.json without a list"),
-        ({"found": {"violations": [ENTRY, {"feature_name": "age"}]}}, "violation 2 has no text `constraint_check_type`"),
+        (
+            {"found": {"violations": [ENTRY, {"feature_name": "age"}]}},
+            "violation 2 has no text `constraint_check_type`",
+        ),
         ({"found": {"violations": ["bad"]}}, "violation 1 has no text"),
         ({"statistics": b"\xff"}, "statistics.json that is not JSON"),
         ({"metrics": b"rubbish\n"}, "metrics.jsonl that is not JSON"),
@@ -208,19 +243,28 @@ def test_hundreds_of_entries_about_one_constraint_are_one_violation() -> None:
     entries = [violation(f"check of `c` is violated: text {number}") for number in range(300)]
     (one,) = together([Outcome("nlp", violations=tuple(entries))]).violations
     assert one.message == "check of `c` is violated: text 0; text 1; text 2; and 297 more"
-    same = together([Outcome("a", violations=(violation("x"),)), Outcome("b", violations=(violation("y"), violation("x")))])
+    same = together(
+        [Outcome("a", violations=(violation("x"),)), Outcome("b", violations=(violation("y"), violation("x")))]
+    )
     assert [one.message for one in same.violations] == ["x; y; and 1 more"]
 
 
 def test_a_programs_own_verdict_alarms_at_once_in_its_own_words() -> None:
-    report = judge(Outcome("nlp", (Metric("precision", 0.6, std=0.2),), (violation("precision is too low", "precision", ""),)))
+    report = judge(
+        Outcome("nlp", (Metric("precision", 0.6, std=0.2),), (violation("precision is too low", "precision", ""),))
+    )
     assert [(one.message, one.band) for one in report.violations] == [("precision is too low", "alarm")]
     entries = write_violations(report)["violations"]
-    assert entries == [{"feature_name": "", "constraint_check_type": "precision", "description": "precision is too low"}]
+    assert entries == [
+        {"feature_name": "", "constraint_check_type": "precision", "description": "precision is too low"}
+    ]
 
 
 def test_a_metric_is_never_two() -> None:
-    outcomes = [Outcome("a", (Metric("x", 1.0), Metric("ks", 2.0, "age"))), Outcome("b", (Metric("x", 3.0), Metric("y", 4.0)))]
+    outcomes = [
+        Outcome("a", (Metric("x", 1.0), Metric("ks", 2.0, "age"))),
+        Outcome("b", (Metric("x", 3.0), Metric("y", 4.0))),
+    ]
     found = together(outcomes, {("ks", "age")})
     assert [(metric.name, metric.value) for metric in found.metrics] == [("x", 1.0), ("y", 4.0)]
     assert found.errors == {
@@ -248,14 +292,23 @@ def test_metrics_of_programs_are_judged_by_the_constraints_that_name_them() -> N
     bound = Constraint("mean_cosine", lower=0.5)
     assert judge(Outcome("nlp", (Metric("mean_cosine", 0.7),)), constraints=[bound]).status == "ok"
     report = judge(Outcome("nlp", (Metric("mean_cosine", 0.3),)), constraints=[bound])
-    assert (report.status, [one.message for one in report.alarms]) == ("alarm", ["mean_cosine is 0.3; at least 0.5 is allowed"])
+    assert (report.status, [one.message for one in report.alarms]) == (
+        "alarm",
+        ["mean_cosine is 0.3; at least 0.5 is allowed"],
+    )
     silent = judge(Outcome("nlp"), constraints=[bound])
     assert [one.message for one in silent.alarms] == ["mean_cosine could not be checked: the metric is absent"]
 
 
 def test_what_a_failed_program_left_unchecked_is_said_once() -> None:
-    report = judge(Outcome("nlp", error="it ended with exit code 3"), constraints=[Constraint("mean_cosine", lower=0.5)])
-    assert (report.status, report.errors, report.violations) == ("error", {"program:nlp": "it ended with exit code 3"}, ())
+    report = judge(
+        Outcome("nlp", error="it ended with exit code 3"), constraints=[Constraint("mean_cosine", lower=0.5)]
+    )
+    assert (report.status, report.errors, report.violations) == (
+        "error",
+        {"program:nlp": "it ended with exit code 3"},
+        (),
+    )
     assert report.metric("completeness", "age") is not None
 
 

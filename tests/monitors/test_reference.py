@@ -42,7 +42,8 @@ def test_enough_is_half_unless_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Rolling(0), lambda: Seasonal(-1), lambda: Rolling(3, min_windows=4), lambda: Seasonal(min_windows=-1)]
+    "make",
+    [lambda: Rolling(0), lambda: Seasonal(-1), lambda: Rolling(3, min_windows=4), lambda: Seasonal(min_windows=-1)],
 )
 def test_what_cannot_be_is_refused(make) -> None:
     with pytest.raises(InputError, match=r"a reference of .* windows of which .* are needed cannot be"):
@@ -63,7 +64,9 @@ def test_a_text_names_a_reference(text: str, reference) -> None:
     assert parse_reference(text) == reference
 
 
-@pytest.mark.parametrize("text", ["", "yearly", "rolling:", "rolling:x", "rolling:-3", "training:3", "rolling:2:3", "moments", "rolling:0"])
+@pytest.mark.parametrize(
+    "text", ["", "yearly", "rolling:", "rolling:x", "rolling:-3", "training:3", "rolling:2:3", "moments", "rolling:0"]
+)
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_reference(text)

@@ -20,22 +20,42 @@ def text(report: Report) -> str:
 
 
 def a_report(**changes: object) -> Report:
-    metrics = (Metric("ks", 0.02, "x"), Metric("completeness", 0.5, "age", detail="missing in 50 % of 9 rows"), Metric("ks", 0.01, "age"))
-    constraints = (Constraint("ks", "x", upper=0.1), Constraint("completeness", "age", lower=1.0), Constraint("ks", "age", upper=0.1))
+    metrics = (
+        Metric("ks", 0.02, "x"),
+        Metric("completeness", 0.5, "age", detail="missing in 50 % of 9 rows"),
+        Metric("ks", 0.01, "age"),
+    )
+    constraints = (
+        Constraint("ks", "x", upper=0.1),
+        Constraint("completeness", "age", lower=1.0),
+        Constraint("ks", "age", upper=0.1),
+    )
     violation = Violation(constraints[1], metrics[1], "`age` is missing in 50 % of 9 rows; the baseline allows 0 %")
     pictures = (Histogram("age", ("a", "b"), (0.5, 0.5), (1.0, 0.0)),)
-    fields: dict[str, object] = {"metrics": metrics, "constraints": constraints, "violations": (violation,), "histograms": pictures}
+    fields: dict[str, object] = {
+        "metrics": metrics,
+        "constraints": constraints,
+        "violations": (violation,),
+        "histograms": pictures,
+    }
     return Report("credit", Window.parse("2026-11-22T10"), 9, **(fields | changes))  # type: ignore[arg-type]
 
 
 def test_the_violated_feature_comes_first_with_the_metric_that_is_violated() -> None:
     shown = rows(a_report())
-    assert [(row.feature, row.status, row.metric.name) for row in shown] == [("age", "alarm", "completeness"), ("x", "ok", "ks")]
+    assert [(row.feature, row.status, row.metric.name) for row in shown] == [
+        ("age", "alarm", "completeness"),
+        ("x", "ok", "ks"),
+    ]
 
 
 def test_without_violations_the_metric_nearest_to_its_limit_is_shown() -> None:
     metrics = (Metric("completeness", 1.0, "x"), Metric("ks", 0.09, "x"), Metric("mean_shift", -0.02, "x"))
-    bounds = (Constraint("completeness", "x", lower=1.0), Constraint("ks", "x", upper=0.1), Constraint("mean_shift", "x", -0.1, 0.1))
+    bounds = (
+        Constraint("completeness", "x", lower=1.0),
+        Constraint("ks", "x", upper=0.1),
+        Constraint("mean_shift", "x", -0.1, 0.1),
+    )
     (row,) = rows(a_report(metrics=metrics, constraints=bounds, violations=()))
     assert row.metric.name == "ks"
 
@@ -57,7 +77,9 @@ def test_every_status_has_its_words() -> None:
     both = text(a_report(violations=(watched, alarm)))
     assert "9 rows  1 alarm, 1 to watch" in both
     assert both.index("✗ `age` is missing") < both.index("? it may be chance")
-    assert "not enough data to judge" in text(a_report(violations=(), insufficient="57 values; 200 are needed to judge"))
+    assert "not enough data to judge" in text(
+        a_report(violations=(), insufficient="57 values; 200 are needed to judge")
+    )
     failed = text(a_report(violations=(), errors={"drift": "ValueError: no"}))
     assert "an analysis failed" in failed
     assert "The analysis 'drift' failed: ValueError: no" in failed

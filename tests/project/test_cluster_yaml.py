@@ -42,8 +42,14 @@ def test_the_launcher_takes_it(config):
         (lambda config: config.update(idle_timeout=5), "'idle_timeout' was unexpected"),
         (lambda config: config["auth"].update(ssh_username="ubuntu"), "'ssh_username' was unexpected"),
         (lambda config: config["available_node_types"]["worker"].update(minimum=1), "'minimum' was unexpected"),
-        (lambda config: config["available_node_types"]["worker"].pop("resources"), "'resources' is a required property"),
-        (lambda config: config["available_node_types"]["worker"].update(min_workers=9), "smaller than the sum of `min_workers`"),
+        (
+            lambda config: config["available_node_types"]["worker"].pop("resources"),
+            "'resources' is a required property",
+        ),
+        (
+            lambda config: config["available_node_types"]["worker"].update(min_workers=9),
+            "smaller than the sum of `min_workers`",
+        ),
         (lambda config: config.update(head_node_type="nobody"), "must be one of `available_node_types`"),
         (lambda config: config.update(idle_timeout_minutes="ten"), "'ten' is not of type"),
     ],
@@ -52,7 +58,9 @@ def test_the_check_refuses_what_is_wrong(config, spoil, message):
     spoil(config)
     with pytest.raises(Exception) as caught:
         validated(config)
-    assert message in getattr(caught.value, "message", str(caught.value))  # the text of a schema error repeats the whole file
+    assert message in getattr(
+        caught.value, "message", str(caught.value)
+    )  # the text of a schema error repeats the whole file
 
 
 def test_every_node_installs_this_project_on_one_exact_ray(config):
@@ -69,7 +77,9 @@ def test_every_node_installs_this_project_on_one_exact_ray(config):
     version = re.fullmatch(r"==(\d+\.\d+\.\d+)", str(pinned.specifier))
     assert version, "not one exact version"
     assert SpecifierSet(str(allowed.specifier)).contains(version[1])
-    mounted = {remote.removeprefix(f"{project}/") for remote in config["file_mounts"] if remote.startswith(f"{project}/")}
+    mounted = {
+        remote.removeprefix(f"{project}/") for remote in config["file_mounts"] if remote.startswith(f"{project}/")
+    }
     assert mounted == {"pyproject.toml", "README.md", "LICENSE", "mmon_ray"}  # what the build reads
 
 

@@ -102,11 +102,19 @@ def test_the_readmes_questions_are_answered(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_kinds_are_frozen_dataclasses_with_documented_fields() -> None:
-    for kind, cls in {**kinds(State), **kinds(Analysis), **kinds(Preparation), **kinds(Sink), **kinds(Reference)}.items():
+    for kind, cls in {
+        **kinds(State),
+        **kinds(Analysis),
+        **kinds(Preparation),
+        **kinds(Sink),
+        **kinds(Reference),
+    }.items():
         if cls.__module__.startswith("mmon_ray."):
             assert dataclasses.is_dataclass(cls), kind
             for field in dataclasses.fields(cls):
-                documented = any(re.search(rf"\b{field.name}\b", inspect.getdoc(parent) or "") for parent in cls.__mro__)
+                documented = any(
+                    re.search(rf"\b{field.name}\b", inspect.getdoc(parent) or "") for parent in cls.__mro__
+                )
                 assert documented, f"{kind}.{field.name} is not in its docstring"
 
 
@@ -120,10 +128,16 @@ def test_the_readme_code_runs(tmp_path: Path) -> None:
     frame = pd.DataFrame({"age": rng.integers(18, 80, 3_000), "default": rng.random(3_000) < 0.2})
     frame.to_csv(tmp_path / "training.csv", index=False)
     frame.drop(columns="default").assign(age=frame["age"] * 12).to_csv(tmp_path / "today.csv", index=False)
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "monitor" in block and "serve." not in block]
+    blocks = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "monitor" in block and "serve." not in block
+    ]
     assert blocks
     for block in blocks:
-        done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert "`age` has moved" in done.stdout
 
@@ -149,11 +163,15 @@ def test_an_own_program_is_carried_over() -> None:
     good, bad = " ".join(done.stdout.split()).split("bank 2026-11-22T11")
     assert good.endswith("240 rows no alarms ")
     assert "✗ baseline_drift_check of `sent_cosine_score` is violated: sentence 'Boil spaghetti until tender'" in bad
-    assert "mmon_ray" not in re.sub('""".*?"""', "", (ROOT / "examples" / "own_program" / "evaluation.py").read_text(), flags=re.DOTALL)
+    assert "mmon_ray" not in re.sub(
+        '""".*?"""', "", (ROOT / "examples" / "own_program" / "evaluation.py").read_text(), flags=re.DOTALL
+    )
 
 
 def test_the_notebook_example_explains_itself() -> None:
-    done = subprocess.run([sys.executable, ROOT / "examples" / "notebook.py"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "notebook.py"], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "`age` is missing in 10 % of 3000 rows; the baseline allows 0 %" in done.stdout
     assert "`income` has moved" in done.stdout

@@ -34,7 +34,9 @@ COMPILED = {  # numba's: imported where they are used
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """Check the contracts of the project in a folder."""
     words = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-cache"]
-    return subprocess.run(words, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        words, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
 
 
 def test_imports_go_down_only() -> None:
@@ -46,7 +48,11 @@ def test_imports_go_down_only() -> None:
     ("file", "line", "contract"),
     [
         ("core/report.py", "from mmon_ray.runs.run import run", "Imports go down the path of the data BROKEN"),
-        ("states/counts.py", "def late():\n    from mmon_ray.monitors import policy", "Imports go down the path of the data"),
+        (
+            "states/counts.py",
+            "def late():\n    from mmon_ray.monitors import policy",
+            "Imports go down the path of the data",
+        ),
         ("extras/__init__.py", "", "- mmon_ray.extras"),
         ("analyses/drift.py", "from mmon_ray.analyses import bias", "Analyses do not know each other"),
         ("analyses/guess.py", "", "- mmon_ray.analyses.guess"),
@@ -94,14 +100,21 @@ def _opens(path: Path) -> Iterator[int]:
             called = node.func
             if isinstance(called, ast.Name) and called.id == "open":
                 yield node.lineno
-            if isinstance(called, ast.Attribute) and called.attr in ("open", "read_text", "read_bytes", "write_text", "write_bytes"):
+            if isinstance(called, ast.Attribute) and called.attr in (
+                "open",
+                "read_text",
+                "read_bytes",
+                "write_text",
+                "write_bytes",
+            ):
                 yield node.lineno
 
 
 def test_importing_what_is_pure_imports_nothing_heavy() -> None:
     code = (
         "import sys, importlib, mmon_ray\n"
-        "def heavy(): return {'ray', 'boto3', 'botocore', 'shap', 'pandas', 'scipy', 'sklearn', 'numba'} & set(sys.modules)\n"
+        "def heavy(): return {'ray', 'boto3', 'botocore', 'shap', 'pandas', 'scipy', 'sklearn', 'numba'} & "
+        "set(sys.modules)\n"
         "assert not heavy(), ('mmon_ray', heavy())\n"
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module('mmon_ray.' + name)\n"
@@ -112,7 +125,16 @@ def test_importing_what_is_pure_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 
-UPPER = ["runs.run", "records.hourly", "catalog.monitors", "records.sources", "storage.open", "cli", "history.query", "history.metrics"]
+UPPER = [
+    "runs.run",
+    "records.hourly",
+    "catalog.monitors",
+    "records.sources",
+    "storage.open",
+    "cli",
+    "history.query",
+    "history.metrics",
+]
 
 
 @pytest.mark.parametrize("name", UPPER)
@@ -123,7 +145,10 @@ def test_importing_the_upper_floors_does_not_start_ray(name: str) -> None:
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     text, _, rest = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")
-    declared = {re.split(r"[\[>]", one)[0] for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)}
+    declared = {
+        re.split(r"[\[>]", one)[0]
+        for one in re.findall(r'^    "([^"]+)"', text.partition("dependencies = [")[2], re.MULTILINE)
+    }
     optional = {"pillow"}  # what the package imports where it is there
     assert all(f'["{one}>=' in rest for one in optional)
     names = {

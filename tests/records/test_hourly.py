@@ -1,4 +1,5 @@
-"""Captured lines become typed rows: nothing is lost, nothing is fatal, and an hour is made again only when its capture changed."""
+"""Captured lines become typed rows: nothing is lost, nothing is fatal, and an hour is made again only when its capture
+changed."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ from mmon_ray.storage.keys import capture_key, records_prefix
 from mmon_ray.storage.store import Store
 
 TEN = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
-SCHEMA = Schema((Column("age", "integral"), Column("wage", "fractional"), Column("prediction", "fractional", "prediction")))
+SCHEMA = Schema(
+    (Column("age", "integral"), Column("wage", "fractional"), Column("prediction", "fractional", "prediction"))
+)
 
 
 def js(value: Any) -> dict[str, Any]:
@@ -77,11 +80,18 @@ def segment(*lines: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(block(*lines))
 
 
-# --- one line after another ---------------------------------------------------------------------------------------------
+# --- one line after another -------------------------------------------------------------------------------------------
 
 
 def test_a_row_has_its_features_its_prediction_and_where_it_came_from() -> None:
-    sent = line({"age": 40, "wage": 9}, {"prediction": 0.7}, event_id="e1", inference_id="order-17", latency_ms=2.5, model_id="m")
+    sent = line(
+        {"age": 40, "wage": 9},
+        {"prediction": 0.7},
+        event_id="e1",
+        inference_id="order-17",
+        latency_ms=2.5,
+        model_id="m",
+    )
     table, tally, rejected = parse(sent, SCHEMA)
     assert (tally, rejected) == (Tally(requests=1, rows=1), [])
     assert table.column_names[:3] == ["age", "wage", "prediction"]
@@ -106,7 +116,9 @@ def test_a_row_has_its_features_its_prediction_and_where_it_came_from() -> None:
 
 
 def test_a_request_with_many_instances_becomes_one_row_an_instance() -> None:
-    table, tally, _ = parse(line({"instances": [{"age": 1}, {"age": 2}, {"age": 3}]}, {"predictions": [0.1, 0.2, 0.3]}), SCHEMA)
+    table, tally, _ = parse(
+        line({"instances": [{"age": 1}, {"age": 2}, {"age": 3}]}, {"predictions": [0.1, 0.2, 0.3]}), SCHEMA
+    )
     assert tally == Tally(requests=1, rows=3)
     assert table.select(["age", "prediction", "mmon.instance"]).to_pydict() == {
         "age": [1, 2, 3],
@@ -197,7 +209,9 @@ BROKEN = {
     "payload not to be read": line({"encoding": "repr", "data": "Tensor", "content_type": None}),
     "arguments of another kind": line({"encoding": "args", "data": "[1]", "content_type": None}),
     "no instances": line({"instances": []}),
-    "deeper than anyone reads": line({"encoding": "json", "data": '{"a":' * 5000 + "1" + "}" * 5000, "content_type": None}),
+    "deeper than anyone reads": line(
+        {"encoding": "json", "data": '{"a":' * 5000 + "1" + "}" * 5000, "content_type": None}
+    ),
 }
 
 
@@ -265,8 +279,12 @@ def payload_of(encoding: str, data: str | None) -> dict[str, Any]:
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-names = st.sampled_from(["instances", "data", "columns", "predictions", "prediction", "a", "b", "", "mmon.weight", "a.b", "args", "kwargs"])
-trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=15)
+names = st.sampled_from(
+    ["instances", "data", "columns", "predictions", "prediction", "a", "b", "", "mmon.weight", "a.b", "args", "kwargs"]
+)
+trees = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=15
+)
 encodings = st.sampled_from(["json", "csv", "text", "base64", "args", "repr", "query", "none", "new"])
 payloads = (
     st.none()
@@ -297,7 +315,7 @@ def test_whatever_comes_nothing_is_lost_and_nothing_is_fatal(lines: list[bytes],
     assert pq.read_table(pa.BufferReader(sink.getvalue())).num_rows == table.num_rows
 
 
-# --- hours --------------------------------------------------------------------------------------------------------------
+# --- hours ------------------------------------------------------------------------------------------------------------
 
 
 class Counting:
@@ -325,7 +343,9 @@ def rows_of(store: Store, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def names_in(store: Store, hour: datetime = TEN) -> list[str]:
     """The names of an hour's files, without the first part, which tells how they were read, and the last, what from."""
-    names = (entry.key.rpartition("/")[2].partition("-")[2] for entry in store.list(records_prefix("credit", "Model", hour)))
+    names = (
+        entry.key.rpartition("/")[2].partition("-")[2] for entry in store.list(records_prefix("credit", "Model", hour))
+    )
     return sorted(re.sub(r"-[0-9a-f]{8}\.", ".", name) for name in names)
 
 
@@ -361,8 +381,12 @@ def test_the_hours_and_deployments_are_kept_apart(store: Store) -> None:
     capture(store, "a-0", line({"age": 1}))
     capture(store, "a-1", line({"age": 2}), hour=TEN + timedelta(hours=1))
     store.put(capture_key("credit", "Model2", TEN, "a-0.jsonl.zst"), segment(line({"age": 3})))
-    assert [row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model", TEN)).keys)] == [1]
-    assert [row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model2", TEN)).keys)] == [3]
+    assert [row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model", TEN)).keys)] == [
+        1
+    ]
+    assert [
+        row["age"] for row in rows_of(store, compile_hour(DeploymentHour(store, "credit", "Model2", TEN)).keys)
+    ] == [3]
 
 
 def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +438,9 @@ def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monk
     kept = {key: store.get(key) for key in before}
     for key in before:
         store.delete(key)
-    assert compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two) == good  # the capture has expired
+    assert (
+        compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two) == good
+    )  # the capture has expired
     assert [row["age"] for row in rows_of(store, good.keys)] == [0, 1]
     for key, body in kept.items():
         store.put(key, body)
@@ -450,7 +476,9 @@ def test_monitors_whose_columns_differ_do_not_undo_each_others_records(store: St
     assert not set(mine.keys) & set(other.keys)
     assert rows_of(store, mine.keys) == rows_of(store, other.keys)
     learned = SCHEMA.replace({SCHEMA.columns[0].name: replace(SCHEMA.columns[0], domain=("a",))})
-    assert compile_hour(DeploymentHour(counting, "credit", "Model", TEN), learned) == mine  # a domain does not change how rows are read
+    assert (
+        compile_hour(DeploymentHour(counting, "credit", "Model", TEN), learned) == mine
+    )  # a domain does not change how rows are read
 
 
 def test_records_outlive_the_capture_they_were_made_from(store: Store) -> None:
@@ -483,7 +511,9 @@ def test_objects_that_are_torn_empty_or_no_zstd_are_rejected_and_the_others_stan
 
 
 def rejected_key(store: Store) -> str:
-    return next(entry.key for entry in store.list(records_prefix("credit", "Model", TEN)) if "rejected-00000-" in entry.key)
+    return next(
+        entry.key for entry in store.list(records_prefix("credit", "Model", TEN)) if "rejected-00000-" in entry.key
+    )
 
 
 def test_an_hour_of_nothing_but_rejections_can_be_read_and_folded(store: Store) -> None:
@@ -504,19 +534,30 @@ DAMAGES: dict[str, Any] = {
     "without its last byte": lambda body: body[:-1],
     "empty": lambda body: b"",
     "something else": lambda body: b"nonsense",
-    **{f"a flipped bit at {place:.0%}": lambda body, place=place: flipped(body, place) for place in (0, 0.1, 0.3, 0.5, 0.7, 0.9, 1)},
+    **{
+        f"a flipped bit at {place:.0%}": lambda body, place=place: flipped(body, place)
+        for place in (0, 0.1, 0.3, 0.5, 0.7, 0.9, 1)
+    },
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("what", ["part", "manifest"])
-def test_damaged_records_are_made_again_from_their_capture(store: Store, monkeypatch: pytest.MonkeyPatch, damage: str, what: str) -> None:
+def test_damaged_records_are_made_again_from_their_capture(
+    store: Store, monkeypatch: pytest.MonkeyPatch, damage: str, what: str
+) -> None:
     monkeypatch.setattr(records, "PART_BYTES", 1)
     for number in range(2):
-        capture(store, f"a-{number}", *(line({"age": 100 * number + age, "wage": age / 7}, age / 200) for age in range(100)))
+        capture(
+            store, f"a-{number}", *(line({"age": 100 * number + age, "wage": age / 7}, age / 200) for age in range(100))
+        )
     good = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     rows = rows_of(store, good.keys)
-    key = good.keys[1] if what == "part" else next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
+    key = (
+        good.keys[1]
+        if what == "part"
+        else next(entry.key for entry in store.list("records/") if entry.key.endswith("manifest.json"))
+    )
     store.put(key, DAMAGES[damage](store.get(key)))
     again = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA, verify=True)
     assert rows_of(store, again.keys) == rows
@@ -557,7 +598,9 @@ def test_a_manifest_of_an_earlier_version_is_still_read(store: Store) -> None:
     assert compile_hour(DeploymentHour(store, "credit", "Model", TEN), verify=True) == earlier
 
 
-def test_columns_of_different_types_meet_within_a_part_and_among_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_of_different_types_meet_within_a_part_and_among_parts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, value in enumerate([1, "two", 3.5, True, None, {"x": 1}, [1], [[1]]]):
         capture(store, f"a-{number}", line({"v": value, "age": number}))
     one = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
@@ -579,7 +622,10 @@ def test_a_schema_gives_its_names_to_csv_without_a_header(store: Store) -> None:
     plain = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert [(row["_c0"], row["_c1"]) for row in rows_of(store, plain.keys)] == [(40, 9), (41, 8)]
     named = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)  # another schema: made again
-    assert [(row["age"], row["wage"], row["prediction"]) for row in rows_of(store, named.keys)] == [(40, 9.0, 0.1), (41, 8.0, 0.2)]
+    assert [(row["age"], row["wage"], row["prediction"]) for row in rows_of(store, named.keys)] == [
+        (40, 9.0, 0.1),
+        (41, 8.0, 0.2),
+    ]
 
 
 def test_parts_can_be_made_elsewhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -596,7 +642,7 @@ def test_parts_can_be_made_elsewhere(store: Store, monkeypatch: pytest.MonkeyPat
     assert [row["age"] for row in rows_of(store, made.keys)] == [0, 1, 2]
 
 
-# --- finding hours ------------------------------------------------------------------------------------------------------
+# --- finding hours ----------------------------------------------------------------------------------------------------
 
 
 def test_the_newest_hour_and_the_only_deployment_are_found(store: Store) -> None:

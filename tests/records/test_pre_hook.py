@@ -55,8 +55,18 @@ DOUBLE = "def rows(record):\n    return {'age': record.input['age'] * 2}\n"
 
 def line(asked: Any, answered: Any = None, **more: Any) -> bytes:
     """A captured line; values are JSON bodies."""
-    sides = ({"content_type": "application/json", "encoding": "json", "data": orjson.dumps(one).decode()} for one in (asked, answered))
-    head = {"v": 1, "event_id": "e1", "inference_id": "order-1", "time": "2026-11-22T10:15:00Z", "status": "200", "latency_ms": 2.5}
+    sides = (
+        {"content_type": "application/json", "encoding": "json", "data": orjson.dumps(one).decode()}
+        for one in (asked, answered)
+    )
+    head = {
+        "v": 1,
+        "event_id": "e1",
+        "inference_id": "order-1",
+        "time": "2026-11-22T10:15:00Z",
+        "status": "200",
+        "latency_ms": 2.5,
+    }
     return orjson.dumps(head | dict(zip(("input", "output"), sides, strict=True)) | more)
 
 
@@ -80,14 +90,20 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-# --- one record --------------------------------------------------------------------------------------------------------
+# --- one record -------------------------------------------------------------------------------------------------------
 
 
 def test_a_record_shows_what_was_captured() -> None:
     record = Record(orjson.loads(line({"age": 40}, [0.5], method="predict", model_id="")))
     assert (record.input, record.output, record.event_id, record.inference_id) == ({"age": 40}, [0.5], "e1", "order-1")
     assert record.time == datetime(2026, 11, 22, 10, 15, tzinfo=timezone.utc)
-    assert (record.status, record.failed, record.method, record.model_id, record.latency_ms) == ("200", False, "predict", None, 2.5)
+    assert (record.status, record.failed, record.method, record.model_id, record.latency_ms) == (
+        "200",
+        False,
+        "predict",
+        None,
+        2.5,
+    )
     with pytest.raises(FrozenInstanceError):
         record.raw = {}  # type: ignore[misc]
     called = {"encoding": "args", "data": '{"args": [{"age": 1}], "kwargs": {}}'}
@@ -161,18 +177,28 @@ def test_a_hook_that_raises_exits_or_mutates_harms_no_other_row(hook: ModuleType
         return {"n": number, "mmon.event_id": "forged", "mmon.weight": 99}
 
     hook.rows = rows
-    table, tally, rejected = parse(b"\n".join(line({"n": n}, event_id=f"e{n}") for n in range(5)), SCHEMA, "own_hooks:rows")
+    table, tally, rejected = parse(
+        b"\n".join(line({"n": n}, event_id=f"e{n}") for n in range(5)), SCHEMA, "own_hooks:rows"
+    )
     assert table.select(["n", "mmon.event_id", "mmon.weight"]).to_pylist() == [
         {"n": n, "mmon.event_id": f"e{n}", "mmon.weight": 1.0} for n in (0, 4)
     ]
     assert (tally.requests, tally.rejected) == (5, 3)
     reasons = [orjson.loads(one)["reason"] for one in rejected]
-    for reason, said in zip(reasons, ("raised KeyError: 'income'", "raised SystemExit: enough", "raised FrozenInstanceError"), strict=True):
+    for reason, said in zip(
+        reasons, ("raised KeyError: 'income'", "raised SystemExit: enough", "raised FrozenInstanceError"), strict=True
+    ):
         assert said in reason
 
 
 def test_a_hook_sees_failed_requests_without_their_errors(hook: ModuleType) -> None:
-    sent = b"\n".join((line({"x": 1}, {"score": 1}), line({"x": 2}, {"score": 9}, status="500"), line({"x": 3}, None, status="error:E")))
+    sent = b"\n".join(
+        (
+            line({"x": 1}, {"score": 1}),
+            line({"x": 2}, {"score": 9}, status="500"),
+            line({"x": 3}, None, status="error:E"),
+        )
+    )
     seen = []
 
     def rows(record: Record) -> dict[str, Any]:
@@ -203,13 +229,18 @@ def test_a_failed_request_of_which_a_hook_makes_nothing_has_failed_and_is_not_re
 def test_only_what_a_hook_leaves_out_is_skipped(hook: ModuleType) -> None:
     hook.rows = lambda record: None if record.failed or record.input["x"] == 2 else record.input
     sent = b"\n".join((line({"x": 1}), line({"x": 2}), line({"x": 3}, status="500"), b"torn"))
-    assert replace(parse(sent, SCHEMA, "own_hooks:rows")[1], reasons=()) == Tally(requests=4, rows=1, failed=1, rejected=1, skipped=2)
+    assert replace(parse(sent, SCHEMA, "own_hooks:rows")[1], reasons=()) == Tally(
+        requests=4, rows=1, failed=1, rejected=1, skipped=2
+    )
     without = parse(line([], []) + b"\n" + line({"x": 3}, status="500"), SCHEMA)[1]  # no hook
     assert (without.requests, without.rows, without.failed, without.rejected, without.skipped) == (2, 1, 1, 1, 0)
 
 
 def test_a_preprocessor_sees_failed_requests_without_their_errors(hook: ModuleType) -> None:
-    hook.preprocess_handler = lambda record: {"x": record.endpoint_input.data, "answered": record.endpoint_output is not None}
+    hook.preprocess_handler = lambda record: {
+        "x": record.endpoint_input.data,
+        "answered": record.endpoint_output is not None,
+    }
     sent = service_line("1", "0.5") + b"\n" + service_line("2", "Internal Server Error", status="500")
     table, tally, _ = parse(sent, SCHEMA, "own_hooks:preprocess_handler")
     assert table.column("answered").to_pylist() == [True, False]
@@ -217,7 +248,14 @@ def test_a_preprocessor_sees_failed_requests_without_their_errors(hook: ModuleTy
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes() | st.sets(st.integers()),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.datetimes()
+    | st.sets(st.integers()),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
     max_leaves=8,
 )
@@ -237,7 +275,7 @@ def test_whatever_a_hook_returns_no_line_is_lost(made: list[Any]) -> None:
     assert pq.read_table(pa.BufferReader(written.getvalue())).num_rows == tally.rows
 
 
-# --- files that travel with the monitor ----------------------------------------------------------------------------------
+# --- files that travel with the monitor -------------------------------------------------------------------------------
 
 
 def saved(store: Store, tmp_path: Path, text: str = DOUBLE, **fields: Any) -> Monitor:
@@ -267,7 +305,9 @@ def test_a_file_is_kept_by_its_content_and_a_changed_one_makes_everything_anew(s
     engine.run(changed, WINDOW, store)
     second = catalog.load_run(store, "credit", WINDOW)
     assert first is not None and second is not None and first.digest != second.digest
-    facts = compile_hour(DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, pre=changed.pre)
+    facts = compile_hour(
+        DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, pre=changed.pre
+    )
     assert max(row["age"] for row in rows_of(store, facts.keys)) == 4 * 59
     profile, _ = load_hour(store, "credit", HOUR)
     assert max(state.high for state in profile.states if isinstance(state, Moments)) == 4 * 59
@@ -275,7 +315,10 @@ def test_a_file_is_kept_by_its_content_and_a_changed_one_makes_everything_anew(s
 
 def test_a_changed_preparation_makes_the_states_anew(store: Store, tmp_path: Path) -> None:
     put(store, *ages(300))
-    text = "import pyarrow.compute as pc\ndef clean(table):\n    return table.set_column(0, 'age', pc.multiply(table['age'], 2))\n"
+    text = (
+        "import pyarrow.compute as pc\ndef clean(table):\n    return table.set_column(0, 'age', "
+        "pc.multiply(table['age'], 2))\n"
+    )
     digests = []
     for more in ("", "# another file\n"):
         (tmp_path / "clean.py").write_text(text + more)
@@ -296,12 +339,16 @@ def test_a_monitor_is_loaded_with_its_files_in_another_process(store: Store, tmp
         "report = mmon_ray.run(mmon_ray.load_monitor(store, 'credit'), mmon_ray.Window.parse('2026-11-22T10'), store);"
         "print(report.status, report.rows)"
     )
-    done = subprocess.run([sys.executable, "-c", code, store.uri], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, store.uri], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["ok", "300"]
 
 
-def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(store: Store, tmp_path: Path, ray_session: str, monkeypatch: Any) -> None:
+def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(
+    store: Store, tmp_path: Path, ray_session: str, monkeypatch: Any
+) -> None:
     import ray
 
     monkeypatch.setattr(records, "PART_BYTES", 1)
@@ -311,11 +358,16 @@ def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(store: Store, tmp_pat
     (tmp_path / "clean.py").write_text(clean)
     text = "import os\n" + DOUBLE.replace("}", ", 'process': os.getpid()}")
     monitor = saved(store, tmp_path, text, prepare=(Batch(f"{tmp_path}/clean.py:clean"),))
-    assert "half" in monitor.fit(ray.data.from_items([{"age": n} for n in range(50)])).schema  # first: the workers do not know the file
+    assert (
+        "half" in monitor.fit(ray.data.from_items([{"age": n} for n in range(50)])).schema
+    )  # first: the workers do not know the file
     report = engine.run(monitor, WINDOW, store, engine="ray")
     assert (report.rows, report.errors) == (300, {})
     facts = compile_hour(
-        DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, monitor.prepare, pre=monitor.pre
+        DeploymentHour(store, "credit", "Model", HOUR),
+        catalog.latest_baseline(store, "credit").schema,
+        monitor.prepare,
+        pre=monitor.pre,
     )
     rows = rows_of(store, facts.keys)
     assert len(rows) == 300 and all(row["half"] == row["age"] for row in rows)
@@ -326,7 +378,9 @@ def test_other_settings_may_name_files_too(store: Store, tmp_path: Path) -> None
     (tmp_path / "own.py").write_text(
         "def rows(r):\n    return r.input\ndef top(now, base):\n    return {'top': max(now['age'].to_pylist())}\n"
     )
-    monitor = Monitor("credit", analyses=(Custom(f"{tmp_path}/own.py:top", names=("top",), draws=5),), pre=f"{tmp_path}/own.py:rows")
+    monitor = Monitor(
+        "credit", analyses=(Custom(f"{tmp_path}/own.py:top", names=("top",), draws=5),), pre=f"{tmp_path}/own.py:rows"
+    )
     kept = catalog.save_monitor(store, monitor)
     assert kept.analyses[0].function.partition(":")[0] == kept.pre.partition(":")[0]  # type: ignore[attr-defined]
     catalog.save_baseline(store, kept.fit([{"age": 20 + n % 40} for n in range(400)]))
@@ -347,7 +401,9 @@ def test_other_settings_may_name_files_too(store: Store, tmp_path: Path) -> None
         (DOUBLE, "", "expected 'package.module:function'"),
     ],
 )
-def test_a_file_that_cannot_be_kept_says_why(store: Store, tmp_path: Path, text: str | None, path: str, says: str) -> None:
+def test_a_file_that_cannot_be_kept_says_why(
+    store: Store, tmp_path: Path, text: str | None, path: str, says: str
+) -> None:
     if text is not None:
         (tmp_path / "own.py").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=says):
@@ -384,12 +440,17 @@ def test_a_file_that_is_not_kept_or_gone_says_what_to_do(store: Store, tmp_path:
 
 def test_a_script_is_one_module_with_its_lines() -> None:
     one = scripts.script(
-        "a b.py", "import dataclasses\n@dataclasses.dataclass\nclass Row:\n    x: int\ndef rows(r):\n    raise ValueError(Row(1))\n"
+        "a b.py",
+        "import dataclasses\n@dataclasses.dataclass\nclass Row:\n    x: int\ndef rows(r):\n    raise "
+        "ValueError(Row(1))\n",
     )
     assert one.name.startswith("a_b-") and scripts.script("a b.py", one.text) == one
     scripts.load_script(one)
     assert scripts.module(one.name) is scripts.module(one.name)
-    assert list(scripts.names_in((Batch(f"{one.name}:rows"), "python x.py", "pkg.mod:fn", Batch("b.py:g")))) == [one.name, "b.py"]
+    assert list(scripts.names_in((Batch(f"{one.name}:rows"), "python x.py", "pkg.mod:fn", Batch("b.py:g")))) == [
+        one.name,
+        "b.py",
+    ]
     assert scripts.used((Batch(f"{one.name}:rows"), Batch("b.py:g"))) == (one,)
     with pytest.raises(ValueError, match="Row") as caught:
         scripts.module(one.name).rows(None)
@@ -404,7 +465,7 @@ def test_nothing_of_a_file_runs_when_it_is_kept(store: Store, tmp_path: Path) ->
     assert not (tmp_path / "ran").exists()
 
 
-# --- runs ----------------------------------------------------------------------------------------------------------------
+# --- runs -------------------------------------------------------------------------------------------------------------
 
 
 def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store: Store, hook: ModuleType) -> None:
@@ -419,7 +480,8 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
     strict = Monitor("credit", pre="own_hooks:rows", most_spoiled=0.01)
     for _ in range(2):  # also from the records that are kept
         with pytest.raises(
-            InputError, match=r"2 of 41 requests of 2026-11-22 10:00 could not be read by 'own_hooks:rows', more than the 1%"
+            InputError,
+            match=r"2 of 41 requests of 2026-11-22 10:00 could not be read by 'own_hooks:rows', more than the 1%",
         ):
             engine.run(strict, WINDOW, store)
     put(store, *ages(40, first=20), name="b")
@@ -429,7 +491,9 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
     hook.rows = lambda record: record.input
     assert engine.run(monitor, WINDOW, store).rows == 80
     put(store, *ages(40), b"torn")
-    engine.run(Monitor("other", endpoint="credit", most_spoiled=0.0), WINDOW, store)  # without a hook a torn line is no matter of it
+    engine.run(
+        Monitor("other", endpoint="credit", most_spoiled=0.0), WINDOW, store
+    )  # without a hook a torn line is no matter of it
 
 
 def test_a_hook_that_breaks_takes_no_good_hour_with_it(store: Store, hook: ModuleType) -> None:
@@ -438,7 +502,11 @@ def test_a_hook_that_breaks_takes_no_good_hour_with_it(store: Store, hook: Modul
     monitor = catalog.save_monitor(store, Monitor("credit", pre="own_hooks:rows"))
     catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
     report = engine.run(monitor, WINDOW, store)
-    there = {entry.key: store.get(entry.key) for folder in ("records/", "states/", "reports/") for entry in store.list(folder)}
+    there = {
+        entry.key: store.get(entry.key)
+        for folder in ("records/", "states/", "reports/")
+        for entry in store.list(folder)
+    }
     assert there
     put(store, *ages(300), name="b")
     hook.rows = lambda record: 1 / 0
@@ -455,7 +523,8 @@ def test_labels_join_the_rows_that_a_hook_makes(store: Store, hook: ModuleType) 
     hook.rows = lambda record: [{"age": age, "prediction": age >= 40} for age in record.input["ages"]]
     monitor = catalog.save_monitor(store, Monitor("credit", analyses=(ModelQuality(),), pre="own_hooks:rows"))
     catalog.save_baseline(
-        store, monitor.fit([{"age": n % 60, "prediction": n % 60 >= 40, "y": n % 60 >= 40} for n in range(600)], label="y")
+        store,
+        monitor.fit([{"age": n % 60, "prediction": n % 60 >= 40, "y": n % 60 >= 40} for n in range(600)], label="y"),
     )
     put(store, *(line({"ages": [n % 60, 59]}, event_id=f"e{n}", inference_id=None) for n in range(300)))
     labels = [{"id": f"e{n}", "instance": at, "y": at == 1 or n % 60 >= 30} for n in range(300) for at in (0, 1)]
@@ -498,7 +567,10 @@ def test_a_report_may_be_vetoed_and_its_first_form_is_kept_once(store: Store, ho
         (None, ""),
         ("ok", "'own_hooks:after' returned a str; expected a Report or None"),
         (Report("other", WINDOW, 3), "returned the report of 'other'"),
-        (ZeroDivisionError("no"), "'own_hooks:after' raised ZeroDivisionError: no; it is given the report and the store"),
+        (
+            ZeroDivisionError("no"),
+            "'own_hooks:after' raised ZeroDivisionError: no; it is given the report and the store",
+        ),
         (SystemExit(1), "raised SystemExit: 1"),
     ],
 )
@@ -522,11 +594,14 @@ def test_a_post_hook_that_is_not_there_is_told_in_the_report(store: Store) -> No
     assert "cannot import 'own_hooks_absent'" in hooks.post(monitor, Report("credit", WINDOW, 1), store).errors["post"]
 
 
-# --- SageMaker Model Monitor's scripts ----------------------------------------------------------------------------------------
+# --- SageMaker Model Monitor's scripts --------------------------------------------------------------------------------
 
 
 def service_line(data: str, answer: str, encoding: str = "csv", **more: Any) -> bytes:
-    sides = {name: {"content_type": "text/csv", "encoding": encoding, "data": text} for name, text in (("input", data), ("output", answer))}
+    sides = {
+        name: {"content_type": "text/csv", "encoding": encoding, "data": text}
+        for name, text in (("input", data), ("output", answer))
+    }
     return line(None, None, **(sides | more))
 
 
@@ -559,12 +634,18 @@ def test_a_preprocessor_sees_the_services_record(hook: ModuleType) -> None:
     assert record.event_version == "0"
     assert record.as_dict() == record.event_dict
     assert record.event_dict["captureData"]["endpointInput"] == side
-    assert record.event_dict["eventMetadata"] == {"eventId": "e1", "inferenceId": "order-1", "inferenceTime": "2026-11-22T10:15:00Z"}
+    assert record.event_dict["eventMetadata"] == {
+        "eventId": "e1",
+        "inferenceId": "order-1",
+        "inferenceTime": "2026-11-22T10:15:00Z",
+    }
     assert record.event_data.endpointInput.data == "5.1,3\n"
     assert record.event_data.endpointOutput.encoding == "CSV"
 
 
-def test_a_preprocessor_may_skip_or_make_several_rows_and_has_a_logger(hook: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_preprocessor_may_skip_or_make_several_rows_and_has_a_logger(
+    hook: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
     def preprocess_handler(inference_record: Any, logger: Any) -> Any:
         lines = inference_record.endpoint_input.data.splitlines()
         logger.warning("%d lines", len(lines))
@@ -582,18 +663,26 @@ def test_a_preprocessor_may_skip_or_make_several_rows_and_has_a_logger(hook: Mod
 
 def test_zero_filled_places_are_the_baselines_columns_and_texts_its_types(hook: ModuleType) -> None:
     columns = ("prediction", "fractional"), *((f"f{n}", "integral") for n in range(11)), ("city", "string")
-    own = Column("label", "integral", "label"), Column("id", "string", "ignored"), Column("half", "fractional", derived=True)
+    own = (
+        Column("label", "integral", "label"),
+        Column("id", "string", "ignored"),
+        Column("half", "fractional", derived=True),
+    )
     schema = Schema((*own, *(Column(name, kind) for name, kind in columns)))
     hook.preprocess_handler = lambda record: {
         str(place).zfill(20): value
-        for place, value in enumerate([record.endpoint_output.data.strip(), *record.endpoint_input.data.strip().split(",")])
+        for place, value in enumerate(
+            [record.endpoint_output.data.strip(), *record.endpoint_input.data.strip().split(",")]
+        )
     }
     sent = service_line(",".join([*map(str, range(11)), "007"]), "1\n")
     table, _, _ = parse(sent, schema, "own_hooks:preprocess_handler")
     assert table.drop_columns([name for name in table.column_names if name.startswith("mmon.")]).to_pylist() == [
         {"prediction": 1.0, **{f"f{n}": n for n in range(11)}, "city": "007"}
     ]
-    with_id, _, _ = parse(service_line("9," + ",".join(map(str, range(12))), "k"), schema, "own_hooks:preprocess_handler")
+    with_id, _, _ = parse(
+        service_line("9," + ",".join(map(str, range(12))), "k"), schema, "own_hooks:preprocess_handler"
+    )
     assert with_id.select(["id", "prediction", "city"]).to_pylist() == [{"id": "k", "prediction": 9, "city": "11"}]
     other, _, _ = parse(service_line("1,2", "1"), schema, "own_hooks:preprocess_handler")
     assert other.column_names[:3] == [str(place).zfill(20) for place in range(3)]
@@ -633,7 +722,10 @@ def test_a_postprocessor_reads_the_results_and_what_it_writes_is_kept(store: Sto
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("def postprocess_handler():\n    raise ValueError('no disk')\n", "postprocess_handler' failed: ValueError: no disk"),
+        (
+            "def postprocess_handler():\n    raise ValueError('no disk')\n",
+            "postprocess_handler' failed: ValueError: no disk",
+        ),
         ("def postprocess_handler():\n    import os\n    os._exit(3)\n", "failed: exit code 3"),
         ("def postprocess_handler(x):\n    pass\n", "missing 1 required positional argument"),
         ("def postprocess_handler():\n    open('.hidden', 'w')\n", "the file '.hidden' cannot be used"),
@@ -661,7 +753,9 @@ def test_a_postprocessor_has_the_time_and_the_variables_that_it_is_given(
     )
     baseline = [{"age": 20 + n % 40} for n in range(400)]
     put(store, *ages(300))
-    monitor = catalog.save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_variables=("OWN_REGION", "ABSENT")))
+    monitor = catalog.save_monitor(
+        store, Monitor("credit", post=f"{tmp_path}/own.py", post_variables=("OWN_REGION", "ABSENT"))
+    )
     assert (catalog.load_monitor(store, "credit"), monitor.post_timeout_s) == (monitor, 60.0)
     catalog.save_baseline(store, monitor.fit(baseline))
     assert engine.run(monitor, WINDOW, store).errors == {}
@@ -682,7 +776,9 @@ def test_a_postprocessor_has_the_time_and_the_variables_that_it_is_given(
         Monitor("credit", post_variables="OWN_REGION")  # type: ignore[arg-type]
 
 
-def test_a_postprocessor_of_an_installed_module_runs_too(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postprocessor_of_an_installed_module_runs_too(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own_installed.py").write_text("def postprocess_handler():\n    open('here.txt', 'w').write('x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monitor = catalog.save_monitor(store, Monitor("credit", post="own_installed:postprocess_handler"))
@@ -695,12 +791,16 @@ def test_a_postprocessor_of_an_installed_module_runs_too(store: Store, tmp_path:
 def test_the_monitors_document_of_before_can_be_read(store: Store) -> None:
     catalog.save_monitor(store, Monitor("credit"))
     doc = orjson.loads(store.get(monitor_key("credit")))
-    store.put(monitor_key("credit"), orjson.dumps({name: value for name, value in doc.items() if name not in ("pre", "post")}))
+    store.put(
+        monitor_key("credit"), orjson.dumps({name: value for name, value in doc.items() if name not in ("pre", "post")})
+    )
     assert catalog.load_monitor(store, "credit") == Monitor("credit")
 
 
 def test_the_examples_hooks_find_the_fault() -> None:
-    done = subprocess.run([sys.executable, "-m", "examples.hooks"], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.hooks"], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     reports, summary = lines[:3], lines[3:]

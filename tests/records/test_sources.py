@@ -24,7 +24,12 @@ from mmon_ray.states import RowNumbers
 from mmon_ray.states.state import Profile
 
 ROWS = [
-    {"age": 20 + n % 50, "wage": 0.5 * n, "work": ["private", "state", 'ünion, "a"\nb'][n % 3], "note": None if n % 4 else "x"}
+    {
+        "age": 20 + n % 50,
+        "wage": 0.5 * n,
+        "work": ["private", "state", 'ünion, "a"\nb'][n % 3],
+        "note": None if n % 4 else "x",
+    }
     for n in range(60)
 ]
 TABLE = pa.Table.from_pylist(ROWS)
@@ -118,7 +123,9 @@ def test_every_form_of_the_same_rows_gives_the_same_profile(form: str, tmp_path:
         assert expected is not None
         if state.kind == "moments":
             assert vars(state) == pytest.approx(vars(expected), rel=1e-12, abs=1e-9)  # merging rounds
-        elif isinstance(state, RowNumbers):  # the order of the rows follows from the batches; of so few rows all are kept
+        elif isinstance(
+            state, RowNumbers
+        ):  # the order of the rows follows from the batches; of so few rows all are kept
             assert isinstance(expected, RowNumbers) and state.total == expected.total == len(ROWS)
             np.testing.assert_array_equal(sorted_rows(state), sorted_rows(expected))
         else:
@@ -126,7 +133,10 @@ def test_every_form_of_the_same_rows_gives_the_same_profile(form: str, tmp_path:
 
 
 def test_an_object_store_gives_the_same_rows(store: Any, tmp_path: Path) -> None:
-    for name, path in {"t/rows.csv": csv(tmp_path / "rows.csv"), "p/rows.parquet": parquet(tmp_path / "rows.parquet")}.items():
+    for name, path in {
+        "t/rows.csv": csv(tmp_path / "rows.csv"),
+        "p/rows.parquet": parquet(tmp_path / "rows.parquet"),
+    }.items():
         store.put(name, path.read_bytes())
         for uri in (f"{store.uri}/{name}", f"{store.uri}/{name[0]}"):
             schema, found = profile(uri)
@@ -256,9 +266,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "torn csv": (lambda home: written(home / "rows.csv", "a,b\n1,2\n3\n"), "rows.csv' cannot be read as csv"),
     "torn parquet": (lambda home: torn(home / "rows.parquet"), "rows.parquet' cannot be read as parquet"),
     "rotten parquet": (lambda home: rotten(home / "rows.parquet"), "rows.parquet' cannot be read as parquet"),
-    "text in parquet": (lambda home: written(home / "rows.parquet", "a,b\n1,2\n"), "rows.parquet' cannot be read as parquet"),
-    "bytes in jsonl": (lambda home: written(home / "rows.jsonl", gzip.compress(b"{}")), "rows.jsonl' cannot be read as json"),
-    "lists in jsonl": (lambda home: written(home / "rows.jsonl", "[1, 2]\n[3, 4]\n"), "rows.jsonl' cannot be read as json"),
+    "text in parquet": (
+        lambda home: written(home / "rows.parquet", "a,b\n1,2\n"),
+        "rows.parquet' cannot be read as parquet",
+    ),
+    "bytes in jsonl": (
+        lambda home: written(home / "rows.jsonl", gzip.compress(b"{}")),
+        "rows.jsonl' cannot be read as json",
+    ),
+    "lists in jsonl": (
+        lambda home: written(home / "rows.jsonl", "[1, 2]\n[3, 4]\n"),
+        "rows.jsonl' cannot be read as json",
+    ),
     "numbers in json": (lambda home: written(home / "rows.json", "[1, 2]"), "not objects"),
     "folder that ends in csv": (lambda home: (home / "d.csv").mkdir() or home / "d.csv", "no file at"),
     "number": (lambda _: 5, "cannot read rows from a int"),

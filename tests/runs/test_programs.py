@@ -1,4 +1,5 @@
-"""Programs in a run: real scripts over a real store, here and on a cluster, up to report, history, sinks and command line."""
+"""Programs in a run: real scripts over a real store, here and on a cluster, up to report, history, sinks and command
+line."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ def put(store: Store, rows: list[dict], hour: datetime = HOUR, endpoint: str = "
         time = (hour + timedelta(seconds=number)).isoformat()
         record = {"event_id": f"e{number}", "time": time, "status": "200", "input": body, "output": answer}
         lines.append(orjson.dumps(record | (changed if not number else {})))
-    store.put(capture_key(endpoint, "Credit", hour, "n1-r1-0.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\ntorn\n"))
+    store.put(
+        capture_key(endpoint, "Credit", hour, "n1-r1-0.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\ntorn\n")
+    )
 
 
 def script(tmp_path: Path, text: str, name: str = "own.py") -> tuple[str, ...]:
@@ -106,9 +109,13 @@ def test_a_program_is_given_what_the_closed_service_gives(store: Store, tmp_path
     assert seen["files"] == ["credit/Credit/2026/11/22/10/n1-r1-0.jsonl"]
     assert (seen["args"], seen["own_word"], len(seen["lines"])) == (["an argument"], "x", 400)
     assert sagemaker.capture_from_service(seen["lines"][7])["input"]["data"] == orjson.dumps(ROWS[7]).decode()
-    assert seen["dataset_source"].endswith("/processing/endpointdata") and seen["output_path"].endswith("/processing/resultdata")
+    assert seen["dataset_source"].endswith("/processing/endpointdata") and seen["output_path"].endswith(
+        "/processing/resultdata"
+    )
     assert (seen["start_time"], seen["end_time"]) == ("2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z")
-    assert json.loads(seen["dataset_format"]) == {"sagemakerCaptureJson": {"captureIndexNames": ["endpointInput", "endpointOutput"]}}
+    assert json.loads(seen["dataset_format"]) == {
+        "sagemakerCaptureJson": {"captureIndexNames": ["endpointInput", "endpointOutput"]}
+    }
     assert (seen["sagemaker_endpoint_name"], seen["sagemaker_monitoring_schedule_name"]) == ("credit", "credit")
     assert seen["sagemaker_endpoint_datacapture_prefix"] == f"{store.uri}/capture/credit"
     assert seen["baseline_statistics"]["dataset"]["item_count"] == 2000
@@ -121,7 +128,10 @@ def test_an_answer_that_is_an_error_is_not_given_as_the_models(tmp_path: Path) -
     put(store, ROWS, status="500")
     run(made(store, Program("look", script(tmp_path, LOOK))), WINDOW, store)
     first, second = looked(store)["lines"][:2]
-    assert set(first["captureData"]) == {"endpointInput"} and set(second["captureData"]) == {"endpointInput", "endpointOutput"}
+    assert set(first["captureData"]) == {"endpointInput"} and set(second["captureData"]) == {
+        "endpointInput",
+        "endpointOutput",
+    }
 
 
 def test_records_are_given_as_parquet(store: Store, tmp_path: Path) -> None:
@@ -191,7 +201,11 @@ def test_what_a_program_finds_is_told_like_all_else(store: Store, tmp_path: Path
     monitor = made(store, Program("own", script(tmp_path, AGES), {"LARGEST": "50"}), sinks=(Webhook(door.url),))
     report = run(monitor, WINDOW, store)
     (violation,) = report.alarms
-    assert (violation.message, violation.constraint.name, violation.constraint.column) == ("somebody is 59 years old", "own_check", "age")
+    assert (violation.message, violation.constraint.name, violation.constraint.column) == (
+        "somebody is 59 years old",
+        "own_check",
+        "age",
+    )
     assert report.metric("oldest", "age").value == 59
     assert dumps(load_report(store, "credit", WINDOW)) == dumps(report)
     # the sinks
@@ -200,7 +214,10 @@ def test_what_a_program_finds_is_told_like_all_else(store: Store, tmp_path: Path
     # the history
     rows = {(row["name"], row["column"]): row for row in series(store, "credit", WINDOW.start, WINDOW.end).to_pylist()}
     assert rows["oldest", "age"]["value"] == 59.0
-    assert (rows["own_check", "age"]["band"], rows["own_check", "age"]["message"]) == ("alarm", "somebody is 59 years old")
+    assert (rows["own_check", "age"]["band"], rows["own_check", "age"]["message"]) == (
+        "alarm",
+        "somebody is 59 years old",
+    )
     # the files of the service, ours and the program's own
     entry = {"feature_name": "age", "constraint_check_type": "own_check", "description": "somebody is 59 years old"}
     for name in ("constraint_violations.json", "own_violations.json"):
@@ -217,7 +234,9 @@ def test_people_bound_a_programs_metric_in_the_baseline(tmp_path: Path) -> None:
     put(store, ROWS)
     monitor = made(store, Program("own", script(tmp_path, AGES)))
     baseline = latest_baseline(store, "credit")
-    save_baseline(store, replace(baseline, constraints=(*baseline.constraints, Constraint("oldest", "age", upper=40.0))))
+    save_baseline(
+        store, replace(baseline, constraints=(*baseline.constraints, Constraint("oldest", "age", upper=40.0)))
+    )
     report = run(monitor, WINDOW, store)
     assert [one.message for one in report.alarms] == ["oldest of `age` is 59; at most 40 is allowed"]
 
@@ -232,7 +251,10 @@ def test_people_bound_a_programs_metric_in_the_baseline(tmp_path: Path) -> None:
         ),
         ("kill -11 $$", "it was ended by signal 11"),
         ("echo at work; sleep 100 & sleep 100", "it did not end within 0.5 s and was stopped: at work"),
-        ("echo '{' > $output_path/constraint_violations.json", "it wrote a constraint_violations.json that is not JSON"),
+        (
+            "echo '{' > $output_path/constraint_violations.json",
+            "it wrote a constraint_violations.json that is not JSON",
+        ),
         ("echo rubbish > $cloudwatch_metrics_path/m", "it wrote a m that is not JSON"),
         ("true", "it ended well and wrote nothing"),
         (("no-such-program",), "it ended with exit code 127: [Errno 2] No such file or directory: 'no-such-program'"),
@@ -253,7 +275,10 @@ def test_a_program_that_fails_is_one_sentence_and_the_others_stand(tmp_path: Pat
 def test_a_monitor_of_programs_alone_needs_no_baseline(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     put(store, ROWS)
-    look, own = Program("look", script(tmp_path, LOOK)), Program("own", script(tmp_path, AGES, "ages.py"), {"LARGEST": "50"})
+    look, own = (
+        Program("look", script(tmp_path, LOOK)),
+        Program("own", script(tmp_path, AGES, "ages.py"), {"LARGEST": "50"}),
+    )
     report = run(Monitor("credit", analyses=(), programs=(look, own)), WINDOW, store)
     assert [one.message for one in report.alarms] == ["somebody is 59 years old"]
     assert report.insufficient == ""
@@ -272,7 +297,8 @@ def test_with_a_runtime_env_it_is_a_task_with_a_copy_of_its_folder(store: Store,
     (code / "__pycache__" / "x").write_text("")
     (code / "inner" / "limit.txt").write_text("50")
     (code / "look.sh").write_text(
-        "#!/bin/sh\ntest ! -e __pycache__ && LARGEST=$(cat inner/limit.txt) python ages.py && echo $from_ray > $exit_message_path\n"
+        "#!/bin/sh\ntest ! -e __pycache__ && LARGEST=$(cat inner/limit.txt) python ages.py && echo $from_ray > "
+        "$exit_message_path\n"
     )
     (code / "ages.py").write_text(AGES)
     env = {"working_dir": str(code), "env_vars": {"from_ray": "hello from the worker"}}
@@ -280,15 +306,24 @@ def test_with_a_runtime_env_it_is_a_task_with_a_copy_of_its_folder(store: Store,
     report = run(monitor, WINDOW, store)
     assert report.errors == {}
     assert [one.message for one in report.alarms] == ["somebody is 59 years old"]
-    assert "program 'own' says: hello from the worker; 1 captured lines could not be read and were not given to it" in report.notes
+    assert (
+        "program 'own' says: hello from the worker; 1 captured lines could not be read and were not given to it"
+        in report.notes
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"command": "echo lost; exit 4", "runtime_env": {"env_vars": {"A": "1"}}}, "it ended with exit code 4: lost"),
-        ({"command": "sleep 60", "runtime_env": {"env_vars": {"A": "1"}}, "timeout_s": 0.5}, "it did not end within 0.5 s and was stopped"),
-        ({"command": "true", "runtime_env": {"working_dir": "/no/such/folder"}}, "its working_dir '/no/such/folder' is no folder here"),
+        (
+            {"command": "sleep 60", "runtime_env": {"env_vars": {"A": "1"}}, "timeout_s": 0.5},
+            "it did not end within 0.5 s and was stopped",
+        ),
+        (
+            {"command": "true", "runtime_env": {"working_dir": "/no/such/folder"}},
+            "its working_dir '/no/such/folder' is no folder here",
+        ),
         ({"command": "true", "runtime_env": {"env_vars": {"A": 1}}}, "it could not be run (TypeError)"),
     ],
 )
@@ -375,7 +410,11 @@ def test_a_program_with_settings_is_a_file(tmp_path: Path, training: str) -> Non
     ],
 )
 def test_a_wrong_program_is_one_sentence(tmp_path: Path, training: str, text: str, says: str) -> None:
-    for name, body in (("broken", "a: [b"), ("strange", "name: a\ncommand: b\nentrypoint: c\n"), ("bare", "just words")):
+    for name, body in (
+        ("broken", "a: [b"),
+        ("strange", "name: a\ncommand: b\nentrypoint: c\n"),
+        ("bare", "just words"),
+    ):
         (tmp_path / f"{name}.yaml").write_text(body)
         text = text.replace(f"{{{name}}}", str(tmp_path / f"{name}.yaml"))
     result = mmon(tmp_path / "store", "baseline", "credit", training, "--program", text)
@@ -415,12 +454,25 @@ def test_a_program_may_make_a_baseline_of_its_own_and_gets_it_back(tmp_path: Pat
     assert (line.lower, line.upper, line.enabled) == (59, 59, False)
     monitor = load_monitor(store, "credit")
     report = run(replace(monitor, programs=monitor.programs[:1]), WINDOW, store)
-    assert "program 'own' says: the oldest was 59; 1 captured lines could not be read and were not given to it" in report.notes
+    assert (
+        "program 'own' says: the oldest was 59; 1 captured lines could not be read and were not given to it"
+        in report.notes
+    )
 
 
 def test_a_baseline_of_captured_traffic_gives_the_programs_the_capture(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     put(open_store(folder), ROWS)
     _, path = script(tmp_path, AGES)
-    learned = mmon(folder, "--json", "baseline", "credit", "--window", str(WINDOW), "--program", f"own=python {path}", "--program-baseline")
+    learned = mmon(
+        folder,
+        "--json",
+        "baseline",
+        "credit",
+        "--window",
+        str(WINDOW),
+        "--program",
+        f"own=python {path}",
+        "--program-baseline",
+    )
     assert json.loads(learned.stdout)["programs"] == {"own": "ok"}

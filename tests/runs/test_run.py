@@ -1,4 +1,5 @@
-"""Runs over a real store, folder and S3: what they leave behind, when they work again, and what they say when they fail."""
+"""Runs over a real store, folder and S3: what they leave behind, when they work again, and what they say when they
+fail."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ WINDOW = Window.hour(HOUR)
 def people(rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
-        {"age": rng.integers(18, 80, rows), "income": rng.lognormal(10, 0.5, rows), "city": rng.choice(["Basel", "Bern"], rows)}
+        {
+            "age": rng.integers(18, 80, rows),
+            "income": rng.lognormal(10, 0.5, rows),
+            "city": rng.choice(["Basel", "Bern"], rows),
+        }
     )
 
 
@@ -90,7 +95,13 @@ def test_a_good_hour_leaves_state_report_statistics_and_a_run_record(store: Stor
     profile, _ = load_hour(store, "credit", HOUR)
     assert profile.rows == 800
     record = record_of(store)
-    assert (record.status, record.rows, record.tally.requests, record.tally.rejected, record.files) == ("ok", 800, 801, 1, 1)
+    assert (record.status, record.rows, record.tally.requests, record.tally.rejected, record.files) == (
+        "ok",
+        800,
+        801,
+        1,
+        1,
+    )
     assert record.started <= record.ended
     statistics = json.loads(store.get(report_key("credit", WINDOW, "statistics.json")))
     assert statistics["dataset"]["item_count"] == 800
@@ -124,9 +135,13 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
 
 @pytest.mark.parametrize("states", ["known", "gone"])
 @pytest.mark.parametrize(
-    "damage", [lambda body: body[: len(body) // 2], lambda body: body[:40] + b"?" + body[41:]], ids=["truncated", "flipped"]
+    "damage",
+    [lambda body: body[: len(body) // 2], lambda body: body[:40] + b"?" + body[41:]],
+    ids=["truncated", "flipped"],
 )
-def test_damaged_records_are_made_again_before_they_are_folded(store: Store, monitor: Monitor, damage: Any, states: str) -> None:
+def test_damaged_records_are_made_again_before_they_are_folded(
+    store: Store, monitor: Monitor, damage: Any, states: str
+) -> None:
     put(store, people(800, 2))
     good = run(monitor, WINDOW, store)
     (part,) = (entry.key for entry in store.list("records/") if "part-" in entry.key)
@@ -138,7 +153,9 @@ def test_damaged_records_are_made_again_before_they_are_folded(store: Store, mon
     assert (store.get(part) == body) is (states == "gone")  # what is not read is not looked at
 
 
-def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(store: Store, monitor: Monitor) -> None:
+def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(
+    store: Store, monitor: Monitor
+) -> None:
     def lines(bad: int, good: int) -> None:
         put(store, people(good, 2))
         key = capture_key("credit", "Credit", HOUR, "bad.jsonl.zst")
@@ -146,14 +163,17 @@ def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_
 
     lines(500, 0)
     with pytest.raises(
-        InputError, match=r"500 of 500 requests of 2026-11-22 10:00 could not be read, more than the 10% that may: JSONDecode"
+        InputError,
+        match=r"500 of 500 requests of 2026-11-22 10:00 could not be read, more than the 10% that may: JSONDecode",
     ):
         run(monitor, WINDOW, store)
     assert record_of(store).status == "failed"
     (kept,) = (entry.key for entry in store.list("records/") if "rejected" in entry.key)
     assert len(store.get(kept).splitlines()) == 500
     lines(100, 800)
-    with pytest.raises(InputError, match=r"100 of 900 requests .* see rejected-\*.jsonl in records/credit/Credit/2026/11/22/10/"):
+    with pytest.raises(
+        InputError, match=r"100 of 900 requests .* see rejected-\*.jsonl in records/credit/Credit/2026/11/22/10/"
+    ):
         run(monitor, WINDOW, store)
     patient = replace(monitor, most_rejected=0.2)
     assert run(patient, WINDOW, store).rows == 800
@@ -162,7 +182,8 @@ def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_
     assert (report.status, report.rows) == ("ok", 800)
     (note,) = report.notes
     assert note.startswith(
-        "80 of 880 captured lines could not be read and are kept beside the records, in rejected-*.jsonl: JSONDecodeError"
+        "80 of 880 captured lines could not be read and are kept beside the records, in rejected-*.jsonl: "
+        "JSONDecodeError"
     )
 
 
@@ -179,7 +200,8 @@ def test_what_was_half_understood_is_in_the_report(store: Store, monitor: Monito
     report = run(monitor, WINDOW, store)
     assert report.rows == 801
     assert report.notes == (
-        '1 of 801 requests were only half understood: none of its fields is a column of the baseline, such as {"payload": {"years": 5}}',
+        "1 of 801 requests were only half understood: none of its fields is a column of the baseline, such as "
+        '{"payload": {"years": 5}}',
     )
     assert record_of(store).tally.unclear == 1
 
@@ -199,7 +221,9 @@ def test_a_run_rolls_up_its_day_when_that_is_over(store: Store, monitor: Monitor
     days = [f"{kind}/credit/2026/11/22/day.parquet" for kind in ("states", "metrics")]
     assert set(days) <= set(before)
     run(monitor, WINDOW, store, at=midnight)  # nothing has changed but the metrics' file, which is written whole again
-    assert {key for key, version in versions(store).items() if key.startswith("states/") and version != before[key]} == set()
+    assert {
+        key for key, version in versions(store).items() if key.startswith("states/") and version != before[key]
+    } == set()
     put(store, people(200, 9), name="late")
     run(monitor, WINDOW, store, at=midnight)
     after = versions(store)
@@ -216,7 +240,9 @@ def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monit
     assert run(monitor, WINDOW, store, at=HOUR + timedelta(days=2)).status == "ok"
     assert "states/credit/2026/11/22/day.parquet" not in versions(store)
     put(store, people(300, 2), hour=HOUR + timedelta(hours=1))
-    run(monitor, Window.hour(HOUR + timedelta(hours=1)), store, at=HOUR + timedelta(days=2))  # and is made anew by its own
+    run(
+        monitor, Window.hour(HOUR + timedelta(hours=1)), store, at=HOUR + timedelta(days=2)
+    )  # and is made anew by its own
     assert load_hour(store, "credit", HOUR + timedelta(hours=1))[0].rows == 300
     assert "states/credit/2026/11/22/day.parquet" in versions(store)
 
@@ -241,7 +267,9 @@ def test_what_may_be_chance_alarms_when_it_stays(store: Store) -> None:
 
 def test_a_series_that_leaves_its_course_alarms(store: Store) -> None:
     """Sixty hours, the last three of six busier, read back from the store, one by one and by the day."""
-    monitor = Monitor("credit", analyses=(DataQuality(baseline_drift="off"), Anomalies(("rows", "mean"), windows=48, season=6)))
+    monitor = Monitor(
+        "credit", analyses=(DataQuality(baseline_drift="off"), Anomalies(("rows", "mean"), windows=48, season=6))
+    )
     save_monitor(store, monitor)
     save_baseline(store, monitor.fit(people(2000, 1)))
     for number in range(60):
@@ -270,7 +298,11 @@ def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None
     save_monitor(store, rolling)
     moments = [HOUR + timedelta(hours=number) for number in range(3)]
     for number, moment in enumerate(moments):
-        put(store, people(600, number).assign(income=1_000.0 + 500 * np.random.default_rng(number).normal(size=600)), hour=moment)
+        put(
+            store,
+            people(600, number).assign(income=1_000.0 + 500 * np.random.default_rng(number).normal(size=600)),
+            hour=moment,
+        )
     first, _, third = (run(load_monitor(store, "credit"), Window.hour(moment), store) for moment in moments)
     assert first.status == "alarm"
     assert first.reference.startswith("the training data, for the last 2 windows before have too few windows")
@@ -299,7 +331,10 @@ def test_bias_and_attribution_leave_the_services_files(store: Store, monkeypatch
     module = ModuleType("mine_for_the_engine")
     module.score = score  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    analyses = (Bias((Facet("city", ("Bern",)),), above=0.4), Attribution(f"{module.__name__}:score", features=("age", "income")))
+    analyses = (
+        Bias((Facet("city", ("Bern",)),), above=0.4),
+        Attribution(f"{module.__name__}:score", features=("age", "income")),
+    )
     monitor = Monitor("credit", analyses=analyses)
     save_monitor(store, monitor)
     frame = people(3_000, 1)
@@ -312,7 +347,9 @@ def test_bias_and_attribution_leave_the_services_files(store: Store, monkeypatch
     assert entry["value_or_threshold"] == "Bern"
     values = {one["name"]: one["value"] for one in entry["metrics"]}
     assert values["DPPL"] == 0 and values["DI"] == 1  # everybody is predicted 0.5
-    explained = json.loads(store.get(report_key("credit", WINDOW, "explainability_analysis.json")))["explanations"]["kernel_shap"]["label0"]
+    explained = json.loads(store.get(report_key("credit", WINDOW, "explainability_analysis.json")))["explanations"][
+        "kernel_shap"
+    ]["label0"]
     assert set(explained["global_shap_values"]) == {"age", "income"}
     assert explained["global_shap_values"]["age"] > 100 * explained["global_shap_values"]["income"]
     assert 0 < explained["expected_value"] < 1
@@ -375,7 +412,9 @@ def test_a_dataset_of_the_users_own_is_folded_on_ray(ray_session: str, tmp_path)
     frame.to_parquet(tmp_path / "x.parquet")
     monitor = Monitor("credit")
     baseline = monitor.fit(frame)
-    dataset = ray.data.read_parquet(str(tmp_path / "x.parquet")).map_batches(lambda batch: {**batch, "age": batch["age"] * 12})
+    dataset = ray.data.read_parquet(str(tmp_path / "x.parquet")).map_batches(
+        lambda batch: {**batch, "age": batch["age"] * 12}
+    )
     report = monitor.evaluate(fold(dataset, monitor.zero(baseline.schema)), baseline)
     assert report.rows == 4_000
     assert {violation.constraint.column for violation in report.violations} == {"age"}
@@ -451,7 +490,10 @@ def test_a_baseline_of_another_type_has_the_states_of_an_hour_made_anew(store: S
     monitor, need = Monitor("credit"), Need(Counts(), ("member",))
     save_monitor(store, monitor)
     put(store, pd.DataFrame({"member": ["1", "0", "1"]}))
-    for day, members, seen in ((1, ["1", "0"], {("1",): 2, ("0",): 1}), (2, [True, False], {("true",): 2, ("false",): 1})):
+    for day, members, seen in (
+        (1, ["1", "0"], {("1",): 2, ("0",): 1}),
+        (2, [True, False], {("true",): 2, ("false",): 1}),
+    ):
         rows = pa.table({"member": members * 150})
         save_baseline(store, monitor.fit(rows, created=datetime(2026, 11, day, tzinfo=timezone.utc)))
         run(monitor, WINDOW, store)

@@ -58,7 +58,9 @@ def test_every_hour_is_due_once_the_oldest_first(moment: datetime, most: int, ji
     assert all(one.whole and one.end - one.start == H for one in due)
     assert all(one.end == two.start for one, two in pairwise(due))
     delay = timedelta(seconds=schedule.delay_s)
-    assert due[-1].end + delay <= moment + timedelta(milliseconds=1) and moment < due[-1].end + H + delay + timedelta(milliseconds=1)
+    assert due[-1].end + delay <= moment + timedelta(milliseconds=1) and moment < due[-1].end + H + delay + timedelta(
+        milliseconds=1
+    )
 
 
 @given(moments, st.integers(0, 72))
@@ -79,10 +81,12 @@ def test_windows_before_the_schedule_was_made_are_not_due() -> None:
 def test_offsets_as_the_service_documents_them() -> None:
     schedule = Schedule("m", "0 13 * * *", "-P8D", "-P1D", jitter_s=0)
     at = datetime(2020, 1, 9, 13, tzinfo=timezone.utc)
-    assert schedule.window(at) == Window(datetime(2020, 1, 1, 13, tzinfo=timezone.utc), datetime(2020, 1, 8, 13, tzinfo=timezone.utc))
-    assert Schedule("m", "cron(0 5 ? * * *)", "-PT24H", "PT0H", jitter_s=0).due(datetime(2026, 11, 22, 6, tzinfo=timezone.utc))[
-        -1
-    ] == Window(datetime(2026, 11, 21, 5, tzinfo=timezone.utc), datetime(2026, 11, 22, 5, tzinfo=timezone.utc))
+    assert schedule.window(at) == Window(
+        datetime(2020, 1, 1, 13, tzinfo=timezone.utc), datetime(2020, 1, 8, 13, tzinfo=timezone.utc)
+    )
+    assert Schedule("m", "cron(0 5 ? * * *)", "-PT24H", "PT0H", jitter_s=0).due(
+        datetime(2026, 11, 22, 6, tzinfo=timezone.utc)
+    )[-1] == Window(datetime(2026, 11, 21, 5, tzinfo=timezone.utc), datetime(2026, 11, 22, 5, tzinfo=timezone.utc))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,11 @@ def test_a_monitor_that_is_gone_or_broken_does_not_stop_the_others(made: tuple[S
     save_schedule(store, Schedule("nobody", created=HOUR, jitter_s=0))
     store.put("schedules/broken.json", b"{")
     actions = scheduler.tick(HOUR + H + timedelta(minutes=2))
-    assert {(one.monitor, one.what) for one in actions} == {("broken", "failed"), ("nobody", "failed"), ("credit", "submitted")}
+    assert {(one.monitor, one.what) for one in actions} == {
+        ("broken", "failed"),
+        ("nobody", "failed"),
+        ("credit", "submitted"),
+    }
     assert list(cluster.jobs) == ["mmon-credit-2026112210"]
 
 
@@ -291,13 +299,34 @@ class Head:
 
     def __init__(self, folder: str) -> None:
         self.port, self.dashboard, self.folder = free_port(), free_port(), folder
-        self.environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": f"127.0.0.1:{self.port}", "PYTHONPATH": os.getcwd()}
+        self.environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_ADDRESS": f"127.0.0.1:{self.port}",
+            "PYTHONPATH": os.getcwd(),
+        }
         self.environment["MMON_TEST_CLUSTER"] = folder  # which all of its processes inherit
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--num-cpus", "4", "--disable-usage-stats"]
+        command = [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--num-cpus",
+            "4",
+            "--disable-usage-stats",
+        ]
         command += ["--port", str(self.port), "--include-dashboard", "true", "--dashboard-port", str(self.dashboard)]
-        command += ["--temp-dir", self.folder, "--object-store-memory", "100000000", "--dashboard-agent-listen-port", str(free_port())]
+        command += [
+            "--temp-dir",
+            self.folder,
+            "--object-store-memory",
+            "100000000",
+            "--dashboard-agent-listen-port",
+            str(free_port()),
+        ]
         command += ["--min-worker-port", "0", "--max-worker-port", "0"]
         subprocess.run(command, check=True, env=self.environment, capture_output=True, timeout=120)
 
@@ -329,7 +358,9 @@ class Head:
 
     def python(self, code: str, timeout: float = 120) -> str:
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
@@ -368,11 +399,16 @@ def test_whatever_dies_every_window_ends_with_one_good_run(head: Head, tmp_path:
         record = load_run(store, "credit", window)
         return record is not None and record.status == "ok" and record.rows == 300
 
-    found = "import ray; ray.init(log_to_driver=False); from mmon_ray.runs.scheduler import ensure_scheduler, find_scheduler; "
+    found = (
+        "import ray; ray.init(log_to_driver=False); from mmon_ray.runs.scheduler import ensure_scheduler, "
+        "find_scheduler; "
+    )
     start = f"{found}ray.get(ensure_scheduler({store.uri!r}, 1.0).status.remote())"
 
     # Three windows are due; the actor is killed while their jobs are on their way, and is back by itself.
-    save_schedule(store, Schedule("credit", created=windows[0].start, jitter_s=0, grace_s=0, patience_s=0, most_behind=3))
+    save_schedule(
+        store, Schedule("credit", created=windows[0].start, jitter_s=0, grace_s=0, patience_s=0, most_behind=3)
+    )
     head.python(start)
     waited(lambda: head.kill(b"ray::SchedulerActor") > 0)
     waited(lambda: all(good(window) for window in windows))
@@ -380,13 +416,20 @@ def test_whatever_dies_every_window_ends_with_one_good_run(head: Head, tmp_path:
     times = {window: load_run(store, "credit", window).started for window in windows}  # type: ignore[union-attr]
 
     # What it found stands in Ray's metrics, by monitor alone.
-    ports = head.python("import ray; ray.init(log_to_driver=False); print([one['MetricsExportPort'] for one in ray.nodes()][0])").split()
+    ports = head.python(
+        "import ray; ray.init(log_to_driver=False); print([one['MetricsExportPort'] for one in ray.nodes()][0])"
+    ).split()
     url = f"http://127.0.0.1:{ports[-1]}/metrics"
 
     def lines() -> list[str]:
         return [line for line in httpx.get(url).text.splitlines() if line.startswith("ray_mmon_monitor")]
 
-    waited(lambda: any("ray_mmon_monitor_rows" in line and 'monitor="credit"' in line and line.endswith(" 300.0") for line in lines()))
+    waited(
+        lambda: any(
+            "ray_mmon_monitor_rows" in line and 'monitor="credit"' in line and line.endswith(" 300.0")
+            for line in lines()
+        )
+    )
     assert any("ray_mmon_monitor_status" in line and line.endswith(" 0.0") for line in lines())
 
     # The whole cluster dies and comes again: nothing that was done is done again, a window that was lost is run.
@@ -407,7 +450,8 @@ def test_whatever_dies_every_window_ends_with_one_good_run(head: Head, tmp_path:
 
     # A second job of one id is refused.
     submitted = head.python(
-        "from mmon_ray.runs.scheduler import RayJobs; from mmon_ray.monitors.schedule import Schedule; from mmon_ray.core.window import Window\n"
+        "from mmon_ray.runs.scheduler import RayJobs; from mmon_ray.monitors.schedule import Schedule; from "
+        "mmon_ray.core.window import Window\n"
         f"jobs = RayJobs('http://127.0.0.1:{head.dashboard}'); window = Window.parse('{iso(windows[0].start)[:13]}')\n"
         f"print([jobs.submit('mmon-double', {store.uri!r}, Schedule('credit'), window) for _ in range(2)])"
     )
@@ -449,12 +493,21 @@ def test_the_command_line_of_schedules(tmp_path: Path, monkeypatch: pytest.Monke
     assert [line.split()[1] for line in back.stdout.splitlines()] == ["ok", "insufficient", "ok"]
     again = mmon("backfill", "credit", "--from", "2026-11-22T10", "--to", "2026-11-22T13")
     assert again.stdout.splitlines()[0] == "2026-11-22T10  ok, done before"
-    assert [line.split()[0] for line in mmon("runs", "credit").stdout.splitlines()] == ["2026-11-22T12", "2026-11-22T11", "2026-11-22T10"]
+    assert [line.split()[0] for line in mmon("runs", "credit").stdout.splitlines()] == [
+        "2026-11-22T12",
+        "2026-11-22T11",
+        "2026-11-22T10",
+    ]
 
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
-    [({}, sys.executable), ({"env_vars": {"A": "1"}}, sys.executable), ({"pip": ["x"]}, "python"), ({"image_uri": "y"}, "python")],
+    [
+        ({}, sys.executable),
+        ({"env_vars": {"A": "1"}}, sys.executable),
+        ({"pip": ["x"]}, "python"),
+        ({"image_uri": "y"}, "python"),
+    ],
 )
 def test_a_job_with_packages_of_its_own_is_started_by_their_python(environment: dict, expected: str) -> None:
     assert interpreter(environment) == expected

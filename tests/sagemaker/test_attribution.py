@@ -17,7 +17,9 @@ def test_the_documents_have_the_services_form() -> None:
     ]
     assert sagemaker.write_attribution_analysis(metrics) == {
         "version": "1.0",
-        "explanations": {"kernel_shap": {"label0": {"global_shap_values": {"age": 0.12, "income": 0.31}, "expected_value": 0.25}}},
+        "explanations": {
+            "kernel_shap": {"label0": {"global_shap_values": {"age": 0.12, "income": 0.31}, "expected_value": 0.25}}
+        },
     }
     assert sagemaker.write_attribution_analysis([Metric("attribution", math.nan, "age")]) is None
     ndcg = Metric("attribution_ndcg", 0.6876)

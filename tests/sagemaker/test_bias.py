@@ -14,7 +14,13 @@ from mmon_ray.monitors.baseline import Baseline
 
 def table(counts: dict[tuple[str, int, int], int]) -> pa.Table:
     rows = [row for row, count in counts.items() for _ in range(count)]
-    return pa.table({"gender": [row[0] for row in rows], "approved": [row[1] for row in rows], "prediction": [row[2] for row in rows]})
+    return pa.table(
+        {
+            "gender": [row[0] for row in rows],
+            "approved": [row[1] for row in rows],
+            "prediction": [row[2] for row in rows],
+        }
+    )
 
 
 BASE = {
@@ -44,7 +50,9 @@ def report_of(bias: Bias, counts: dict[tuple[str, int, int], int]) -> tuple[Repo
 
 def test_the_analysis_file() -> None:
     _, doc = report_of(Bias((Facet("gender", "f"),), rule="point"), BASE)
-    assert list(doc) == ["version", "pre_training_bias_metrics", "post_training_bias_metrics"] and doc["version"] == "1.0"
+    assert (
+        list(doc) == ["version", "pre_training_bias_metrics", "post_training_bias_metrics"] and doc["version"] == "1.0"
+    )
     before, after = doc["pre_training_bias_metrics"], doc["post_training_bias_metrics"]
     for stage in (before, after):
         assert (stage["label"], stage["label_value_or_threshold"]) == ("approved", "1")
@@ -52,7 +60,20 @@ def test_the_analysis_file() -> None:
         assert list(stage["facets"]) == ["gender"] and entry["value_or_threshold"] == "f"
     (first,), (second,) = before["facets"]["gender"], after["facets"]["gender"]
     assert [one["name"] for one in first["metrics"]] == ["CDDL", "CI", "DPL", "JS", "KL", "KS", "LP", "TVD"]
-    assert [one["name"] for one in second["metrics"]] == ["AD", "CDDPL", "DAR", "DCA", "DCR", "DI", "DPPL", "DRR", "GE", "RD", "SD", "TE"]
+    assert [one["name"] for one in second["metrics"]] == [
+        "AD",
+        "CDDPL",
+        "DAR",
+        "DCA",
+        "DCR",
+        "DI",
+        "DPPL",
+        "DRR",
+        "GE",
+        "RD",
+        "SD",
+        "TE",
+    ]
     assert first["metrics"][0] == {
         "name": "CDDL",
         "description": "Conditional Demographic Disparity in Labels (CDDL)",
@@ -85,19 +106,25 @@ def test_the_violations_are_those_of_the_services_rule() -> None:
         for one, other in zip(doc[stage]["facets"]["gender"], base[stage]["facets"]["gender"], strict=True):
             for now, before in zip(one["metrics"], other["metrics"], strict=True):
                 if now["value"] is not None and abs(now["value"]) > abs(before["value"]):
-                    words = f"Metric value {now['value']} doesn't meet the baseline constraint requirement {before['value']}"
+                    words = (
+                        f"Metric value {now['value']} doesn't meet the baseline constraint requirement "
+                        f"{before['value']}"
+                    )
                     expected.add((one["value_or_threshold"], now["name"], words))
     assert {(one["facet_value"], one["metric_name"], one["description"]) for one in written["violations"]} == expected
     assert any("requirement -" in words for _, _, words in expected)
     assert {one["constraint_check_type"] for one in written["violations"]} == {"bias_drift_check"}
     names = [one["metric_name"] for one in written["violations"]]
     stages = [name in ("CDDL", "CI", "DPL", "JS", "KL", "KS", "LP", "TVD") for name in names]
-    assert stages == sorted(stages, reverse=True) and names == sorted(names[: sum(stages)]) + sorted(names[sum(stages) :])
+    assert stages == sorted(stages, reverse=True) and names == sorted(names[: sum(stages)]) + sorted(
+        names[sum(stages) :]
+    )
     assert sagemaker.write_bias_violations(bias, report_of(bias, BASE)[0]) is None
 
 
 def test_the_sentences_are_those_of_a_published_run_of_the_service() -> None:
-    # Numbers of a published run: the requirement is the baseline's own value with its sign, and an infinite value is a word.
+    # Numbers of a published run: the requirement is the baseline's own value with its sign, and an infinite value is a
+    # word.
     run = {
         "DAR": (-0.3522727272727273, -0.09508196721311479),
         "DCR": (-0.07676294702237407, 0.027874251497005953),
@@ -109,7 +136,9 @@ def test_the_sentences_are_those_of_a_published_run_of_the_service() -> None:
         for name, (now, base) in run.items()
     )
     usual = [Metric(name, base, "gender=0") for name, (_, base) in run.items()]
-    written = sagemaker.write_bias_violations(Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual)
+    written = sagemaker.write_bias_violations(
+        Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual
+    )
     assert written is not None
     assert [one["description"] for one in written["violations"]] == [
         "Metric value -0.3522727272727273 doesn't meet the baseline constraint requirement -0.09508196721311479",
@@ -125,7 +154,9 @@ def test_edited_bounds_are_the_requirement_and_not_the_baselines_value() -> None
         Violation(Constraint("TE", "gender=0", -1.0, 2.0), Metric("TE", -math.inf, "gender=0"), ""),
     )
     usual = [Metric("DAR", -0.1, "gender=0"), Metric("TE", 0.5, "gender=0")]
-    written = sagemaker.write_bias_violations(Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual)
+    written = sagemaker.write_bias_violations(
+        Bias((Facet("gender"),)), Report("m", None, 334, violations=violations), usual
+    )
     assert written is not None
     assert [one["description"] for one in written["violations"]] == [
         "Metric value -0.35 doesn't meet the baseline constraint requirement 0.3",

@@ -28,7 +28,11 @@ def written(rows: pa.Table, quality: ModelQuality, label: str, base: pa.Table | 
     profile = fold(rows, monitor.zero(baseline.schema))
     report = monitor.evaluate(profile, baseline, Window.hour(HOUR))
     at = HOUR + timedelta(hours=1, seconds=441)
-    return report, baseline, sagemaker.write_quality_statistics(quality, baseline.schema, profile, report.metrics, report, at)
+    return (
+        report,
+        baseline,
+        sagemaker.write_quality_statistics(quality, baseline.schema, profile, report.metrics, report, at),
+    )
 
 
 def test_the_papers_four_rows() -> None:
@@ -47,9 +51,14 @@ def test_the_papers_four_rows() -> None:
     assert found["mse"] == (1.25, "NaN")
     assert found["rmse"] == (pytest.approx(1.118033988749895), "NaN")
     assert found["r2"] == (0.0, "NaN")
-    constraints = sagemaker.write_quality_constraints(ModelQuality(rule="service"), baseline.schema, baseline.constraints)
+    constraints = sagemaker.write_quality_constraints(
+        ModelQuality(rule="service"), baseline.schema, baseline.constraints
+    )
     assert constraints is not None
-    assert constraints["regression_constraints"]["mae"] == {"threshold": 0.75, "comparison_operator": "GreaterThanThreshold"}
+    assert constraints["regression_constraints"]["mae"] == {
+        "threshold": 0.75,
+        "comparison_operator": "GreaterThanThreshold",
+    }
     assert constraints["regression_constraints"]["r2"] == {"threshold": 0.0, "comparison_operator": "LessThanThreshold"}
     problem, metrics = sagemaker.read_quality_statistics(doc, "y")
     assert problem == "regression"
@@ -106,7 +115,9 @@ def test_a_violation_is_told_in_the_services_words() -> None:
     assert entries["falsePositiveRate"]["constraint_check_type"] == "GreaterThanThreshold"
 
 
-@pytest.mark.parametrize("doc", [{}, {"regression_constraints": {"mae": {"threshold": "x", "comparison_operator": "LessThanThreshold"}}}])
+@pytest.mark.parametrize(
+    "doc", [{}, {"regression_constraints": {"mae": {"threshold": "x", "comparison_operator": "LessThanThreshold"}}}]
+)
 def test_what_is_no_such_file(doc: dict) -> None:
     with pytest.raises(InputError, match="not a constraints file of model quality"):
         sagemaker.read_quality_constraints(doc, "y")
@@ -117,23 +128,34 @@ def test_a_run_writes_them_when_the_labels_have_come(store: Store) -> None:
     base = pd.DataFrame({"age": np.arange(500) % 50, "prediction": 0.5, "paid": (np.arange(500) % 2).astype(float)})
     save_baseline(store, monitor.fit(base, label="paid"))
     capture(store, 300)
-    put_labels(store, "credit", [{"id": f"a{number}", "label": 3.5} for number in range(300)], at=HOUR + timedelta(hours=9))
+    put_labels(
+        store, "credit", [{"id": f"a{number}", "label": 3.5} for number in range(300)], at=HOUR + timedelta(hours=9)
+    )
     report = run(monitor, Window.hour(HOUR), store, at=HOUR + timedelta(hours=10))
     assert {one.constraint.name for one in report.alarms} >= {"mae", "rmse"}
     doc = orjson.loads(store.get(report_key("credit", Window.hour(HOUR), "model_quality_statistics.json")))
     assert doc["regression_metrics"]["mae"]["value"] == 3.0
-    entries = orjson.loads(store.get(report_key("credit", Window.hour(HOUR), "model_quality_violations.json")))["violations"]
+    entries = orjson.loads(store.get(report_key("credit", Window.hour(HOUR), "model_quality_violations.json")))[
+        "violations"
+    ]
     assert "mae" in {entry["metric_name"] for entry in entries}
 
 
-@pytest.mark.parametrize("doc", [{}, {"regression_metrics": 3}, {"binary_classification_metrics": {"auc": {"value": "high"}}}])
+@pytest.mark.parametrize(
+    "doc", [{}, {"regression_metrics": 3}, {"binary_classification_metrics": {"auc": {"value": "high"}}}]
+)
 def test_other_documents_are_no_quality_statistics(doc: dict) -> None:
     with pytest.raises(InputError, match="not a statistics file of model quality"):
         sagemaker.read_quality_statistics(doc, "y")
 
 
 def test_statistics_that_are_nan_are_undefined_and_curves_are_left() -> None:
-    doc = {"binary_classification_metrics": {"auc": {"value": "NaN", "standard_deviation": "NaN"}, "confusion_matrix": {"0": {"1": 2}}}}
+    doc = {
+        "binary_classification_metrics": {
+            "auc": {"value": "NaN", "standard_deviation": "NaN"},
+            "confusion_matrix": {"0": {"1": 2}},
+        }
+    }
     problem, (auc,) = sagemaker.read_quality_statistics(doc, "y")
     assert (problem, auc.name, auc.status) == ("binary", "auc", "undefined")
 
@@ -142,4 +164,6 @@ def test_numbers_that_are_none_are_words_in_the_sentence() -> None:
     violation = Violation(Constraint("mse", "y", upper=4.0), Metric("mse", math.inf, "y"), "")  # std 0: it is not known
     doc = sagemaker.write_quality_violations(Report("m", None, 150, violations=(violation,)))
     assert doc is not None
-    assert [one["description"] for one in doc["violations"]] == ["Metric mse with Infinity +/- NaN was GreaterThanThreshold '4.0'"]
+    assert [one["description"] for one in doc["violations"]] == [
+        "Metric mse with Infinity +/- NaN was GreaterThanThreshold '4.0'"
+    ]

@@ -58,7 +58,9 @@ STATISTICS = {
             "string_statistics": {
                 "common": {"num_present": 5, "num_missing": 0},
                 "distinct_count": 2.0,
-                "distribution": {"categorical": {"buckets": [{"value": "red", "count": 3}, {"value": "blue", "count": 2}]}},
+                "distribution": {
+                    "categorical": {"buckets": [{"value": "red", "count": 3}, {"value": "blue", "count": 2}]}
+                },
             },
         },
     ],
@@ -67,7 +69,12 @@ CONSTRAINTS = {
     "version": 0.0,
     "features": [
         {"name": "age", "inferred_type": "Integral", "completeness": 0.8, "num_constraints": {"is_non_negative": True}},
-        {"name": "colour", "inferred_type": "String", "completeness": 1.0, "string_constraints": {"domains": ["red", "blue"]}},
+        {
+            "name": "colour",
+            "inferred_type": "String",
+            "completeness": 1.0,
+            "string_constraints": {"domains": ["red", "blue"]},
+        },
     ],
     "monitoring_config": {
         "evaluate_constraints": "Enabled",
@@ -86,7 +93,12 @@ CONSTRAINTS = {
 RECORD = {
     "captureData": {
         "endpointInput": {"observedContentType": "text/csv", "mode": "INPUT", "data": "5.1,3,red", "encoding": "CSV"},
-        "endpointOutput": {"observedContentType": "text/csv; charset=utf-8", "mode": "OUTPUT", "data": "0.83\n", "encoding": "CSV"},
+        "endpointOutput": {
+            "observedContentType": "text/csv; charset=utf-8",
+            "mode": "OUTPUT",
+            "data": "0.83\n",
+            "encoding": "CSV",
+        },
     },
     "eventMetadata": {
         "eventId": "0c7a3c52-6c1f-4d7e-9c9e-0d6f5e1b2a11",
@@ -148,7 +160,14 @@ def test_what_was_written_is_read_and_written_again(profile):
     assert read.rows == 5
     moments, sketch = read.get(Need(Moments(), ("age",))), read.get(Need(Quantiles(), ("age",)))
     assert isinstance(moments, Moments) and isinstance(sketch, Quantiles)
-    assert (moments.rows, moments.missing, moments.n, moments.mean, moments.min, moments.max) == (5, 1, 4, 35.0, 20.0, 60.0)
+    assert (moments.rows, moments.missing, moments.n, moments.mean, moments.min, moments.max) == (
+        5,
+        1,
+        4,
+        35.0,
+        20.0,
+        60.0,
+    )
     assert moments.std == pytest.approx(15.0)
     assert math.isnan(moments.skewness)  # the file does not know it
     assert sketch == profile.get(Need(Quantiles(), ("age",)))
@@ -184,10 +203,15 @@ def test_a_baseline_without_a_sketch_leaves_its_column_undefined():
     del doc["features"][0]["numerical_statistics"]["distribution"]
     schema, base = sagemaker.read_statistics(doc)
     monitor = Monitor("m", analyses=(DataQuality(), Drift(min_rows=1)))
-    now = monitor.zero(schema).update(pa.table({"age": [20, 30, 30, None, 60], "colour": ["red", "blue", "red", "red", "blue"]}))
+    now = monitor.zero(schema).update(
+        pa.table({"age": [20, 30, 30, None, 60], "colour": ["red", "blue", "red", "red", "blue"]})
+    )
     report = monitor.evaluate(now, Baseline("m", "v1", "the service", schema, base, ()), WINDOW)
     assert report.errors == {}
-    assert (report.metric("ks", "age").status, report.metric("baseline_drift", "age").status) == ("undefined", "undefined")
+    assert (report.metric("ks", "age").status, report.metric("baseline_drift", "age").status) == (
+        "undefined",
+        "undefined",
+    )
     assert (report.metric("linf", "colour").status, report.metric("linf", "colour").value) == ("ok", 0.0)
 
 
@@ -220,7 +244,10 @@ def test_distances_of_sketches_read_as_json(ours, theirs, distance, less_chance)
     def read(levels):
         doc = changed(
             STATISTICS,
-            features__0__numerical_statistics__distribution__kll__sketch={"parameters": {"c": 0.64, "k": 2048.0}, "data": levels},
+            features__0__numerical_statistics__distribution__kll__sketch={
+                "parameters": {"c": 0.64, "k": 2048.0},
+                "data": levels,
+            },
         )
         return sagemaker.read_statistics(doc)[1].get(Need(Quantiles(), ("age",)))
 
@@ -236,7 +263,10 @@ def test_buckets_of_a_sketch_read_as_json():
         STATISTICS,
         features__0__numerical_statistics__min=1.0,
         features__0__numerical_statistics__max=30.0,
-        features__0__numerical_statistics__distribution__kll__sketch={"parameters": {"c": 0.64, "k": 2.0}, "data": data},
+        features__0__numerical_statistics__distribution__kll__sketch={
+            "parameters": {"c": 0.64, "k": 2.0},
+            "data": data,
+        },
     )
     sketch = sagemaker.read_statistics(doc)[1].get(Need(Quantiles(), ("age",)))
     assert sketch.n == 30
@@ -273,10 +303,16 @@ def test_types_are_those_of_the_schema_unless_the_data_contradict():
 
 def test_what_is_not_known_is_left_out():
     schema = Schema((Column("x", "fractional"), Column("s", "string"), Column("label", "fractional", role="label")))
-    empty = plain(sagemaker.write_statistics(schema, profile_of(pa.table({"x": pa.nulls(3, pa.float64()), "s": ["a", "b", None]}), schema)))
+    empty = plain(
+        sagemaker.write_statistics(
+            schema, profile_of(pa.table({"x": pa.nulls(3, pa.float64()), "s": ["a", "b", None]}), schema)
+        )
+    )
     assert [feature["name"] for feature in empty["features"]] == ["x", "s"]
     assert empty["features"][0]["numerical_statistics"] == {"common": {"num_present": 0, "num_missing": 3}}
-    few = Profile.zero([Need(Moments(), ("x",)), Need(Distinct(), ("s",))]).update(pa.table({"x": [1.0, math.inf], "s": ["a", "b"]}))
+    few = Profile.zero([Need(Moments(), ("x",)), Need(Distinct(), ("s",))]).update(
+        pa.table({"x": [1.0, math.inf], "s": ["a", "b"]})
+    )
     x, s = plain(sagemaker.write_statistics(schema, few))["features"]
     assert x["numerical_statistics"]["common"] == {"num_present": 2, "num_missing": 0}
     assert x["numerical_statistics"]["mean"] == 1.0
@@ -297,7 +333,9 @@ def test_a_string_column_of_many_values_has_no_histogram():
     assert read.get(Need(Types(), ("s",))).present == 5000
 
 
-@pytest.mark.parametrize("doc", [{}, [], {"dataset": {}}, {"dataset": {"item_count": 1}, "features": [{"name": "x"}]}, {"features": []}])
+@pytest.mark.parametrize(
+    "doc", [{}, [], {"dataset": {}}, {"dataset": {"item_count": 1}, "features": [{"name": "x"}]}, {"features": []}]
+)
 def test_what_is_no_statistics_file_is_refused(doc):
     with pytest.raises(InputError, match="not a statistics file"):
         sagemaker.read_statistics(doc)
@@ -326,7 +364,9 @@ def test_the_example_constraints_are_read():
 
 def test_a_negative_baseline_is_told():
     table = pa.table({"age": [-1, 5], "colour": ["red", "blue"]})
-    assert sagemaker.write_constraints(SCHEMA, OWN, profile_of(table))["features"][0]["num_constraints"] == {"is_non_negative": False}
+    assert sagemaker.write_constraints(SCHEMA, OWN, profile_of(table))["features"][0]["num_constraints"] == {
+        "is_non_negative": False
+    }
 
 
 @pytest.mark.parametrize(
@@ -375,7 +415,10 @@ def test_checks_can_be_switched_off_for_all():
     no_drift = changed(CONSTRAINTS, monitoring_config__distribution_constraints__perform_comparison="Disabled")
     assert sagemaker.read_constraints(no_drift).baseline_drift == "off"
     assert enabled(no_drift) == {pair for pair in everything if pair[0] != "baseline_drift"}
-    oldest = changed(CONSTRAINTS, monitoring_config={"distribution_constraints": {"enable_comparisons": False, "min_domain_mass": 0.6}})
+    oldest = changed(
+        CONSTRAINTS,
+        monitoring_config={"distribution_constraints": {"enable_comparisons": False, "min_domain_mass": 0.6}},
+    )
     learned = sagemaker.read_constraints(oldest)
     assert learned.baseline_drift == "off"
     assert [c.lower for c in learned.constraints if c.name == "domain_match"] == [0.6]
@@ -396,15 +439,26 @@ def test_one_column_is_overridden_in_any_place(place):
     assert found["type_match", "colour"].lower == 1.0
     assert found["baseline_drift", "colour"].upper == 0.1
     coarse = changed(doc, monitoring_config__distribution_constraints__comparison_threshold=0.3)
-    coarse = changed(coarse, **{f"features__0__{place}": {"domain_content_threshold": 0.5}})  # says nothing of the distance
-    assert [c.upper for c in sagemaker.read_constraints(coarse).constraints if (c.name, c.column) == ("baseline_drift", "age")] == [0.3]
-    quiet = changed(CONSTRAINTS, **{f"features__0__{place}": {"distribution_constraints": {"perform_comparison": "Disabled"}}})
+    coarse = changed(
+        coarse, **{f"features__0__{place}": {"domain_content_threshold": 0.5}}
+    )  # says nothing of the distance
+    assert [
+        c.upper
+        for c in sagemaker.read_constraints(coarse).constraints
+        if (c.name, c.column) == ("baseline_drift", "age")
+    ] == [0.3]
+    quiet = changed(
+        CONSTRAINTS, **{f"features__0__{place}": {"distribution_constraints": {"perform_comparison": "Disabled"}}}
+    )
     assert enabled(CONSTRAINTS) - enabled(quiet) == {("baseline_drift", "age")}
 
 
 def test_the_chi_squared_method_is_read_and_written():
     place = "monitoring_config__distribution_constraints__"
-    doc = changed(CONSTRAINTS, **{place + "categorical_drift_method": "ChiSquared", place + "categorical_comparison_threshold": 0.05})
+    doc = changed(
+        CONSTRAINTS,
+        **{place + "categorical_drift_method": "ChiSquared", place + "categorical_comparison_threshold": 0.05},
+    )
     learned = sagemaker.read_constraints(doc)
     assert (learned.baseline_drift, learned.categorical_drift) == ("robust", "chi_squared")
     assert sagemaker.read_constraints(CONSTRAINTS).categorical_drift == "linf"
@@ -442,7 +496,9 @@ def test_edited_constraints_come_back(constraints):
 def test_a_column_switched_off_is_told_where_the_documents_and_the_python_client_look():
     constraints = tuple(Constraint(c.name, c.column, c.lower, c.upper, enabled=c.column != "age") for c in OWN)
     age, colour = sagemaker.write_constraints(SCHEMA, constraints)["features"]
-    assert age["monitoring_config_overrides"] == age["monitoringConfigOverrides"] == {"evaluate_constraints": "Disabled"}
+    assert (
+        age["monitoring_config_overrides"] == age["monitoringConfigOverrides"] == {"evaluate_constraints": "Disabled"}
+    )
     assert not {"monitoringConfigOverrides", "monitoring_config_overrides"} & set(colour)
 
 
@@ -451,7 +507,11 @@ def test_a_column_switched_off_is_told_where_the_documents_and_the_python_client
 def test_what_the_python_client_switches_in_a_file_of_ours_is_read(place, on):
     # `Constraints.set_monitoring(on, "age")` adds one key, or changes it, and leaves the others.
     own = edited(Constraint("baseline_drift", "age", upper=0.25))
-    written = plain(sagemaker.write_constraints(SCHEMA, [Constraint(c.name, c.column, c.lower, c.upper, enabled=not on) for c in own]))
+    written = plain(
+        sagemaker.write_constraints(
+            SCHEMA, [Constraint(c.name, c.column, c.lower, c.upper, enabled=not on) for c in own]
+        )
+    )
     written["monitoring_config"]["evaluate_constraints"] = "Enabled"
     doc = changed(written, **{f"features__0__{place}__evaluate_constraints": "Enabled" if on else "Disabled"})
     found = {(c.name, c.column): c for c in sagemaker.read_constraints(doc).constraints}
@@ -463,10 +523,15 @@ def test_what_the_python_client_switches_in_a_file_of_ours_is_read(place, on):
 def test_one_column_is_compared_though_the_others_are_not():
     none = changed(CONSTRAINTS, monitoring_config__distribution_constraints__perform_comparison="Disabled")
     finer = {"perform_comparison": "Enabled", "comparison_threshold": 0.4, "comparison_method": "Simple"}
-    learned = sagemaker.read_constraints(changed(none, features__0__monitoring_config_overrides={"distribution_constraints": finer}))
+    learned = sagemaker.read_constraints(
+        changed(none, features__0__monitoring_config_overrides={"distribution_constraints": finer})
+    )
     assert learned.baseline_drift == "simple"
     drift = [constraint for constraint in learned.constraints if constraint.name == "baseline_drift"]
-    assert drift == [Constraint("baseline_drift", "age", upper=0.4), Constraint("baseline_drift", "colour", upper=0.1, enabled=False)]
+    assert drift == [
+        Constraint("baseline_drift", "age", upper=0.4),
+        Constraint("baseline_drift", "colour", upper=0.1, enabled=False),
+    ]
     again = sagemaker.read_constraints(plain(sagemaker.write_constraints(SCHEMA, learned.constraints)))
     assert again.constraints == learned.constraints
 
@@ -474,10 +539,16 @@ def test_one_column_is_compared_though_the_others_are_not():
 def test_methods_that_differ_between_columns_are_refused():
     schema = Schema((*SCHEMA.columns, Column("pay", "fractional")))
     doc = plain(sagemaker.write_constraints(schema, (*OWN, Constraint("baseline_drift", "pay", upper=0.1))))
-    doc = changed(doc, features__0__monitoring_config_overrides={"distribution_constraints": {"comparison_method": "linf_simple"}})
-    with pytest.raises(InputError, match="comparison_method is simple for `age` and robust for `pay`; expected one method"):
+    doc = changed(
+        doc, features__0__monitoring_config_overrides={"distribution_constraints": {"comparison_method": "linf_simple"}}
+    )
+    with pytest.raises(
+        InputError, match="comparison_method is simple for `age` and robust for `pay`; expected one method"
+    ):
         sagemaker.read_constraints(doc)
-    off = changed(doc, features__2__monitoring_config_overrides={"distribution_constraints": {"perform_comparison": "Disabled"}})
+    off = changed(
+        doc, features__2__monitoring_config_overrides={"distribution_constraints": {"perform_comparison": "Disabled"}}
+    )
     assert sagemaker.read_constraints(off).baseline_drift == "simple"
 
 
@@ -518,7 +589,10 @@ def test_overrides_of_every_kind_are_read_written_and_read_again(override, place
     on = override.get("evaluate_constraints") != "Disabled"
     column, distribution = ("age", "colour")[at], override.get("distribution_constraints", {})
     found = {c.name: c for c in again.constraints if c.column == column}
-    assert (found["type_match"].lower, found["type_match"].enabled) == (override.get("datatype_check_threshold", 1.0), on)
+    assert (found["type_match"].lower, found["type_match"].enabled) == (
+        override.get("datatype_check_threshold", 1.0),
+        on,
+    )
     threshold = distribution.get(("comparison_threshold", "categorical_comparison_threshold")[at], 0.1)
     assert (found["baseline_drift"].upper, found["baseline_drift"].enabled) == (
         threshold,
@@ -529,7 +603,11 @@ def test_overrides_of_every_kind_are_read_written_and_read_again(override, place
 
 
 def test_the_margins_of_drift_are_the_comparison_thresholds():
-    own = (Constraint("mean_shift", "age", -0.5, 0.5), Constraint("ks", "age", upper=0.2), Constraint("linf", "colour", upper=0.3))
+    own = (
+        Constraint("mean_shift", "age", -0.5, 0.5),
+        Constraint("ks", "age", upper=0.2),
+        Constraint("linf", "colour", upper=0.3),
+    )
     distribution = sagemaker.write_constraints(SCHEMA, own)["monitoring_config"]["distribution_constraints"]
     assert (distribution["comparison_threshold"], distribution["categorical_comparison_threshold"]) == (0.2, 0.3)
     assert distribution["perform_comparison"] == "Enabled"
@@ -561,12 +639,15 @@ def test_the_example_violation_is_written():
             {
                 "feature_name": "age",
                 "constraint_check_type": "data_type_check",
-                "description": "Data type match requirement is not met. Expected data type: Integral, Expected match: 100.0%. "
+                "description": "Data type match requirement is not met. Expected data type: Integral, Expected match: "
+                "100.0%. "
                 "Observed: Only 99.5% of data is Integral.",
             }
         ]
     }
-    assert sagemaker.write_violations(report)["violations"][0]["description"] == "ours"  # the type is not known without a schema
+    assert (
+        sagemaker.write_violations(report)["violations"][0]["description"] == "ours"
+    )  # the type is not known without a schema
 
 
 def test_no_violation_is_no_file():
@@ -580,10 +661,34 @@ def test_no_violation_is_no_file():
         (OWN[2], 0.61, "age", "completeness_check", "Value: 0.61 does not meet the constraint requirement!"),
         (OWN[7], 0.5, "colour", "categorical_values_check", "Value: 0.5 does not meet the constraint requirement!"),
         (OWN[4], 0.31, "age", "baseline_drift_check", "Baseline drift distance: 0.31 exceeds threshold: 0.1"),
-        (Constraint("ks", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
-        (Constraint("linf", "age", upper=0.1), 0.4, "age", "baseline_drift_check", "Baseline drift distance: 0.4 exceeds threshold: 0.1"),
-        (Constraint("mean_shift", "age", -0.1, 0.1), -2.0, "age", "baseline_drift_check", "distance: 2.0 exceeds threshold: 0.1"),
-        (Constraint("mean_shift", "age", -0.1, 0.5), -2.0, "age", "baseline_drift_check", "distance: 2.0 exceeds threshold: 0.1"),
+        (
+            Constraint("ks", "age", upper=0.1),
+            0.4,
+            "age",
+            "baseline_drift_check",
+            "Baseline drift distance: 0.4 exceeds threshold: 0.1",
+        ),
+        (
+            Constraint("linf", "age", upper=0.1),
+            0.4,
+            "age",
+            "baseline_drift_check",
+            "Baseline drift distance: 0.4 exceeds threshold: 0.1",
+        ),
+        (
+            Constraint("mean_shift", "age", -0.1, 0.1),
+            -2.0,
+            "age",
+            "baseline_drift_check",
+            "distance: 2.0 exceeds threshold: 0.1",
+        ),
+        (
+            Constraint("mean_shift", "age", -0.1, 0.5),
+            -2.0,
+            "age",
+            "baseline_drift_check",
+            "distance: 2.0 exceeds threshold: 0.1",
+        ),
         (
             Constraint("mean_shift", "age", -math.inf, 0.5),
             math.inf,
@@ -599,7 +704,13 @@ def test_no_violation_is_no_file():
 )
 def test_every_check_has_the_name_and_the_words_of_the_service(constraint, value, feature, check, words):
     metrics = (Metric("missing_columns", 1.0), Metric("extra_columns", 2.0))  # 2 expected - 1 + 2
-    report = Report("m", WINDOW, 200, metrics, (Violation(constraint, Metric(constraint.name, value, constraint.column), "our sentence"),))
+    report = Report(
+        "m",
+        WINDOW,
+        200,
+        metrics,
+        (Violation(constraint, Metric(constraint.name, value, constraint.column), "our sentence"),),
+    )
     (written,) = plain(sagemaker.write_violations(report, SCHEMA))["violations"]
     assert (written["feature_name"], written["constraint_check_type"]) == (feature, check)
     assert words in written["description"]
@@ -609,7 +720,9 @@ def test_every_check_has_the_name_and_the_words_of_the_service(constraint, value
 
 
 def test_an_absent_metric_keeps_our_sentence():
-    report = Report("m", WINDOW, 200, violations=(Violation(OWN[2], None, "completeness of `age` could not be checked"),))
+    report = Report(
+        "m", WINDOW, 200, violations=(Violation(OWN[2], None, "completeness of `age` could not be checked"),)
+    )
     (written,) = sagemaker.write_violations(report, SCHEMA)["violations"]
     assert written == {
         "feature_name": "age",
@@ -652,7 +765,12 @@ def test_a_record_of_the_service_makes_rows():
     table, tally, rejected = parse(orjson.dumps(sagemaker.capture_from_service(RECORD)), schema)
     assert (tally.rows, tally.rejected, tally.failed, rejected) == (1, 0, 0, [])
     (row,) = table.to_pylist()
-    assert {column.name: row[column.name] for column in schema} == {"width": 5.1, "count": 3, "colour": "red", "prediction": 0.83}
+    assert {column.name: row[column.name] for column in schema} == {
+        "width": 5.1,
+        "count": 3,
+        "colour": "red",
+        "prediction": 0.83,
+    }
     assert row["mmon.event_time"] == datetime(2024, 5, 4, 13, 5, 59, tzinfo=timezone.utc)
 
 
@@ -676,7 +794,8 @@ def test_our_payloads_become_theirs(given, encoding, data):
 
 
 @pytest.mark.parametrize(
-    "unread", [payload("none", None), payload("repr", "torch.Tensor: tensor(..)"), payload("omitted", '{"size": 9}'), None]
+    "unread",
+    [payload("none", None), payload("repr", "torch.Tensor: tensor(..)"), payload("omitted", '{"size": 9}'), None],
 )
 def test_a_payload_that_nobody_read_is_left_out(unread):
     doc = sagemaker.capture_to_service(ours(unread, payload("json", "1", "application/json")))
@@ -686,7 +805,9 @@ def test_a_payload_that_nobody_read_is_left_out(unread):
 
 def test_base64_of_text_is_read_as_text():
     def read(content_type, data):
-        doc = changed(RECORD, captureData__endpointInput={"observedContentType": content_type, "data": data, "encoding": "BASE64"})
+        doc = changed(
+            RECORD, captureData__endpointInput={"observedContentType": content_type, "data": data, "encoding": "BASE64"}
+        )
         return sagemaker.capture_from_service(doc)["input"]
 
     csv, broken = base64.b64encode(b"1,2\n").decode(), base64.b64encode(b"\xff\xfe\x00").decode()
@@ -698,11 +819,19 @@ def test_base64_of_text_is_read_as_text():
 
 
 def test_extra_keys_of_a_record_are_no_trouble():
-    doc = changed(RECORD, eventMetadata__customAttributes=["a", "b"], eventMetadata__new="x", captureData__endpointInput__new=1, newer={})
+    doc = changed(
+        RECORD,
+        eventMetadata__customAttributes=["a", "b"],
+        eventMetadata__new="x",
+        captureData__endpointInput__new=1,
+        newer={},
+    )
     assert sagemaker.capture_from_service(doc)["custom_attributes"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("doc", [{}, [], {"eventMetadata": {}, "captureData": {}}, changed(RECORD, eventMetadata={"eventId": "e"})])
+@pytest.mark.parametrize(
+    "doc", [{}, [], {"eventMetadata": {}, "captureData": {}}, changed(RECORD, eventMetadata={"eventId": "e"})]
+)
 def test_what_is_no_record_is_refused(doc):
     with pytest.raises(InputError, match="not a captured record"):
         sagemaker.capture_from_service(doc)

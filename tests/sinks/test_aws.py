@@ -1,4 +1,5 @@
-"""CloudWatch and SNS over HTTP: SageMaker Model Monitor's names and dimensions, what is not published, and failures that are kept."""
+"""CloudWatch and SNS over HTTP: SageMaker Model Monitor's names and dimensions, what is not published, and failures
+that are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from mmon_ray.storage.store import Store
 from tests.conftest import free_port
 from tests.labels.test_labels import capture
 
-HOUR = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)  # CloudWatch forgets what is old
+HOUR = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(
+    hours=2
+)  # CloudWatch forgets what is old
 WINDOW = Window.hour(HOUR)
 METRICS = (
     Metric("completeness", 0.9, "age"),
@@ -81,7 +84,10 @@ def test_metrics_have_the_services_names_and_dimensions() -> None:
         "feature_data_age",
         "mmon_row_anomalies",
     }
-    assert data["feature_baseline_drift_age"]["dimensions"] == {"Endpoint": "cw-names", "MonitoringSchedule": "cw-names"}
+    assert data["feature_baseline_drift_age"]["dimensions"] == {
+        "Endpoint": "cw-names",
+        "MonitoringSchedule": "cw-names",
+    }
     (point,) = data["feature_baseline_drift_age"]["points"]
     assert point["Sum"] == 0.25
     (point,) = data["feature_baseline_drift_city"]["points"]
@@ -103,7 +109,9 @@ def test_many_metrics_are_published_in_parts() -> None:
 def test_alarms_reach_a_topic() -> None:
     topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
     queue = boto3.client("sqs").create_queue(QueueName="told")["QueueUrl"]
-    arn = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    arn = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
     boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     assert deliver(report("sns"), [Sns(topic)]) == {}
     (message,) = boto3.client("sqs").receive_message(QueueUrl=queue)["Messages"]

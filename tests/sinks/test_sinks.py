@@ -1,4 +1,5 @@
-"""Sinks: a violation reaches a log and a real HTTP server; one that fails or hangs neither breaks nor holds up the run."""
+"""Sinks: a violation reaches a log and a real HTTP server; one that fails or hangs neither breaks nor holds up the
+run."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from mmon_ray.sinks import Log, Webhook
 from mmon_ray.sinks.sink import Sink, alarm, deliver, headline
 
 WINDOW = Window.hour(datetime(2026, 11, 22, 10, tzinfo=timezone.utc))
-AGE = Violation(Constraint("completeness", "age", lower=0.99), Metric("completeness", 0.61, "age"), "38% of `age` is missing")
+AGE = Violation(
+    Constraint("completeness", "age", lower=0.99), Metric("completeness", 0.61, "age"), "38% of `age` is missing"
+)
 KS = Violation(Constraint("ks", "hours", upper=0.1), Metric("ks", math.nan, "hours"), "`hours` moved", p_value=0.001)
 GONE = Violation(Constraint("missing_columns", upper=0.0), None, "missing_columns could not be checked")
 ALARMING = Report("shop", WINDOW, 500, violations=(AGE, KS, GONE), errors={"drift": "it broke"}, baseline="v1")
@@ -61,7 +64,8 @@ class Hanging(Sink):
 
 @contextmanager
 def http_server(*answers):
-    """A server that gives the answers in turn, the last one from then on; None hangs until the end. Yields its URL and what it was sent."""
+    """A server that gives the answers in turn, the last one from then on; None hangs until the end. Yields its URL and
+    what it was sent."""
     received, free = [], threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -152,7 +156,9 @@ def test_the_headline():
     assert headline(ALARMING) == "monitor shop, 2026-11-22T10, 500 rows: 3 alarms and 1 error"
     assert headline(CALM) == "monitor shop, 2026-11-22T10, 500 rows: no alarms"
     assert headline(Report("shop", None, 1, violations=(AGE,))) == "monitor shop, 1 row: 1 alarm"
-    assert headline(Report("shop", WINDOW, 0, insufficient="the window has no rows")).endswith("0 rows: not judged, the window has no rows")
+    assert headline(Report("shop", WINDOW, 0, insufficient="the window has no rows")).endswith(
+        "0 rows: not judged, the window has no rows"
+    )
 
 
 def test_the_alarm_is_plain_json():
@@ -223,7 +229,9 @@ def test_a_busy_server_is_tried_again():
 def test_pauses_grow(monkeypatch):
     pauses, own = [], threading.get_ident()
     # Other threads of this process may sleep too: those of Ray and of the S3 server.
-    monkeypatch.setattr("mmon_ray.sinks.webhook.time.sleep", lambda s: threading.get_ident() == own and pauses.append(s))
+    monkeypatch.setattr(
+        "mmon_ray.sinks.webhook.time.sleep", lambda s: threading.get_ident() == own and pauses.append(s)
+    )
     with http_server(503) as (url, received), pytest.raises(MonitorError, match="after 4 attempts: it answered 503"):
         Webhook(url, attempts=4, pause_s=0.5).send(ALARMING)
     assert pauses == [0.5, 1.0, 2.0]
@@ -232,7 +240,10 @@ def test_pauses_grow(monkeypatch):
 
 @pytest.mark.parametrize("status", [400, 401, 404, 302, 307])
 def test_a_server_that_says_no_is_not_asked_again(status):
-    with http_server(status) as (url, received), pytest.raises(MonitorError, match=f"after 1 attempt: it answered {status}"):
+    with (
+        http_server(status) as (url, received),
+        pytest.raises(MonitorError, match=f"after 1 attempt: it answered {status}"),
+    ):
         Webhook(url, pause_s=0.01).send(ALARMING)
     assert len(received) == 1
 
@@ -270,6 +281,8 @@ def test_attempts_are_at_least_one():
         Webhook("http://host/", attempts=0)
 
 
-@pytest.mark.parametrize("sink", [Log(), Log(always=True, logger="x"), Webhook("http://host/x", headers={"A": "b"}, attempts=5)])
+@pytest.mark.parametrize(
+    "sink", [Log(), Log(always=True, logger="x"), Webhook("http://host/x", headers={"A": "b"}, attempts=5)]
+)
 def test_a_sink_travels_as_json(sink):
     assert load(json.loads(json.dumps(dump(sink)))) == sink

@@ -1,4 +1,5 @@
-"""Contingency: every row is counted once, by its texts, with missing values and ranges; integers count as their texts do."""
+"""Contingency: every row is counted once, by its texts, with missing values and ranges; integers count as their texts
+do."""
 
 from __future__ import annotations
 
@@ -12,18 +13,28 @@ from hypothesis import strategies as st
 
 from mmon_ray.states import Contingency, Counts
 
-ROWS = st.lists(st.tuples(st.sampled_from(["a", "", "=", None]), st.sampled_from([0, 1, 7, None]), st.sampled_from([1.0, 2.5, None])))
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "", "=", None]), st.sampled_from([0, 1, 7, None]), st.sampled_from([1.0, 2.5, None])
+    )
+)
 
 
 @given(ROWS)
 def test_it_counts_rows(rows: list[tuple[str | None, int | None, float | None]]) -> None:
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     batch = pa.table(
-        {"w": pa.array(columns[0], pa.string()), "i": pa.array(columns[1], pa.int64()), "x": pa.array(columns[2], pa.float64())}
+        {
+            "w": pa.array(columns[0], pa.string()),
+            "i": pa.array(columns[1], pa.int64()),
+            "x": pa.array(columns[2], pa.float64()),
+        }
     )
     plain = Counter((w, None if i is None else str(i), None if x is None else f"{x:g}") for w, i, x in rows)
     assert dict(Contingency().update(batch).combinations) == plain
-    cut = Counter((w, None if i is None else str(i), None if x is None else str(int(x > 1) + int(x > 2))) for w, i, x in rows)
+    cut = Counter(
+        (w, None if i is None else str(i), None if x is None else str(int(x > 1) + int(x > 2))) for w, i, x in rows
+    )
     state = Contingency(edges=((), (), (1.0, 2.0))).update(batch)
     assert dict(state.combinations) == cut and state.total == len(rows)
     cells, places = Contingency(edges=((), (), (1.0, 2.0))).each(batch)
@@ -37,7 +48,11 @@ def test_it_counts_rows(rows: list[tuple[str | None, int | None, float | None]])
 @pytest.mark.parametrize("place", ["low", "high", "wide"])
 def test_integers_near_each_other_count_as_their_texts(kind: pa.DataType, place: str) -> None:
     info = np.iinfo(kind.to_pandas_dtype())
-    values = {"low": [info.min, info.min + 3, info.min], "high": [info.max, info.max - 3], "wide": [info.min, info.max, 0]}[place]
+    values = {
+        "low": [info.min, info.min + 3, info.min],
+        "high": [info.max, info.max - 3],
+        "wide": [info.min, info.max, 0],
+    }[place]
     batch = pa.table({"x": pa.array(values, kind), "y": ["a"] * len(values)})
     found = dict(Contingency().update(batch).combinations)
     assert found == Counter((str(value), "a") for value in values)

@@ -31,7 +31,10 @@ def test_a_column():
         (pa.array([1.0, 2.0, math.nan, 1.0]), {("1",): 2, ("2",): 1}),
         (pa.array([0.0, -0.0, 1e300]), {("0",): 2, ("1e+300",): 1}),
         (pa.array([True, False, None]), {("true",): 1, ("false",): 1}),
-        (pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2, 0]), pa.array(["a", None, "b"])), {("a",): 2, ("b",): 1}),
+        (
+            pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2, 0]), pa.array(["a", None, "b"])),
+            {("a",): 2, ("b",): 1},
+        ),
         (pa.chunked_array([AB, pa.array(["b", "c"]).dictionary_encode()]), {("a",): 1, ("b",): 2, ("c",): 1}),
         (pa.array(["a", "b", "c", "a"]).dictionary_encode()[1:], {("a",): 1, ("b",): 1, ("c",): 1}),
         (pa.array([[1], [1], None]), {("[1]",): 2}),
@@ -83,7 +86,8 @@ def test_empty():
 
 @pytest.mark.parametrize("limit", [48, 384])
 def test_top_gives_bounds_as_datasketches_does(limit):
-    """Both summaries are upper and lower bounds of the same true counts; ours must hold, and be no wider for the same memory."""
+    """Both summaries are upper and lower bounds of the same true counts; ours must hold, and be no wider for the same
+    memory."""
     import datasketches
 
     values = [f"v{i}" for i in np.random.default_rng(1).zipf(1.1, 40_000) % 10_000]
@@ -126,7 +130,9 @@ def test_a_huge_value_does_not_swell_the_state():
     (text,) = next(key for key in plain.table if "1048576 bytes" in key[0])
     assert text.startswith("a" * 100 + "... (1048576 bytes, sha256 9bc1b2a288b26af7")
     assert max(len(key.encode()) for (key,) in plain.table) <= 512
-    assert of(x=pa.array(list(key for (key,) in plain.table))).table == plain.table, "shortening what is short changes nothing"
+    assert of(x=pa.array(list(key for (key,) in plain.table))).table == plain.table, (
+        "shortening what is short changes nothing"
+    )
     assert of(x=[[7] * 10_000], y=[1]).table.popitem()[0][0].endswith(")")
 
 

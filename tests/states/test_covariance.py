@@ -93,7 +93,9 @@ def test_a_large_offset_costs_no_digits():
 def test_what_does_not_vary_has_no_correlation(parts):
     varying = np.random.default_rng(0).normal(size=300)
     late = pd.Series(np.r_[varying[:150], np.full(150, 0.7)])
-    table = pd.DataFrame({"constant": 0.1, "x": varying, "late": late, "half": np.r_[np.full(150, np.nan), varying[150:]]})
+    table = pd.DataFrame(
+        {"constant": 0.1, "x": varying, "late": late, "half": np.r_[np.full(150, np.nan), varying[150:]]}
+    )
     state = of(table, parts)
     assert np.isnan(state.correlation[0]).all()
     assert state.covariance[0, 0] == 0.0
@@ -150,7 +152,9 @@ def test_the_largest_floats_have_means_and_pairs_without_spread(gap):
         assert state.covariance[0, 1] == pytest.approx(0.0 if gap is None else (5.0 + big) / 4)
         assert codec.loads(codec.dumps(state)) == state
     moderate = of(pa.table({"x": [1e200, 2e200, 4e200], "y": [1.0, 2.0, 4.0]}))
-    assert math.isnan(moderate.covariance[0, 0]) and moderate.covariance[0, 1] == pytest.approx(1e200 * np.var([1, 2, 4]))
+    assert math.isnan(moderate.covariance[0, 0]) and moderate.covariance[0, 1] == pytest.approx(
+        1e200 * np.var([1, 2, 4])
+    )
 
 
 def test_nothing_there():

@@ -45,7 +45,12 @@ def test_the_same_value_in_any_form():
         assert of(other) == of(pa.array([1, 2]))
     assert of(pa.array([0.0])) == of(pa.array([-0.0])) == of(pa.array([False]))
     words = pa.array(["a", "longer than eight bytes", "", None])
-    assert of(words) == of(words.dictionary_encode()) == of(words.cast(pa.large_string())) == of(pa.chunked_array([words[:2], words[2:]]))
+    assert (
+        of(words)
+        == of(words.dictionary_encode())
+        == of(words.cast(pa.large_string()))
+        == of(pa.chunked_array([words[:2], words[2:]]))
+    )
     assert of(pa.array(["1"])) != of(pa.array([1]))
 
 

@@ -1,6 +1,8 @@
-"""What was written stays readable: every version of every state's JSON, kept as it was written then, gives the same answers for ever.
+"""What was written stays readable: every version of every state's JSON, kept as it was written then, gives the same
+answers for ever.
 
-A file holds {"state": the JSON, "queries": [[path, arguments, answer], ...]} and is never changed; a new kind or version adds its own.
+A file holds {"state": the JSON, "queries": [[path, arguments, answer], ...]} and is never changed; a new kind or
+version adds its own.
 """
 
 from __future__ import annotations
@@ -53,7 +55,10 @@ def test_it_is_read_and_answers_as_it_did(name: str) -> None:
 
 
 def test_every_version_of_every_state_has_a_file() -> None:
-    written = {(doc["kind"], doc.get("kind_version", 1)) for doc in (orjson.loads(path.read_bytes())["state"] for path in FILES.values())}
+    written = {
+        (doc["kind"], doc.get("kind_version", 1))
+        for doc in (orjson.loads(path.read_bytes())["state"] for path in FILES.values())
+    }
     own = {kind: cls for kind, cls in kinds(State).items() if cls.__module__.startswith("mmon_ray.")}
     needed = {(kind, version) for kind, cls in own.items() for version in range(1, cls.kind_version + 1)}  # type: ignore[attr-defined]
     assert needed <= written, f"write golden files for {sorted(needed - written)}"

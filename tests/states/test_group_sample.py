@@ -14,13 +14,20 @@ ROWS = st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(0,
 
 def table(rows) -> pa.Table:
     ids, labels, scores = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
-    return pa.table({"q": pa.array(ids, pa.string()), "y": pa.array(labels, pa.int64()), "s": pa.array(scores, pa.float64())})
+    return pa.table(
+        {"q": pa.array(ids, pa.string()), "y": pa.array(labels, pa.int64()), "s": pa.array(scores, pa.float64())}
+    )
 
 
 @given(ROWS)
 def test_few_groups_are_kept_whole(rows) -> None:
-    expected = sorted(sorted((y, s) for q, y, s in rows if q == one) for one in {q for q, _, _ in rows if q is not None})
-    found = [list(zip(first.tolist(), second.tolist(), strict=True)) for first, second in GroupSample().update(table(rows)).each]
+    expected = sorted(
+        sorted((y, s) for q, y, s in rows if q == one) for one in {q for q, _, _ in rows if q is not None}
+    )
+    found = [
+        list(zip(first.tolist(), second.tolist(), strict=True))
+        for first, second in GroupSample().update(table(rows)).each
+    ]
     assert sorted(found) == expected
 
 

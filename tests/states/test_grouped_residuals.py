@@ -1,4 +1,5 @@
-"""ResidualsBy: the sums of a loop over the rows, for each value or range; beyond its limit it knows that it knows nothing."""
+"""ResidualsBy: the sums of a loop over the rows, for each value or range; beyond its limit it knows that it knows
+nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ def expected(keys: list[str], labels: list[float | None], said: list[float | Non
 def test_it_adds_up_errors(rows: list[tuple[str | None, float | None, float | None, float | None]]) -> None:
     words, numbers, labels, said = ([row[at] for row in rows] for at in range(4))
     batch = pa.table(
-        {name: pa.array(values, pa.float64()) for name, values in (("number", numbers), ("y", labels), ("prediction", said))}
+        {
+            name: pa.array(values, pa.float64())
+            for name, values in (("number", numbers), ("y", labels), ("prediction", said))
+        }
     ).append_column("word", pa.array(words, pa.string()))
     of_words = ResidualsBy().update(batch.select(["word", "y", "prediction"]))
     of_ranges = ResidualsBy(EDGES).update(batch.select(["number", "y", "prediction"]))
@@ -44,7 +48,10 @@ def test_it_adds_up_errors(rows: list[tuple[str | None, float | None, float | No
 
 
 def test_with_more_values_than_its_limit_it_keeps_none_in_any_order() -> None:
-    parts = [ResidualsBy(limit=3).update(pa.table({"x": [a, b], "y": [0.0, 1.0], "p": [1.0, 1.0]})) for a, b in ("ab", "bc", "cd", "ab")]
+    parts = [
+        ResidualsBy(limit=3).update(pa.table({"x": [a, b], "y": [0.0, 1.0], "p": [1.0, 1.0]}))
+        for a, b in ("ab", "bc", "cd", "ab")
+    ]
     assert parts[0].merge(parts[1]).values == ("=a", "=b", "=c")
     for order in ((0, 1, 2, 3), (2, 3, 1, 0), (3, 2, 0, 1)):
         made = ResidualsBy(limit=3).merge_many([parts[at] for at in order])

@@ -48,7 +48,9 @@ def test_counts_are_those_of_pandas(parts, monkeypatch):
     assert state.together("whole", "age") == 0.0 and math.isnan(state.given("whole", "age"))
     assert state.patterns.top(2)[1][0] == ("age", "income")
     names = list(frame)
-    assert MissingTogether().update(table.select(names[::-1])) == MissingTogether().update(table), "the order of columns does not matter"
+    assert MissingTogether().update(table.select(names[::-1])) == MissingTogether().update(table), (
+        "the order of columns does not matter"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,9 @@ def test_in_any_order_the_same_even_when_columns_are_dropped(parts, limit, order
     assert merged == whole
     rows = [row for rows in parts for row in rows]
     kept = sorted(set().union(*rows))[:limit]
-    assert whole.pairs == {pair: n for pair in combinations(kept, 2) if (n := sum(row.issuperset(pair) for row in rows))}
+    assert whole.pairs == {
+        pair: n for pair in combinations(kept, 2) if (n := sum(row.issuperset(pair) for row in rows))
+    }
     for one, other in combinations("abcdef", 2):
         share = whole.together(one, other)
         if not rows or (one in whole.missing and other in whole.missing and not {one, other} <= set(kept)):

@@ -57,7 +57,8 @@ def test_parts_are_merged_into_a_sample_of_all() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         small, large = (
-            RowNumbers(100, 1).update(pa.table({"x": np.full(n, mark) + rng.random(n) / 2})) for n, mark in ((400, 0), (1600, 1))
+            RowNumbers(100, 1).update(pa.table({"x": np.full(n, mark) + rng.random(n) / 2}))
+            for n, mark in ((400, 0), (1600, 1))
         )
         both = small.merge(large)
         assert both == large.merge(small) and both.total == 2000
@@ -73,5 +74,7 @@ def test_a_repeated_fold_repeats_it_and_up_to_k_rows_it_has_them_all() -> None:
 
 
 def test_other_settings_are_refused() -> None:
-    with pytest.raises(StateError, match="samples of different settings cannot be merged: k 10, numbers 0 and k 20, numbers 1"):
+    with pytest.raises(
+        StateError, match="samples of different settings cannot be merged: k 10, numbers 0 and k 20, numbers 1"
+    ):
         RowNumbers(10).merge(RowNumbers(20, 1))

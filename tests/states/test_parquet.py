@@ -29,7 +29,9 @@ NEEDS = [
 def rows(seed: int, count: int = 3_000) -> pa.Table:
     rng = np.random.default_rng(seed)
     columns = {name: pa.array(rng.lognormal(size=count), mask=rng.random(count) < 0.1) for name in NUMBERS}
-    return pa.table(columns | {"word": rng.choice(["red", "green", "blue", "ü", ""], count), "flag": rng.random(count) < 0.5})
+    return pa.table(
+        columns | {"word": rng.choice(["red", "green", "blue", "ü", ""], count), "flag": rng.random(count) < 0.5}
+    )
 
 
 def profile(seed: int, needs: list[Need] = NEEDS, count: int = 3_000) -> Profile:
@@ -46,7 +48,9 @@ def test_a_profile_comes_back_whole_and_in_its_order() -> None:
 def test_single_states_are_read_without_the_others(tmp_path) -> None:
     rng = np.random.default_rng(1)
     wide = pa.table({f"x{number}": rng.normal(size=2_000) for number in range(100)})
-    whole = Profile.zero(Need(zero, (name,)) for name in wide.column_names for zero in (Moments(), Quantiles())).update(wide)
+    whole = Profile.zero(Need(zero, (name,)) for name in wide.column_names for zero in (Moments(), Quantiles())).update(
+        wide
+    )
     body = write_profile(whole)
     (tmp_path / "x.parquet").write_bytes(body)
 
@@ -59,7 +63,9 @@ def test_single_states_are_read_without_the_others(tmp_path) -> None:
             return found
 
     with Watched(tmp_path / "x.parquet") as file:
-        stretch, _ = read_states(file, lambda keys: [place for place, key in enumerate(keys) if key[:2] == ("moments", ("x7",))])
+        stretch, _ = read_states(
+            file, lambda keys: [place for place, key in enumerate(keys) if key[:2] == ("moments", ("x7",))]
+        )
     ((need, covered),) = stretch.states.items()
     assert need == Need(Moments(), ("x7",))
     assert covered.state == whole.get(need)

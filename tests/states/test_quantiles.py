@@ -104,7 +104,9 @@ def test_many_merges_stay_within_the_bound(k):
     for state in states[1:]:
         one_by_one = one_by_one.merge(state)
     while len(states) > 1:
-        states = [a.merge(b) for a, b in zip(states[::2], states[1::2], strict=False)] + ([states[-1]] if len(states) % 2 else [])
+        states = [a.merge(b) for a, b in zip(states[::2], states[1::2], strict=False)] + (
+            [states[-1]] if len(states) % 2 else []
+        )
     for state in (one_by_one, states[0]):
         assert state.n == len(values)
         assert error(state, values) <= state.rank_error == 3 / k
@@ -181,7 +183,9 @@ def test_buckets_of_the_service_example():
 def test_a_sketch_of_the_service_is_read():
     six = Quantiles.from_sketch({"parameters": {"c": 0.64, "k": 2.0}, "data": deequ(range(1, 7), 2)})
     assert [level.tolist() for level in six.data] == [[5, 6], [1, 3]]
-    thirty = Quantiles.from_sketch({"parameters": {"c": 0.64, "k": 2}, "data": [[27, 28, 29, 30], [25], [1, 6, 10, 15, 19, 23]]}, 1, 30)
+    thirty = Quantiles.from_sketch(
+        {"parameters": {"c": 0.64, "k": 2}, "data": [[27, 28, 29, 30], [25], [1, 6, 10, 15, 19, 23]]}, 1, 30
+    )
     assert deequ(range(1, 31), 2) == [[27, 28, 29, 30], [25], [1, 6, 10, 15, 19, 23]]
     assert thirty.n == 30
     assert thirty.buckets(2) == [(1.0, 15.5, 16.0), (15.5, 30.0, 14.0)]
@@ -192,7 +196,9 @@ def test_a_sketch_of_the_service_is_read():
 
 def test_sketches_of_the_service_are_within_the_bound_too():
     values = np.random.default_rng(0).normal(size=40_000)
-    state = Quantiles.from_sketch({"parameters": {"c": 0.64, "k": 200.0}, "data": deequ(values.tolist(), 200)}, values.min(), values.max())
+    state = Quantiles.from_sketch(
+        {"parameters": {"c": 0.64, "k": 200.0}, "data": deequ(values.tolist(), 200)}, values.min(), values.max()
+    )
     assert 0 < error(state, values) <= state.rank_error
 
 

@@ -30,7 +30,9 @@ def test_below_the_limit_it_is_plain_counting(values, others):
     if counts:
         assert state.single == sum(count == 1 for count in counts.values()) / counts.total()
         assert state.repeated(state.total) == state.repeated(2**60) == pytest.approx(1 - len(counts) / counts.total())
-        assert state.known(other) == pytest.approx(sum(count for value, count in counts.items() if value in known) / counts.total())
+        assert state.known(other) == pytest.approx(
+            sum(count for value, count in counts.items() if value in known) / counts.total()
+        )
         assert state.known(state) == 1
     else:
         assert math.isnan(state.single) and math.isnan(state.repeated(1)) and math.isnan(state.known(other))
@@ -90,7 +92,9 @@ def test_the_smallest_hashes_stay_whatever_the_order():
 
 
 def test_values_of_any_type_and_form_count():
-    assert of([1, 2, 1]) == of([1.0, 2.0, 1.0]) == of(["1", "2", "1"]) == of(pa.array(["1", "2", "1"]).dictionary_encode())
+    assert (
+        of([1, 2, 1]) == of([1.0, 2.0, 1.0]) == of(["1", "2", "1"]) == of(pa.array(["1", "2", "1"]).dictionary_encode())
+    )
     assert of([True, None]).total == of([1.5, math.nan]).total == 1
     assert of(pa.nulls(3)) == Repeats() == of(pa.array([], pa.string()))
     assert Repeats().distinct == 0 and Repeats().total == 0

@@ -17,7 +17,13 @@ from mmon_ray.states.sample import _row_hashes
 
 def rows(n: int) -> pa.Table:
     rng = np.random.default_rng(3)
-    return pa.table({"id": np.arange(n), "x": rng.normal(size=n), "word": pa.array([f"w{i % 9}" for i in range(n)]).dictionary_encode()})
+    return pa.table(
+        {
+            "id": np.arange(n),
+            "x": rng.normal(size=n),
+            "word": pa.array([f"w{i % 9}" for i in range(n)]).dictionary_encode(),
+        }
+    )
 
 
 def test_whole_rows_of_the_data():
@@ -90,14 +96,21 @@ def test_nothing_there():
     assert Sample().update(pa.table({"a": pa.array([], pa.int64())})) == Sample()
 
 
-# -- weights -------------------------------------------------------------------------------------------------------------------------------
+# -- weights -----------------------------------------------------------------------------------------------------------
 
 
 def population(run: int, rows: int = 2000) -> pa.Table:
     """Rows that were captured one time in 1, 4 or 20; `run` changes every hash."""
     rng = np.random.default_rng(8)
     weight = rng.choice([1.0, 4.0, 20.0], rows, p=[0.2, 0.5, 0.3])
-    return pa.table({"id": np.arange(rows), "x": rng.gamma(2, 3, rows) * weight**0.3, "mmon.weight": weight, "run": np.full(rows, run)})
+    return pa.table(
+        {
+            "id": np.arange(rows),
+            "x": rng.gamma(2, 3, rows) * weight**0.3,
+            "mmon.weight": weight,
+            "run": np.full(rows, run),
+        }
+    )
 
 
 @pytest.mark.parametrize("k", [3, 40, 200])
@@ -112,10 +125,14 @@ def test_weighted_sums_are_estimated_without_bias(k):
         sizes.append(sample.row_weights.sum())
         plain.append(mine.mean() * len(x))
     for estimates, true in ((sums, (weight * x).sum()), (sizes, weight.sum())):
-        assert abs(np.mean(estimates) - true) < 4 * np.std(estimates) / math.sqrt(400), "within the simulation's own standard error"
+        assert abs(np.mean(estimates) - true) < 4 * np.std(estimates) / math.sqrt(400), (
+            "within the simulation's own standard error"
+        )
     if k >= 40:
         assert np.std(sizes) / weight.sum() == pytest.approx(1 / math.sqrt(k), rel=0.25), "the stated standard error"
-        assert abs(np.mean(plain) - (weight * x).sum()) > 10 * np.std(plain) / math.sqrt(400), "which is not so without weights"
+        assert abs(np.mean(plain) - (weight * x).sum()) > 10 * np.std(plain) / math.sqrt(400), (
+            "which is not so without weights"
+        )
 
 
 def test_equal_rows_are_estimated_without_bias_too():
@@ -124,7 +141,9 @@ def test_equal_rows_are_estimated_without_bias_too():
     copies, value, weight = rng.integers(1, 30, 60), rng.gamma(2, 3, 60), rng.choice([1.0, 5.0], 60)
     estimates = []
     for run in range(600):
-        table = pa.table({"x": np.repeat(value, copies), "mmon.weight": np.repeat(weight, copies), "run": np.full(copies.sum(), run)})
+        table = pa.table(
+            {"x": np.repeat(value, copies), "mmon.weight": np.repeat(weight, copies), "run": np.full(copies.sum(), run)}
+        )
         sample = Sample(k=150).update(table)
         estimates.append((sample.row_weights * sample.rows["x"].to_numpy()).sum())
     assert abs(np.mean(estimates) - (copies * value * weight).sum()) < 4 * np.std(estimates) / math.sqrt(600)
@@ -209,4 +228,6 @@ def test_a_huge_text_does_not_swell_the_sample():
     assert plain == coded == plain.merge(Sample())
     assert max(len(text) for text in plain.rows["a"].to_pylist()) < 200
     parts = [Sample(k=2).update(pa.table({"a": [text], "n": [n]})) for n, text in enumerate(huge)]
-    assert parts[0].merge(parts[1]).merge(parts[2].merge(parts[3])) == Sample(k=2).update(pa.table({"a": huge, "n": range(4)}))
+    assert parts[0].merge(parts[1]).merge(parts[2].merge(parts[3])) == Sample(k=2).update(
+        pa.table({"a": huge, "n": range(4)})
+    )

@@ -1,4 +1,5 @@
-"""Scores by label: areas under the curves are scikit-learn's for any scores and any order of rows, or say by how much not."""
+"""Scores by label: areas under the curves are scikit-learn's for any scores and any order of rows, or say by how much
+not."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ ROWS = 60_000
 
 
 def folded(y: np.ndarray, score: np.ndarray, parts: int = 1, **settings: int) -> Scores:
-    tables = (pa.table({"y": a, "s": b}) for a, b in zip(np.array_split(y, parts), np.array_split(score, parts), strict=True))
+    tables = (
+        pa.table({"y": a, "s": b}) for a, b in zip(np.array_split(y, parts), np.array_split(score, parts), strict=True)
+    )
     states = [Scores(**settings).update(table) for table in tables]
     return Scores(**settings).merge_many(states)
 
@@ -93,18 +96,24 @@ def test_many_different_scores_are_right_within_the_bound_that_is_said(name: str
 
 
 def test_a_half_is_not_above_a_half_and_the_order_of_scores_is_kept() -> None:
-    score = np.r_[0.0, 5e-324, 1e-300, 0.25, np.nextafter(0.5, 0), 0.5, np.nextafter(0.5, 1), 0.75, np.nextafter(1, 0), 1.0]
+    score = np.r_[
+        0.0, 5e-324, 1e-300, 0.25, np.nextafter(0.5, 0), 0.5, np.nextafter(0.5, 1), 0.75, np.nextafter(1, 0), 1.0
+    ]
     scores, table = folded(np.ones(len(score), int), score).split(lambda label: label == "1")
     assert scores.tolist() == score.tolist()
     assert table.tolist() == [[0.0] * len(score), [1.0] * len(score)]
 
 
-scores = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0, 1e-4, 0.3]), st.floats(0, 1).map(lambda one: one**20))
+scores = st.one_of(
+    st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0, 1e-4, 0.3]), st.floats(0, 1).map(lambda one: one**20)
+)
 
 
 @settings(max_examples=80)
 @given(st.lists(st.tuples(st.sampled_from("ab"), scores), max_size=60), st.integers(1, 12), st.integers(1, 5))
-def test_what_is_kept_does_not_depend_on_the_order_of_rows(rows: list[tuple[str, float]], most: int, parts: int) -> None:
+def test_what_is_kept_does_not_depend_on_the_order_of_rows(
+    rows: list[tuple[str, float]], most: int, parts: int
+) -> None:
     y, score = np.array([one for one, _ in rows], dtype=object), np.array([one for _, one in rows], float)
     whole, cut = folded(y, score, most=most), folded(y[::-1], score[::-1], parts, most=most)
     assert whole == cut
@@ -152,7 +161,7 @@ def test_a_thinned_curve_keeps_its_rows_and_its_area() -> None:
     assert thinned(table[:, :7], 500) is not None and thinned(table[:, :7], 500).shape[1] == 7
 
 
-# --- in the report ----------------------------------------------------------------------------------------------------------------
+# --- in the report ----------------------------------------------------------------------------------------------------
 
 
 def test_the_area_of_rare_events_is_right_and_its_spread_is_that_of_a_bootstrap_of_rows() -> None:
@@ -172,11 +181,17 @@ def test_the_area_of_rare_events_is_right_and_its_spread_is_that_of_a_bootstrap_
 @pytest.mark.parametrize("threshold", [0.5, 0.3, 0.0002])
 def test_a_score_that_equals_the_threshold_is_not_positive(threshold: float) -> None:
     y = np.array([0, 1] * 300)
-    score = np.tile([threshold, threshold, np.nextafter(threshold, 1), np.nextafter(threshold, 1), threshold / 2, 1.0], 100)
+    score = np.tile(
+        [threshold, threshold, np.nextafter(threshold, 1), np.nextafter(threshold, 1), threshold / 2, 1.0], 100
+    )
     frame = pd.DataFrame({"y": y, "prediction": score})
     monitor = Monitor("m", analyses=(ModelQuality(threshold=threshold),))
     baseline = monitor.fit(frame, label="y")
     report = monitor.evaluate(baseline.profile, baseline)
-    for name, right in (("recall", sk.recall_score), ("precision", sk.precision_score), ("accuracy", sk.accuracy_score)):
+    for name, right in (
+        ("recall", sk.recall_score),
+        ("precision", sk.precision_score),
+        ("accuracy", sk.accuracy_score),
+    ):
         metric = report.metric(name, "y")
         assert metric is not None and metric.value == pytest.approx(right(y, score > threshold)), name

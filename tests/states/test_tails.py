@@ -49,7 +49,9 @@ def naive(values, alpha: float, limit: int) -> tuple[dict[int, int], dict[int, i
             lowest, second = sorted(side)[:2]
             side[second] += side.pop(lowest)
         kept = min(side, default=0)
-        moved += sum(1 for x in values if x and side is sides[x < 0] and math.ceil(math.log(abs(x)) / math.log(gamma)) < kept)
+        moved += sum(
+            1 for x in values if x and side is sides[x < 0] and math.ceil(math.log(abs(x)) / math.log(gamma)) < kept
+        )
     return dict(sides[0]), dict(sides[1]), moved
 
 
@@ -108,7 +110,12 @@ def test_edges_hold_to_a_billionth_of_a_bucket(alpha):
         np.testing.assert_array_equal(state.positive.buckets, np.unique(expected))
 
 
-REAL = st.one_of(st.none(), st.floats(allow_nan=True), st.floats(-100, 100), st.sampled_from([0.0, -0.0, 5e-324, 1.0, -1.0, 2.3e-308]))
+REAL = st.one_of(
+    st.none(),
+    st.floats(allow_nan=True),
+    st.floats(-100, 100),
+    st.sampled_from([0.0, -0.0, 5e-324, 1.0, -1.0, 2.3e-308]),
+)
 
 
 @given(st.lists(st.lists(REAL, max_size=12), min_size=1, max_size=5), st.integers(1, 6), st.permutations(range(5)))

@@ -103,7 +103,15 @@ def test_many_shapes_are_capped_and_the_error_is_stated():
 
 
 @pytest.mark.parametrize(
-    "column", [pa.array([1, 2]), pa.array([1.5]), pa.array([b"ab"]), pa.nulls(2), pa.array([["a"]]), pa.array([datetime.date(2026, 1, 1)])]
+    "column",
+    [
+        pa.array([1, 2]),
+        pa.array([1.5]),
+        pa.array([b"ab"]),
+        pa.nulls(2),
+        pa.array([["a"]]),
+        pa.array([datetime.date(2026, 1, 1)]),
+    ],
 )
 def test_what_is_not_text_gives_nothing(column):
     assert of(column) == Lengths() == of(pa.array([None], pa.string())) == of(pa.array([], pa.string()))

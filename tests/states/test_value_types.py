@@ -30,7 +30,11 @@ def test_text_is_judged_by_the_rules(field, value):
     assert replace(seen, whole=0, example=None) == Types(**{field: 2}, missing=1)
     assert seen.example == (value if field == "string" else None)
     assert seen.whole == (2 if field == "fractional" and float(value.replace(" ", "")).is_integer() else 0)
-    rules = {"fractional": r"(-|\+)? ?\d+((\.\d+)|((?:\.\d+)?[Ee][-+]?\d+))", "integral": r"(-|\+)? ?\d+", "boolean": "true|false"}
+    rules = {
+        "fractional": r"(-|\+)? ?\d+((\.\d+)|((?:\.\d+)?[Ee][-+]?\d+))",
+        "integral": r"(-|\+)? ?\d+",
+        "boolean": "true|false",
+    }
     matched = [name for name, rule in rules.items() if re.fullmatch(rule, value, re.ASCII)]
     assert (matched or ["string"]) == [field]
 

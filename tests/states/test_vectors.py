@@ -66,7 +66,9 @@ def test_columns_of_numbers_make_vectors_together() -> None:
 
 
 def test_each_reason_is_counted() -> None:
-    ragged = pa.array([[1.0, 2.0], [], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [1.0, None], [1.0] * (MOST + 1), None, [3.0]])
+    ragged = pa.array(
+        [[1.0, 2.0], [], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [1.0, None], [1.0] * (MOST + 1), None, [3.0]]
+    )
     found = vectors(pa.table({"v": ragged}))
     assert found.missing == 1
     assert found.refused == {REASONS[0]: 1, REASONS[1]: 3, REASONS[2]: 1, REASONS[3]: 1}
@@ -116,7 +118,8 @@ def test_random_features_stand_for_the_gaussian_kernel() -> None:
 def test_its_size_does_not_depend_on_the_rows() -> None:
     points = RNG.normal(size=(3_000, 768))
     one, many = (
-        Vectors().update(pa.table({"v": pa.FixedSizeListArray.from_arrays(part.reshape(-1), 768)})) for part in (points[:1], points)
+        Vectors().update(pa.table({"v": pa.FixedSizeListArray.from_arrays(part.reshape(-1), 768)}))
+        for part in (points[:1], points)
     )
     assert len(dumps(many)) < 1.05 * len(dumps(one))
 
@@ -126,7 +129,9 @@ def test_unit_vectors_have_length_one_however_large(values: list[float]) -> None
     (matrix,) = vectors(pa.table({"v": [values]})).values.values()
     assert np.linalg.norm(unit(matrix)) == pytest.approx(1.0)
     largest = np.abs(values).max()
-    np.testing.assert_allclose(unit(matrix)[0] * np.linalg.norm(np.array(values) / largest), np.array(values) / largest, atol=1e-12)
+    np.testing.assert_allclose(
+        unit(matrix)[0] * np.linalg.norm(np.array(values) / largest), np.array(values) / largest, atol=1e-12
+    )
     direction = np.ones(len(values)) / 2
     assert cosines(matrix, direction)[0] == pytest.approx(float(unit(matrix)[0] @ direction))
 
@@ -142,7 +147,9 @@ def test_no_more_lengths_are_kept_than_sixteen() -> None:
         assert sum(state.counts) + sum(state.refused.values()) == 439
     with pytest.raises(StateError, match="sums of different features cannot be merged"):
         Vectors().merge(Vectors(seed=1))
-    with pytest.raises(StateError, match="samples of different settings cannot be merged: k 300, width 1 and k 5, width 1"):
+    with pytest.raises(
+        StateError, match="samples of different settings cannot be merged: k 300, width 1 and k 5, width 1"
+    ):
         VectorSample().merge(VectorSample(5))
 
 
@@ -171,6 +178,8 @@ def test_each_vector_is_as_likely_as_any_other() -> None:
     assert 200 < int((same.matrix(2)[0][:, 0] > 0.5).sum()) < 300, "equal vectors have no common fate"
     ids = pa.table({"v": [[1.0, 2.0]] * 4_000, "id": [f"e{place}" for place in range(4_000)]})
     parts = [VectorSample(300).update(ids.slice(at, 100)) for at in range(0, 4_000, 100)]
-    assert VectorSample(300).merge_many(parts[::-1]) == VectorSample(300).update(ids), "rows with ids are told apart in any batches"
+    assert VectorSample(300).merge_many(parts[::-1]) == VectorSample(300).update(ids), (
+        "rows with ids are told apart in any batches"
+    )
     by_quarter = np.bincount([int(name) // 1_000 for name in named], minlength=4)
     assert np.abs(by_quarter - 250).max() < 5 * math.sqrt(250 * 0.75)

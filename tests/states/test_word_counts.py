@@ -45,7 +45,8 @@ def test_words_that_a_person_would_write_down(text, words):
 
 
 TEXTS = st.lists(
-    st.one_of(st.none(), st.lists(st.sampled_from(["a", "B", "b", "card", "Ж", "ж", "1"]), max_size=6).map(" ".join)), max_size=12
+    st.one_of(st.none(), st.lists(st.sampled_from(["a", "B", "b", "card", "Ж", "ж", "1"]), max_size=6).map(" ".join)),
+    max_size=12,
 )
 
 
@@ -77,7 +78,9 @@ def test_many_words_are_capped_and_the_frequent_ones_stay():
         assert least <= 40_000 <= least + state.frequent.error
 
 
-@pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([b"ab"]), pa.nulls(2), pa.array([["a"]]), pa.array([], pa.string())])
+@pytest.mark.parametrize(
+    "column", [pa.array([1, 2]), pa.array([b"ab"]), pa.nulls(2), pa.array([["a"]]), pa.array([], pa.string())]
+)
 def test_what_is_not_text_gives_nothing(column):
     assert of(column) == Words()
 

@@ -17,7 +17,9 @@ def test_every_key_has_its_place():
     hour, window = HOUR, Window.hour(HOUR)
     day = Window(window.start, window.start + timedelta(hours=24))
     places = {
-        keys.capture_key("shop", "Ranker", hour, "n1-r2-3.jsonl.zst"): "capture/shop/Ranker/2026/01/02/03/n1-r2-3.jsonl.zst",
+        keys.capture_key(
+            "shop", "Ranker", hour, "n1-r2-3.jsonl.zst"
+        ): "capture/shop/Ranker/2026/01/02/03/n1-r2-3.jsonl.zst",
         keys.capture_prefix("shop", "Ranker", hour): "capture/shop/Ranker/2026/01/02/03/",
         keys.endpoint_prefix("shop"): "capture/shop/",
         keys.records_prefix("shop", "Ranker", hour): "records/shop/Ranker/2026/01/02/03/",

@@ -1,4 +1,5 @@
-"""The store's laws, over a folder and over S3: whole objects or none, sorted listings, one sentence for each failure."""
+"""The store's laws, over a folder and over S3: whole objects or none, sorted listings, one sentence for each
+failure."""
 
 from __future__ import annotations
 
@@ -93,7 +94,14 @@ def test_parts_of_an_object_are_those_of_the_whole(any_store, size):
     any_store.put("a/b", body)
     with any_store.open("a/b") as file:
         assert file.seek(0, os.SEEK_END) == size
-        for start, length in [(0, 1), (size // 3, size // 2), (size - 1, 5), (max(0, size - 2**20 - 50), 300), (size, 4), (0, size)]:
+        for start, length in [
+            (0, 1),
+            (size // 3, size // 2),
+            (size - 1, 5),
+            (max(0, size - 2**20 - 50), 300),
+            (size, 4),
+            (0, size),
+        ]:
             file.seek(start)
             assert file.read(length) == body[start : start + length]
             assert file.tell() == min(size, start + length)
@@ -134,7 +142,9 @@ def test_a_listing_is_sorted_by_key_and_cut_by_prefix(any_store):
     for key in reversed(keys):
         any_store.put(key, b"1")
     for prefix in ["", "m", "m/", "m/2", "m/2/", "m/2/y", "mm", "nothing", "nothing/at/all", "m/2/y/", "z é/"]:
-        assert [entry.key for entry in any_store.list(prefix)] == sorted(key for key in keys if key.startswith(prefix)), prefix
+        assert [entry.key for entry in any_store.list(prefix)] == sorted(
+            key for key in keys if key.startswith(prefix)
+        ), prefix
 
 
 def test_folders_are_listed_without_what_is_in_them(any_store):
@@ -144,7 +154,9 @@ def test_folders_are_listed_without_what_is_in_them(any_store):
     assert any_store.list_folders() == ["m", "mm"]
     assert any_store.list_folders("m") == any_store.list_folders("m/") == ["a", "b"]
     assert any_store.list_folders("m/b") == ["1"]
-    assert any_store.list_folders("m/file") == any_store.list_folders("no/where") == any_store.list_folders("gone") == []
+    assert (
+        any_store.list_folders("m/file") == any_store.list_folders("no/where") == any_store.list_folders("gone") == []
+    )
 
 
 def test_a_listing_is_not_cut_at_a_thousand(any_store):
@@ -170,8 +182,12 @@ def test_the_version_changes_with_the_object_and_only_then(any_store):
 
 def test_a_store_travels_to_another_process(any_store):
     any_store.put("a", b"x")  # a store that has been used holds no connection that cannot be pickled
-    program = "import pickle, sys; s = pickle.loads(sys.stdin.buffer.read()); s.put('b', s.get('a') + b'y'); print(s.uri)"
-    answer = subprocess.run([sys.executable, "-c", program], input=pickle.dumps(any_store), capture_output=True, check=True, timeout=120)
+    program = (
+        "import pickle, sys; s = pickle.loads(sys.stdin.buffer.read()); s.put('b', s.get('a') + b'y'); print(s.uri)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], input=pickle.dumps(any_store), capture_output=True, check=True, timeout=120
+    )
     assert any_store.get("b") == b"xy"
     assert answer.stdout.decode().strip() == any_store.uri
     assert open_store(any_store.uri).get("b") == b"xy"
@@ -199,7 +215,12 @@ def test_many_threads_share_one_store(any_store):
 
 @pytest.mark.parametrize("key", ["", "/a", "a//b", "a/", "..", "a/../b", "./a", "a/.hidden", "a\\b", "a\nb", "a\0b"])
 def test_a_key_that_leaves_its_place_is_refused(any_store, key):
-    for use in [lambda: any_store.put(key, b"x"), lambda: any_store.get(key), lambda: any_store.delete(key), lambda: any_store.exists(key)]:
+    for use in [
+        lambda: any_store.put(key, b"x"),
+        lambda: any_store.get(key),
+        lambda: any_store.delete(key),
+        lambda: any_store.exists(key),
+    ]:
         with pytest.raises(InputError, match="key"):
             use()
     if key not in ("", "a/"):  # these two are prefixes
@@ -268,7 +289,13 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     for path in [tmp_path / "file", tmp_path / "file" / "below"]:
         store = open_store(path)
-        uses = [lambda s: s.put("a/b", b"x"), lambda s: s.get("a/b"), lambda s: s.list(), lambda s: s.list("a/"), lambda s: s.exists("a/b")]
+        uses = [
+            lambda s: s.put("a/b", b"x"),
+            lambda s: s.get("a/b"),
+            lambda s: s.list(),
+            lambda s: s.list("a/"),
+            lambda s: s.exists("a/b"),
+        ]
         for use in [*uses, lambda s: s.list_folders("a"), lambda s: s.delete("a/b")]:
             with pytest.raises(StoreError, match="file") as caught:
                 use(store)
@@ -285,7 +312,9 @@ def test_a_full_disk_leaves_the_old_object_and_no_rest(tmp_path):
         "try: open_store(sys.argv[1]).put('a/x', b'n' * 2000)\n"
         "except StoreError as error: print(error)\n"
     )
-    answer = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120)
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+    )
     assert "cannot write 'a/x'" in answer.stdout
     assert store.get("a/x") == b"old"
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "x"]
@@ -293,7 +322,13 @@ def test_a_full_disk_leaves_the_old_object_and_no_rest(tmp_path):
 
 def test_a_missing_bucket(s3):
     store = open_store("s3://not-there/p")
-    for use in [lambda: store.put("a", b"x"), lambda: store.get("a"), store.list, lambda: store.exists("a"), store.list_folders]:
+    for use in [
+        lambda: store.put("a", b"x"),
+        lambda: store.get("a"),
+        store.list,
+        lambda: store.exists("a"),
+        store.list_folders,
+    ]:
         with pytest.raises(StoreError, match="bucket 'not-there' does not exist") as caught:
             use()
         assert not isinstance(caught.value, MissingKey)
@@ -302,7 +337,9 @@ def test_a_missing_bucket(s3):
 def test_wrong_credentials(s3, s3_server):
     def check_keys_after(requests: bytes) -> None:
         url = f"{s3_server}/moto-api/reset-auth"
-        urllib.request.urlopen(urllib.request.Request(url, data=requests, headers={"Content-Type": "text/plain"}), timeout=30).close()
+        urllib.request.urlopen(
+            urllib.request.Request(url, data=requests, headers={"Content-Type": "text/plain"}), timeout=30
+        ).close()
 
     store = open_store(s3)
     store.put("a", b"x")
@@ -357,5 +394,13 @@ def test_a_uri_names_a_store(tmp_path, monkeypatch):
 
 
 def test_the_import_is_light():
-    program = "import sys, mmon_ray.storage.store; print(sorted({'boto3', 'ray', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "[]"
+    program = (
+        "import sys, mmon_ray.storage.store; print(sorted({'boto3', 'ray', 'pandas', 'pyarrow', 'numpy'} & "
+        "set(sys.modules)))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+        ).stdout.strip()
+        == "[]"
+    )

@@ -43,7 +43,8 @@ class Budget:
     def portion(self, wanted: int, each: int) -> int:
         """How many of some things may be asked about at once, when each takes so many rows; 0 when the budget is spent.
 
-        As many as end in time if the model stays as fast as it was; but always one while there is time, for nobody knows before.
+        As many as end in time if the model stays as fast as it was; but always one while there is time, for nobody
+        knows before.
         """
         if not self.allows(each):
             return 0

@@ -93,7 +93,8 @@ class Asking:
                 self._alone(place)
 
     def _alone(self, place: int) -> None:
-        """Ask about one row. A model that fails on it, and then on the background, which it had answered, is not there any more."""
+        """Ask about one row. A model that fails on it, and then on the background, which it had answered, is not there
+        any more."""
         try:
             self._ask(np.array([place]))
         except _Ended:
@@ -106,7 +107,11 @@ class Asking:
             except _Ended:
                 raise
             except Exception as gone:
-                ended = f"it was asked no more after {self._known} of {self._mix.rows} rows, for it then failed on the background too"
+                ended = (
+                    f"it was asked no more after {self._known} of {self._mix.rows} rows, for it then failed on "
+                    f"the "
+                    f"background too"
+                )
                 raise _Ended(ended, _reason(gone)) from gone
 
     def _ask(self, places: npt.NDArray[np.int64]) -> None:
@@ -136,7 +141,9 @@ class Asking:
                 raise self._spent() from None
             raise
         if found.shape not in ((count,), (count, 1)):
-            raise InputError(f"the model gave answers of shape {found.shape} to {count} rows; expected one number a row")
+            raise InputError(
+                f"the model gave answers of shape {found.shape} to {count} rows; expected one number a row"
+            )
         return found.reshape(count)
 
     def _spent(self) -> _Ended:
@@ -174,7 +181,9 @@ class _Mix:
     def batch(self, places: npt.NDArray[np.int64], sets: npt.NDArray[np.bool_]) -> Any:
         shape = (len(places), len(sets), self.behind)
         if not self._table:
-            mixed = np.where(sets[None, :, None, :], self._rows[places][:, None, None, :], self._background[None, None, :, :])
+            mixed = np.where(
+                sets[None, :, None, :], self._rows[places][:, None, None, :], self._background[None, None, :, :]
+            )
             return mixed.reshape(-1, self.features)
         theirs = self.rows + np.arange(self.behind)[None, None, :]
         columns = []

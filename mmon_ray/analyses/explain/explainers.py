@@ -1,4 +1,5 @@
-"""Shapley values of a model wherever it is: an object by shap's own explainers, a function or an endpoint by Kernel SHAP."""
+"""Shapley values of a model wherever it is: an object by shap's own explainers, a function or an endpoint by Kernel
+SHAP."""
 
 from __future__ import annotations
 
@@ -44,21 +45,29 @@ def explain(
 ) -> Explained:
     """The Shapley values of some rows before a background.
 
-    model       an address, see `Endpoint`; or "package.module:name": a function of a table that returns one number a row, or a fitted
-                model, or a function that needs no argument, or a class, that makes either. What is explained of a model follows from
-                the model alone: of a linear classifier its decision function, which are the log-odds of a logistic regression, because
-                they are linear; of any other classifier with `predict_proba` the probability of its last class; else what it predicts.
-                Trees and linear models go to shap's explainer of their kind, when all features are numbers (trees only before a
-                background without weights); any other is asked like a function, of a frame
+    model       an address, see `Endpoint`; or "package.module:name": a function of a table that returns one number a
+                row, or a fitted model, or a function that needs no argument, or a class, that makes either. What is
+                explained of a model follows from the model alone: of a linear classifier its decision function, which
+                are the log-odds of a logistic regression, because they are linear; of any other classifier with
+                `predict_proba` the probability of its last class; else what it predicts. Trees and linear models go to
+                shap's explainer of their kind, when all features are numbers (trees only before a background without
+                weights); any other is asked like a function, of a frame
     weights     of the background's rows; equal when None
-    most_rows, budget_s   how many rows the model is given at most, and for how long; no bound when 0. shap's explainers are given each
-                row before each one of the background. An endpoint's request is cut at the end of the time, a call of a model is not
+    most_rows, budget_s   how many rows the model is given at most, and for how long; no bound when 0. shap's explainers
+                are given each row before each one of the background. An endpoint's request is cut at the end of the
+                time, a call of a model is not
     endpoint    further settings of `Endpoint`
     returns     of an endpoint that does not answer to the background either: NaN, and the reason
     errors      as of `kernel_shap`
     """
     budget = Budget(most_rows, budget_s)
-    settings: dict[str, Any] = {"weights": weights, "coalitions": coalitions, "seed": seed, "budget": budget, "told": _told(model)}
+    settings: dict[str, Any] = {
+        "weights": weights,
+        "coalitions": coalitions,
+        "seed": seed,
+        "budget": budget,
+        "told": _told(model),
+    }
     if is_address(model):
         try:
             return kernel_shap(Endpoint(model, until_s=budget.until_s, **endpoint), rows, background, **settings)
@@ -93,8 +102,9 @@ def _predicts(target: Any) -> bool:
 def condensed(pool: pa.Table, size: int, seed: int = 0) -> tuple[pa.Table, Floats]:
     """A few rows that stand for many, and how many each stands for: the rows nearest the centres of clusters.
 
-    Numbers are measured in standard deviations, categories as 0 or 1 each, halved, so that two different ones are as far apart as one
-    standard deviation; a missing number is the mean. So it is k-means on numbers, and k-prototypes' mix where there are categories.
+    Numbers are measured in standard deviations, categories as 0 or 1 each, halved, so that two different ones are as
+    far apart as one standard deviation; a missing number is the mean. So it is k-means on numbers, and k-prototypes'
+    mix where there are categories.
     source   Huang, Extensions to the k-means algorithm for clustering large data sets with categorical values, 1998
     """
     from sklearn.cluster import KMeans
@@ -108,7 +118,8 @@ def condensed(pool: pa.Table, size: int, seed: int = 0) -> tuple[pa.Table, Float
 
 
 def given_rows(path: str, names: Sequence[str]) -> pa.Table:
-    """The rows that a user gives as the background: "package.module:name" of what `open_source` takes, or of a function that returns it.
+    """The rows that a user gives as the background: "package.module:name" of what `open_source` takes, or of a function
+    that returns it.
 
     errors   InputError for rows without one of the features, or without any
     """
@@ -137,18 +148,30 @@ def _coordinates(column: pa.ChunkedArray) -> Floats:
 
 
 def _by_shap(
-    model: Any, output: _Output, rows: pa.Table, background: pa.Table, weights: npt.ArrayLike | None, settings: dict[str, Any]
+    model: Any,
+    output: _Output,
+    rows: pa.Table,
+    background: pa.Table,
+    weights: npt.ArrayLike | None,
+    settings: dict[str, Any],
 ) -> Explained | None:
-    """What shap's explainer of the model's kind says of this output; None when it has none, or a feature is no number."""
+    """What shap's explainer of the model's kind says of this output; None when it has none, or a feature is no
+    number."""
     import shap
 
-    if not all(pa.types.is_integer(one.type) or pa.types.is_floating(one.type) for one in (*rows.schema, *background.schema)):
+    if not all(
+        pa.types.is_integer(one.type) or pa.types.is_floating(one.type) for one in (*rows.schema, *background.schema)
+    ):
         return None
     mine, behind = rows.to_pandas(), background.to_pandas()
     if mine.isna().to_numpy().any() or behind.isna().to_numpy().any():
         return None
-    mean = np.average(behind.to_numpy(np.float64), axis=0, weights=None if weights is None else np.asarray(weights, np.float64))
-    explainers: list[Callable[[], Any]] = [lambda: shap.LinearExplainer(model, (mean, np.zeros((len(mean), len(mean)))))]
+    mean = np.average(
+        behind.to_numpy(np.float64), axis=0, weights=None if weights is None else np.asarray(weights, np.float64)
+    )
+    explainers: list[Callable[[], Any]] = [
+        lambda: shap.LinearExplainer(model, (mean, np.zeros((len(mean), len(mean)))))
+    ]
     if weights is None:  # trees know no weights
         trees = "probability" if output.unit == PROBABILITY else "raw"
         explainers.insert(0, lambda: shap.TreeExplainer(model, behind, model_output=trees))
@@ -195,7 +218,8 @@ class _Output(NamedTuple):
 
 
 def _output(model: Any) -> _Output:
-    """Log-odds of a linear classifier, or what else it calls its decision function; the probability of any other; what is predicted."""
+    """Log-odds of a linear classifier, or what else it calls its decision function; the probability of any other; what
+    is predicted."""
     name, unit = "predict", PREDICTED
     if hasattr(model, "coef_") and hasattr(model, "decision_function"):
         name, unit = "decision_function", LOG_ODDS
@@ -205,7 +229,9 @@ def _output(model: Any) -> _Output:
     def ask(table: pa.Table) -> Floats:
         found = np.asarray(getattr(model, name)(table.to_pandas()))
         if found.dtype.kind not in "fiub":
-            raise InputError(f"the model predicts {found[:3].tolist()}; expected numbers, or a model with predict_proba")
+            raise InputError(
+                f"the model predicts {found[:3].tolist()}; expected numbers, or a model with predict_proba"
+            )
         return (found if found.ndim == 1 else found[:, -1]).astype(np.float64)
 
     return _Output(ask, unit)

@@ -1,4 +1,5 @@
-"""Asking a model where it is served: rows to a Serve handle or an HTTP address, numbers back, and none of it is captured."""
+"""Asking a model where it is served: rows to a Serve handle or an HTTP address, numbers back, and none of it is
+captured."""
 
 from __future__ import annotations
 
@@ -43,18 +44,20 @@ def is_address(model: str) -> bool:
 class Endpoint:
     """A served model as a function of a table: one number a row, NaN where an answer has none.
 
-    Its requests are marked, so that capture leaves them alone, in every deployment that they reach. That takes the key of the cluster:
-    this process is connected to it, or RAY_ADDRESS says where it is; for an address elsewhere MMON_MARK_KEY is set here and there.
+    Its requests are marked, so that capture leaves them alone, in every deployment that they reach. That takes the key
+    of the cluster: this process is connected to it, or RAY_ADDRESS says where it is; for an address elsewhere
+    MMON_MARK_KEY is set here and there.
 
-    model      `serve:application/deployment` or `serve:application/deployment/method`; or an http:// or https:// address. May be a second
-               deployment of the same model, so that production is not disturbed
+    model      `serve:application/deployment` or `serve:application/deployment/method`; or an http:// or https://
+               address. May be a second deployment of the same model, so that production is not disturbed
     answer     which field of the answers is the number: `prediction.score`; the only one that is a number when empty
-    form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row each
+    form       what a request holds: `instances` for {"instances": [row, ...]}, `list` for [row, ...], `row` for one row
+               each
     request_rows   how many rows a request has, at most
     timeout_s  how long it may take as a whole; then it is cut, and a handle's call cancelled
     until_s    the moment, by `time.monotonic`, at which the time for all requests is over: one under way is cut then
-    errors     ModelError for a request that failed: the other requests of the table are not made. InputError for a text that is no such
-               address, and answers without a number
+    errors     ModelError for a request that failed: the other requests of the table are not made. InputError for a text
+               that is no such address, and answers without a number
     """
 
     model: str
@@ -70,7 +73,9 @@ class Endpoint:
         if self.form not in FORMS:
             raise InputError(f"form is '{self.form}'; expected one of {', '.join(FORMS)}")
         if self.model.startswith("serve:") and not _HANDLE.fullmatch(self.model):
-            raise InputError(f"'{self.model}' names no deployment; write serve:application/deployment, or .../method after it")
+            raise InputError(
+                f"'{self.model}' names no deployment; write serve:application/deployment, or .../method after it"
+            )
 
     def __call__(self, table: pa.Table) -> Floats:
         """The answers to a table's rows, in their order."""
@@ -78,7 +83,8 @@ class Endpoint:
             self._key = self._connected()
         step = 1 if self.form == "row" else self.request_rows
         parts = [table.slice(start, step) for start in range(0, table.num_rows, step)]
-        # A thread also for one request after the other: neither a handle nor a loop of our own works where a notebook's loop runs.
+        # A thread also for one request after the other: neither a handle nor a loop of our own works where a notebook's
+        # loop runs.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             if self.form == "row":
                 return np.concatenate([np.zeros(0), *pool.map(self._asked, parts)])
@@ -87,7 +93,9 @@ class Endpoint:
     def _asked(self, part: pa.Table) -> Floats:
         rows = part.to_pylist()
         try:
-            body = self._send({"instances": rows} if self.form == "instances" else rows if self.form == "list" else rows[0])
+            body = self._send(
+                {"instances": rows} if self.form == "instances" else rows if self.form == "list" else rows[0]
+            )
         except ModelError:
             raise
         except Exception as error:  # whatever a handle's call raises
@@ -110,7 +118,11 @@ class Endpoint:
         except Exception as error:  # whatever Serve raises for an application that is not there
             raise self._failed(error) from error
         if not key:
-            text = "requests to %s are not marked, and a captured deployment records them: connect to its cluster with ray.init, %s"
+            text = (
+                "requests to %s are not marked, and a captured deployment records them: connect to its cluster "
+                "with "
+                "ray.init, %s"
+            )
             _logger.warning(text, self.model, "or set MMON_MARK_KEY here and where it is served")
         return key
 
@@ -124,7 +136,9 @@ class Endpoint:
                 return orjson.dumps(self._called(payload, timeout_s), option=orjson.OPT_SERIALIZE_NUMPY)
             loop = asyncio.new_event_loop()
             try:
-                return loop.run_until_complete(self._posted(orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY), timeout_s))
+                return loop.run_until_complete(
+                    self._posted(orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY), timeout_s)
+                )
             finally:
                 loop.close()
         except asyncio.TimeoutError:
@@ -133,7 +147,10 @@ class Endpoint:
     async def _posted(self, body: bytes, timeout_s: float) -> bytes:
         import aiohttp
 
-        headers = {"Content-Type": "application/json", **({"X-Request-ID": mark(self._key, time.time())} if self._key else {})}
+        headers = {
+            "Content-Type": "application/json",
+            **({"X-Request-ID": mark(self._key, time.time())} if self._key else {}),
+        }
         whole = aiohttp.ClientTimeout(total=timeout_s)  # of the connection, the headers and the body together
         async with (
             aiohttp.ClientSession(timeout=whole, trust_env=True) as session,
@@ -141,7 +158,9 @@ class Endpoint:
         ):
             found = await answer.read()
             if answer.status >= 400:
-                raise ModelError(f"{self.model} answered {answer.status}: {found[:200].decode(errors='replace').strip()}")
+                raise ModelError(
+                    f"{self.model} answered {answer.status}: {found[:200].decode(errors='replace').strip()}"
+                )
             return found
 
     def _called(self, payload: Any, timeout_s: float) -> Any:
@@ -167,10 +186,15 @@ class Endpoint:
         payload = {"content_type": "application/json", "encoding": "json", "data": body.decode("utf-8", "replace")}
         answers = predictions_of(payload, count)
         if answers is None:
-            raise InputError(f"{self.model} answered {count} rows with {body[:80].decode(errors='replace')}; expected one answer a row")
+            raise InputError(
+                f"{self.model} answered {count} rows with {body[:80].decode(errors='replace')}; expected one answer a "
+                f"row"
+            )
         name = self.answer or _only(answers, self.model)
         if self.answer and not any(name in one for one in answers):
-            raise InputError(f"the answers of {self.model} have no '{name}'; they have {', '.join(answers[0]) or 'nothing'}")
+            raise InputError(
+                f"the answers of {self.model} have no '{name}'; they have {', '.join(answers[0]) or 'nothing'}"
+            )
         return np.array([_number(one.get(name)) for one in answers])
 
 
@@ -180,7 +204,9 @@ def _only(answers: Sequence[dict[str, Any]], model: str) -> str:
         return PREDICTION
     if len(names) != 1:
         has = ", ".join(answers[0]) or "nothing"
-        raise InputError(f"the answers of {model} have {len(names)} numbers among {has}; name one: answer='prediction.score'")
+        raise InputError(
+            f"the answers of {model} have {len(names)} numbers among {has}; name one: answer='prediction.score'"
+        )
     return names[0]
 
 

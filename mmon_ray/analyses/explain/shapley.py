@@ -28,7 +28,8 @@ REASONS = 3  # as many are told
 class Explained(NamedTuple):
     """What `kernel_shap` found.
 
-    values     (rows, features): how much each feature moves the answer from the expected one; NaN for a row that the model failed on
+    values     (rows, features): how much each feature moves the answer from the expected one; NaN for a row that the
+               model failed on
     expected   the mean answer to the background
     asked      how many rows the model was given
     failed     reasons of what has no values, a few of them
@@ -54,30 +55,35 @@ def kernel_shap(
     budget: Budget | None = None,
     told: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Explained:
-    """The Shapley values of some rows: a feature that is out of a coalition takes the background's values, and the answers are averaged.
+    """The Shapley values of some rows: a feature that is out of a coalition takes the background's values, and the
+    answers are averaged.
 
-    All rows share one set of coalitions, so one projection solves the weighted least squares of all of them, under the constraint that
-    the values of a row sum to its answer less the expected one. Exact with up to 12 features, where every coalition is asked, and for
-    linear models.
+    All rows share one set of coalitions, so one projection solves the weighted least squares of all of them, under the
+    constraint that the values of a row sum to its answer less the expected one. Exact with up to 12 features, where
+    every coalition is asked, and for linear models.
 
     predict     rows in the form given -> one number a row; asked in batches, not row by row
     rows, background   tables of the same columns, or arrays (n, features)
     coalitions  how many are drawn, where not all are asked; 2 * features + 2048 when None, as in shap
     batch_rows  rows of a batch, at most, but for one row's own
     weights     of the background's rows; equal when None
-    budget      never more rows than it allows, and no batch after its time; a row that was not done by then has no values
+    budget      never more rows than it allows, and no batch after its time; a row that was not done by then has no
+                values
     told        is told how many rows were asked about, of how many
-    errors      whatever the model raises on the background, twice. A row that it fails on is left out; when it then fails on the
-                background too, it is asked no more. InputError for no features, no background, columns that differ, or answers of
-                another length
-    source      Lundberg and Lee, A unified approach to interpreting model predictions, 2017, theorem 2; Covert and Lee, Improving
-                KernelSHAP, 2021, for pairs of a coalition and its complement
+    errors      whatever the model raises on the background, twice. A row that it fails on is left out; when it then
+                fails on the background too, it is asked no more. InputError for no features, no background, columns
+                that differ, or answers of another length
+    source      Lundberg and Lee, A unified approach to interpreting model predictions, 2017, theorem 2; Covert and Lee,
+                Improving KernelSHAP, 2021, for pairs of a coalition and its complement
     """
     features, behind = np.shape(rows)[1], len(background)
     if not features or not behind:
         raise InputError(f"{features} features and {behind} background rows; at least one of each is needed")
     if isinstance(rows, pa.Table) and rows.column_names != background.column_names:
-        raise InputError(f"the rows have the columns {rows.column_names}, the background {background.column_names}; expected the same")
+        raise InputError(
+            f"the rows have the columns {rows.column_names}, the background {background.column_names}; expected the "
+            f"same"
+        )
     share = np.ones(behind) if weights is None else np.asarray(weights, np.float64)
     sets, kernel = _coalitions(features, coalitions or 2 * features + 2048, seed)
     budget = budget or Budget()
@@ -88,7 +94,8 @@ def kernel_shap(
 
 
 def _solved(sets: npt.NDArray[np.bool_], kernel: Floats, averages: Floats, gain: Floats) -> Floats:
-    """The weighted least squares of all rows. The last value follows from the others, which leaves one without a constraint."""
+    """The weighted least squares of all rows. The last value follows from the others, which leaves one without a
+    constraint."""
     if sets.shape[1] == 1:
         return gain[:, None]
     design = sets[:, :-1].astype(np.float64) - sets[:, -1:]
@@ -124,7 +131,8 @@ def ndcg(baseline: npt.ArrayLike, current: npt.ArrayLike, k: int = 0) -> Floats:
     current    (..., features): give the order only; equal ones share their places
     k          only the first so many places count; all when 0
     returns    in [0, 1]; NaN where something is NaN or nothing has a gain
-    source     Jarvelin and Kekalainen 2002, as in SageMaker Model Monitor, with ties as in McSherry and Najork 2008 (scikit-learn's ndcg_score)
+    source     Jarvelin and Kekalainen 2002, as in SageMaker Model Monitor, with ties as in McSherry and Najork 2008
+               (scikit-learn's ndcg_score)
     """
     gains, order = np.maximum(np.asarray(baseline, np.float64), 0), np.asarray(current, np.float64)
     discounts = 1 / np.log2(np.arange(gains.size) + 2)
@@ -149,7 +157,8 @@ def _coalitions(features: int, budget: int, seed: int) -> tuple[npt.NDArray[np.b
     if features <= ENUMERATED:
         sets = np.concatenate([_of_size(features, int(size)) for size in sizes])
         return sets, np.array([kernel[k - 1] / comb(features, k) for k in sets.sum(axis=1)])
-    # Sizes that the budget allows are asked whole, from both ends, where the weights are; the middle is drawn, each with its complement.
+    # Sizes that the budget allows are asked whole, from both ends, where the weights are; the middle is drawn, each
+    # with its complement.
     made: list[npt.NDArray[np.bool_]] = []
     weights: list[Floats] = []
     low = 1
@@ -157,7 +166,9 @@ def _coalitions(features: int, budget: int, seed: int) -> tuple[npt.NDArray[np.b
         both = 2 if 2 * low < features else 1
         share = both * kernel[low - 1] / kernel[low - 1 : features - low].sum()
         if (budget - sum(len(one) for one in made)) * share < both * comb(features, low):
-            break  # drawn by their weights, the coalitions of this size would not all be met: none of them is worth a place of its own
+            # drawn by their weights, the coalitions of this size would not all be met: none of them is worth a place of
+            # its own
+            break
         chosen = _of_size(features, low)
         for block in (chosen, ~chosen) if 2 * low < features else (chosen,):
             made.append(block)

@@ -1,4 +1,5 @@
-"""Confusion: which class was predicted for which label, in the words of the labels, as a matrix of a size that stays bounded."""
+"""Confusion: which class was predicted for which label, in the words of the labels, as a matrix of a size that stays
+bounded."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ __all__ = ["Pooling", "above_need", "confusion", "confusion_matrix", "matrix_of"
 Floats = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 
-OTHERS, ANOTHER = "(other labels)", "(another prediction)"  # of rare classes that are counted together: where they are right, and wrong
+OTHERS, ANOTHER = (
+    "(other labels)",
+    "(another prediction)",
+)  # of rare classes that are counted together: where they are right, and wrong
 FEW, MANY_PAIRS = 45, 16_384  # 45 classes make no more pairs than are counted by default
 STRANGE = 20  # predictions that are no label and have a column of their own
 
@@ -44,9 +48,11 @@ def pairs_of(found: ResolvedTarget, profile: Profile) -> dict[Pair, int]:
 
 
 class Pooling:
-    """Labels of which there are too many, the rarest counted together: their right predictions as one class, the wrong ones as another.
+    """Labels of which there are too many, the rarest counted together: their right predictions as one class, the wrong
+    ones as another.
 
-    What is right stays right and what is wrong stays wrong, so an accuracy is exact; a mean over classes takes the pooled ones for one.
+    What is right stays right and what is wrong stays wrong, so an accuracy is exact; a mean over classes takes the
+    pooled ones for one.
 
     pairs   (label, prediction) and their counts
     most    how many labels are kept apart
@@ -86,7 +92,8 @@ def confusion_matrix(pairs: Mapping[Pair, int], classes: Iterable[str] = ()) -> 
 
 
 def names_of(pairs: Iterable[Pair], classes: Iterable[str] = ()) -> tuple[str, ...]:
-    """The classes of a matrix. Predictions that are no label have one each while they are few, else all share one: no metric asks more."""
+    """The classes of a matrix. Predictions that are no label have one each while they are few, else all share one: no
+    metric asks more."""
     every = list(pairs)
     labels = {*classes, *(truth for truth, _ in every)}
     strange = {said for _, said in every} - labels
@@ -103,15 +110,20 @@ def matrix_of(pairs: Mapping[Pair, int], names: Sequence[str]) -> Floats:
 
 
 def confusion(found: ResolvedTarget, profile: Profile, threshold: float) -> Floats:
-    """True positives, false positives, false negatives, true negatives; by the score where there is no other prediction."""
+    """True positives, false positives, false negatives, true negatives; by the score where there is no other
+    prediction."""
     cells: Iterable[tuple[tuple[bool, bool], int]]
     if found.prediction:
-        cells = (((found.hit(truth), found.hit(said)), count) for (truth, said), count in pairs_of(found, profile).items())
+        cells = (
+            ((found.hit(truth), found.hit(said)), count) for (truth, said), count in pairs_of(found, profile).items()
+        )
     else:
         state = profile.get(above_need(found, threshold))
         both = state.combinations if isinstance(state, Contingency) else ()
         cells = (
-            ((found.hit(str(truth)), above == "true"), count) for (truth, above), count in both if truth is not None and above is not None
+            ((found.hit(str(truth)), above == "true"), count)
+            for (truth, above), count in both
+            if truth is not None and above is not None
         )
     made = np.zeros((2, 2))
     for (truth, said), count in cells:

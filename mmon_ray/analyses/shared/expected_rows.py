@@ -10,7 +10,8 @@ __all__ = ["expected_rows"]
 
 
 def expected_rows(column: Column, profile: Profile) -> tuple[int, str]:
-    """Return how many rows can have a value, and which in words; "" for all: `text.length` is only expected where there is a `text`."""
+    """Return how many rows can have a value, and which in words; "" for all: `text.length` is only expected where there
+    is a `text`."""
     source, own = (profile.get(Need(Types(), (name,))) for name in (column.made_of, column.name))
     if not isinstance(source, Types) or not isinstance(own, Types):
         return profile.rows, ""

@@ -21,7 +21,8 @@ __all__ = ["BiasSetup", "Facet", "aspect_of", "bias_setup", "cell", "joined", "j
 Texts = Sequence[str | None]
 
 CONDITIONAL = ("CDDL", "CDDPL")  # the metrics that a group variable is needed for
-# What is a share of positives, or a ratio of them, is one of nothing where there are none: smclarify's 0/0 = 0 would call DI 0, the worst.
+# What is a share of positives, or a ratio of them, is one of nothing where there are none: smclarify's 0/0 = 0 would
+# call DI 0, the worst.
 _OF_POSITIVE_LABELS = ("CDDL", "RD")
 _OF_POSITIVE_PREDICTIONS = ("CDDPL", "DI", "DCA", "DAR", "TE")
 
@@ -50,7 +51,9 @@ class Facet(Coded, kind="facet"):
         if not self.columns:
             raise InputError("a facet without columns; expected at least one, as in Facet('sex')")
         if self.above is not None and (self.values or len(self.columns) > 1):
-            raise InputError(f"a facet above {self.above} has one column and no values; found {self.columns} and {self.values}")
+            raise InputError(
+                f"a facet above {self.above} has one column and no values; found {self.columns} and {self.values}"
+            )
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -96,15 +99,21 @@ class BiasSetup(NamedTuple):
         return tuple(filter(None, (self.label, self.prediction, self.group)))
 
     def need(self, schema: Schema, facet: Facet, by: Sequence[Column] = ()) -> Need:
-        """The joint table of a facet with label, prediction and group, and then with the columns that tell its rows apart.
+        """The joint table of a facet with label, prediction and group, and then with the columns that tell its rows
+        apart.
 
         errors   InputError where one column is two of them
         """
         columns = (*(schema[name].name for name in facet.parts), *self.columns)
         if len(set(columns)) < len(columns):
-            raise InputError(f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}")
+            raise InputError(
+                f"facet, label, prediction and group are to be different columns; found {', '.join(columns)}"
+            )
         cut = {facet.parts[0]: facet.above} | dict(zip((self.label, self.prediction), self.cuts, strict=True))
-        edges = (*(() if (at := cut.get(name)) is None else (float(at),) for name in columns), *(column.edges for column in by))
+        edges = (
+            *(() if (at := cut.get(name)) is None else (float(at),) for name in columns),
+            *(column.edges for column in by),
+        )
         return Need(Contingency(edges if any(edges) else ()), (*columns, *(column.name for column in by)))
 
     def check_words(self, schema: Schema) -> None:
@@ -127,7 +136,8 @@ class BiasSetup(NamedTuple):
         if all(texts[0] is None for texts, _ in state.combinations):
             kind = schema[facet.parts[0]].type
             raise InputError(
-                f"the facet `{facet.name}` above {readable(facet.above)} has no numbers: the column is {kind}, and no value of it is "
+                f"the facet `{facet.name}` above {readable(facet.above)} has no numbers: the column is {kind}, and no "
+                f"value of it is "
                 f"one; name values instead, as in Facet('{facet.name}', 'some value')"
             )
 
@@ -147,7 +157,8 @@ def bias_setup(
     threshold: float = 0.5,
     group: str = "",
 ) -> BiasSetup | None:
-    """What is compared, as far as the schema says and nothing else is named; None without both a label and a prediction.
+    """What is compared, as far as the schema says and nothing else is named; None without both a label and a
+    prediction.
 
     The arguments are the settings of `Bias`.
     errors   InputError for a column that does not exist, or several labels of which none is named
@@ -160,7 +171,9 @@ def bias_setup(
     if labels and said:
         found = resolve_target(schema, problem="binary", label=label, prediction=prediction, positive=positive)
     else:  # of one there is the same question: which of its values is positive
-        found = resolve_target(schema, problem="binary", label=(labels or [said])[0], prediction=said or labels[0], positive=positive)
+        found = resolve_target(
+            schema, problem="binary", label=(labels or [said])[0], prediction=said or labels[0], positive=positive
+        )
     assert found is not None
     # Without labels the prediction stands for both: one with decimals is a score, too.
     scored = bool(said) and (not found.prediction or (not labels and schema[said].type == "fractional"))
@@ -176,10 +189,12 @@ def joined(parts: Texts) -> str | None:
 
 
 def cell(texts: Texts, facet: Facet, setup: BiasSetup) -> Cell:
-    """What a combination of values says: those of the facet's columns, then of label, prediction and group, as far as there are any."""
+    """What a combination of values says: those of the facet's columns, then of label, prediction and group, as far as
+    there are any."""
     parts, rest = texts[: len(facet.parts)], dict(zip(setup.columns, texts[len(facet.parts) :], strict=True))
     label, said = (
-        _outcome(rest.get(name), cut, setup.found) for name, cut in zip((setup.label, setup.prediction), setup.cuts, strict=True)
+        _outcome(rest.get(name), cut, setup.found)
+        for name, cut in zip((setup.label, setup.prediction), setup.cuts, strict=True)
     )
     return Cell(joined(parts), label, said, rest.get(setup.group))
 
@@ -194,7 +209,8 @@ def joint(counted: Iterable[tuple[Texts, int]], facet: Facet, setup: BiasSetup) 
 
 
 def values_of(facet: Facet, *tables: Iterable[Texts]) -> list[tuple[str, tuple[str, ...]]]:
-    """What a facet is asked about: a name and the values that belong to it; where none is given, each value of the tables' combinations."""
+    """What a facet is asked about: a name and the values that belong to it; where none is given, each value of the
+    tables' combinations."""
     if facet.above is not None:
         return [(readable(facet.above), ("true",))]
     if facet.wanted:
@@ -204,7 +220,8 @@ def values_of(facet: Facet, *tables: Iterable[Texts]) -> list[tuple[str, tuple[s
 
 
 def aspect_of(metric: str) -> str:
-    """Return what a bias metric needs beside the facet: the label, the prediction, both; and the group for the conditional ones."""
+    """Return what a bias metric needs beside the facet: the label, the prediction, both; and the group for the
+    conditional ones."""
     one = disparities().get(metric)
     return "" if one is None else "+".join((*one.uses, *(("group",) if one.name in CONDITIONAL else ())))
 
@@ -222,15 +239,25 @@ def missing(one: Disparity, t: Groups, column: str, setup: BiasSetup) -> str:
     if one.name in _OF_POSITIVE_PREDICTIONS and not accepted:
         return "no prediction is positive"
     if conditional and t.grouped is None:
-        return "there is no group variable" if not setup.group else f"the group variable `{setup.group}` is missing in all rows"
+        return (
+            "there is no group variable"
+            if not setup.group
+            else f"the group variable `{setup.group}` is missing in all rows"
+        )
     if conditional and t.grouped is not None:
         nobody = not negative if one.name == "CDDL" else not refused
         return f"no {'label' if one.name == 'CDDL' else 'prediction'} is negative" if nobody else ""
     if one.name == "GE":
         return ""
     if not inside or not others:
-        return f"no row is in `{column}`" if not inside else f"all rows are in `{column}`: nobody is left to compare with"
-    return "no label occurs in both groups" if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any() else ""
+        return (
+            f"no row is in `{column}`" if not inside else f"all rows are in `{column}`: nobody is left to compare with"
+        )
+    return (
+        "no label occurs in both groups"
+        if one.name in OF_LABELS and not (t.counts[0].sum(axis=-1) > 0).all(axis=0).any()
+        else ""
+    )
 
 
 def _outcome(text: str | None, cut: float | None, found: ResolvedTarget) -> int:

@@ -1,4 +1,5 @@
-"""The flip test of a sample: who of its rows is in a facet, what each was told, and by which of its columns rows are alike."""
+"""The flip test of a sample: who of its rows is in a facet, what each was told, and by which of its columns rows are
+alike."""
 
 from __future__ import annotations
 
@@ -20,18 +21,32 @@ __all__ = ["turned"]
 
 
 def turned(
-    schema: Schema, setup: BiasSetup, facet: Facet, values: Sequence[str], sample: Sample, *, draws: int, share: float, scale: str
+    schema: Schema,
+    setup: BiasSetup,
+    facet: Facet,
+    values: Sequence[str],
+    sample: Sample,
+    *,
+    draws: int,
+    share: float,
+    scale: str,
 ) -> tuple[Groups, Groups] | str:
-    """Whom of those with some values of a facet the others' answers would turn: of the sample's rows, and of bootstrap draws of them.
+    """Whom of those with some values of a facet the others' answers would turn: of the sample's rows, and of bootstrap
+    draws of them.
 
-    Rows are alike by all features but the facet's columns, the label and the prediction; rows without a prediction do not count.
+    Rows are alike by all features but the facet's columns, the label and the prediction; rows without a prediction do
+    not count.
 
     draws, share, scale   as in `stats.flip.flipped`
     returns               in words why it cannot be said, where it cannot
     """
     need = setup.need(schema, facet)
     assert isinstance(need.zero, Contingency)
-    features = [column for column in schema if (column.role == "feature" and column.name not in need.columns) or column.name == setup.group]
+    features = [
+        column
+        for column in schema
+        if (column.role == "feature" and column.name not in need.columns) or column.name == setup.group
+    ]
     if sample.too_alike or not features:
         return TOO_ALIKE if sample.too_alike else "there are no features that tell who is like whom"
     texts, places = need.zero.each(_columns(sample.rows, need.columns))
@@ -46,7 +61,9 @@ def turned(
             gone = int((~np.isfinite(aligned(rows, place))).sum()) if name in numeric else 0
             if name not in numeric or gone:
                 lacks = f"is missing or infinite in {gone:,} rows" if gone else "is no number"
-                return f"`{name}` {lacks}, and the service's flip test takes numbers only; flip_scale='standard' takes all"
+                return (
+                    f"`{name}` {lacks}, and the service's flip test takes numbers only; flip_scale='standard' takes all"
+                )
     return flipped(rows, inside[known], said[known] == POSITIVE, numeric, draws, share=share, scale=scale)
 
 

@@ -1,4 +1,5 @@
-"""What is watched of an id or a clock in place of its distribution: values that come twice, the range, the future, the age."""
+"""What is watched of an id or a clock in place of its distribution: values that come twice, the range, the future, the
+age."""
 
 from __future__ import annotations
 
@@ -58,10 +59,11 @@ def repeats_of(column: Column, profile: Profile) -> Repeats | None:
 
 
 def identity_metrics(column: Column, now: Profile, base: Profile) -> Iterator[Metric]:
-    """The share of an id's values that came before; of a clock its range in s since 1970, its share in the future, and its age.
+    """The share of an id's values that came before; of a clock its range in s since 1970, its share in the future, and
+    its age.
 
-    `staleness` is the age of the newest value at the time of its own row, and `future` and it need the times of the rows: the event times
-    of requests. They are `undefined` where none is known, as in most training data.
+    `staleness` is the age of the newest value at the time of its own row, and `future` and it need the times of the
+    rows: the event times of requests. They are `undefined` where none is known, as in most training data.
     """
     if not column.clock:
         yield _duplicates(column, now, base)
@@ -88,7 +90,9 @@ def suggest_identity(metric: Metric) -> Iterator[Constraint]:
         yield Constraint(metric.name, metric.column, upper=metric.value + _MORE_TWICE)
     elif metric.name == "future":
         yield Constraint(metric.name, metric.column, upper=metric.value if known else 0.0)
-    elif metric.name == "staleness":  # twice the usual age, and a day, since dates stand still for one; a guess where no age is known
+    elif (
+        metric.name == "staleness"
+    ):  # twice the usual age, and a day, since dates stand still for one; a guess where no age is known
         room = 2 * max(0.0, metric.value) + _DAY_S if known else 2 * _DAY_S
         yield Constraint(metric.name, metric.column, upper=room, enabled=known)
     elif metric.name == "stuck" and metric.status != "undefined":
@@ -124,7 +128,9 @@ def _duplicates(column: Column, now: Profile, base: Profile) -> Metric:
 
 def _future(column: Column, times: Times, before: Times | None) -> Metric:
     share = times.future_share
-    test = Excess(Share(1 - share, times.timed, max(1, before.timed if before is not None and before.timed else times.timed)))
+    test = Excess(
+        Share(1 - share, times.timed, max(1, before.timed if before is not None and before.timed else times.timed))
+    )
     detail = f"is more than {_span(times.ahead_s)} ahead of its request in {100 * share:.3g} % of {times.timed:,} rows"
     return Metric("future", share, column.name, detail=detail, test=test)
 
@@ -138,7 +144,12 @@ def _stuck(column: Column, times: Times, now: Profile, base: Profile) -> Metric:
         reason = f"{times.n} values; {_STUCK_ROWS} over {_span(_STUCK_S)} are needed to judge"
         return Metric("stuck", math.nan, column.name, status="insufficient", detail=reason)
     still = times.earliest == times.latest
-    return Metric("stuck", float(still), column.name, detail=f"all of its {times.n:,} values are {_moment(times.latest)}" if still else "")
+    return Metric(
+        "stuck",
+        float(still),
+        column.name,
+        detail=f"all of its {times.n:,} values are {_moment(times.latest)}" if still else "",
+    )
 
 
 def _unknown(name: str, column: Column, reason: str) -> Metric:

@@ -1,7 +1,8 @@
 """Which columns are no features: ids, running numbers, dates and clocks, found when a baseline is learned.
 
-The order of rows is in no mergeable state, so a running number is told by what it leaves behind: whole numbers, none twice, in a range in
-which as many numbers drawn by chance would repeat. A fraction is never an id, however different its values are.
+The order of rows is in no mergeable state, so a running number is told by what it leaves behind: whole numbers, none
+twice, in a range in which as many numbers drawn by chance would repeat. A fraction is never an id, however different
+its values are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from mmon_ray.states.state import Need, Profile
 
 __all__ = ["clues", "recognised", "second_look", "sentence"]
 
-_EARLIEST, _LATEST = 946_684_800, 2_524_608_000  # the years 2000 to 2050 in s: numbers in these ranges, all of them, are clocks
+_EARLIEST, _LATEST = (
+    946_684_800,
+    2_524_608_000,
+)  # the years 2000 to 2050 in s: numbers in these ranges, all of them, are clocks
 _NUMBERS = 100  # fewer numbers say nothing about what they are
 _TEXTS = 1000  # texts that all differ: 50,000 words would have repeated ten times by chance
 _BY_CHANCE = 10.0  # repeats that chance would give, of which none was seen
@@ -64,7 +68,9 @@ def recognised(schema: Schema, profile: Profile, watch: str | Iterable[str] = ()
     """
     kept = {schema[name].name for name in ((watch,) if isinstance(watch, str) else watch)}
     chosen = (column for column in schema if _open(column) and column.name not in kept)
-    return schema.replace({column.name: replace(column, semantics=_semantics(column, profile, sure)) for column in chosen})
+    return schema.replace(
+        {column.name: replace(column, semantics=_semantics(column, profile, sure)) for column in chosen}
+    )
 
 
 def sentence(column: Column) -> str:
@@ -88,12 +94,15 @@ def _semantics(column: Column, profile: Profile, sure: bool) -> str:
         return "time" if _says_times(column, profile, sure) else "id" if _is_id(column, profile, sure) else ""
     if column.numeric:
         whole = "id" if column.type == "integral" and _is_id(column, profile, sure) else ""
-        return whole if whole and _named(column) else _epoch(column, profile) or whole  # ids of 64 bits look like nanoseconds
+        return (
+            whole if whole and _named(column) else _epoch(column, profile) or whole
+        )  # ids of 64 bits look like nanoseconds
     return ""
 
 
 def _says_times(column: Column, profile: Profile, sure: bool) -> bool:
-    """Whether nearly all texts say a time: by all of them where they were looked at, else by those that are still counted."""
+    """Whether nearly all texts say a time: by all of them where they were looked at, else by those that are still
+    counted."""
     times = clock_of(replace(column, semantics="time"), profile)
     if times is not None:
         return times.n > 0 and times.n >= _READ * times.present
@@ -110,9 +119,16 @@ def _says_times(column: Column, profile: Profile, sure: bool) -> bool:
 def _epoch(column: Column, profile: Profile) -> str:
     """The unit in which a column of numbers counts from 1970; "" when it is no clock."""
     moments, distinct = profile.get(Need(Moments(), (column.name,))), profile.get(Need(Distinct(), (column.name,)))
-    if not isinstance(moments, Moments) or not isinstance(distinct, Distinct) or moments.n < _NUMBERS or moments.infinite:
+    if (
+        not isinstance(moments, Moments)
+        or not isinstance(distinct, Distinct)
+        or moments.n < _NUMBERS
+        or moments.infinite
+    ):
         return ""
-    fits = [unit for unit, ticks in EPOCHS.items() if _EARLIEST * ticks <= moments.min and moments.max < _LATEST * ticks]
+    fits = [
+        unit for unit, ticks in EPOCHS.items() if _EARLIEST * ticks <= moments.min and moments.max < _LATEST * ticks
+    ]
     return fits[0] if fits and distinct.estimate > 1.5 else ""
 
 
@@ -153,4 +169,6 @@ def _named(column: Column) -> bool:
 
 def _uuids(column: Column, profile: Profile) -> bool:
     counts = profile.get(Need(Counts(), (column.name,)))
-    return isinstance(counts, Counts) and bool(counts.table) and all(_UUID.fullmatch(value) for (value,) in counts.table)
+    return (
+        isinstance(counts, Counts) and bool(counts.table) and all(_UUID.fullmatch(value) for (value,) in counts.table)
+    )

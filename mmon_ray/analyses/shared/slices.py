@@ -19,7 +19,8 @@ RANGES = 5  # of a number: fifths of the baseline
 
 
 def sliced(schema: Schema, names: Sequence[str], most: int) -> tuple[Column, ...]:
-    """The columns that tell rows apart: those of the names, or all features that are categories or numbers with ranges, at most so many.
+    """The columns that tell rows apart: those of the names, or all features that are categories or numbers with ranges,
+    at most so many.
 
     errors   InputError for a column that does not exist
     """
@@ -69,7 +70,11 @@ def slice_name(column: Column, text: str | None) -> str:
 
 
 def _without_edges(schema: Schema, names: Sequence[str]) -> list[Column]:
-    asked = [schema[name] for name in names] if names else [column for column in schema if column.role == "feature" and column.watched]
+    asked = (
+        [schema[name] for name in names]
+        if names
+        else [column for column in schema if column.role == "feature" and column.watched]
+    )
     return [column for column in asked if column.numeric and not column.edges]
 
 

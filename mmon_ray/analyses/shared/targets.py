@@ -1,7 +1,8 @@
-"""Targets: which predictions are compared with which label, and in whose words; the one decision that all analyses share.
+"""Targets: which predictions are compared with which label, and in whose words; the one decision that all analyses
+share.
 
-What a person has named counts first: the settings of an analysis, then `Schema.target`. The rest follows from the types of the columns and
-from what the baseline's rows hold in them, `Column.seen`.
+What a person has named counts first: the settings of an analysis, then `Schema.target`. The rest follows from the types
+of the columns and from what the baseline's rows hold in them, `Column.seen`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ __all__ = [
     "unlabelled",
 ]
 
-READ_ONCE = "what labels and predictions hold was learned after the rows were read, and they could not be read again; give rows that can"
+READ_ONCE = (
+    "what labels and predictions hold was learned after the rows were read, and they could not be read again; "
+    "give rows that can"
+)
 MAX_CLASSES = 20  # different whole numbers that may be classes
 _KEPT = {True: 200, False: 1_000}  # values of a column that are kept: of numbers, of others
 _TOLD = 5  # values in a sentence
@@ -85,10 +89,11 @@ def resolve_target(
 ) -> ResolvedTarget | None:
     """What is compared with what; None without a label or a prediction.
 
-    By default the label is the column of that role. Text and booleans are classes; so are 0 and 1, whatever their type, and up to
-    `max_classes` whole numbers whose predictions are whole too; other numbers are a regression. Two classes, or named positive ones, are
-    binary. The prediction is the column `prediction` or the only one of its role, else the one that says most of the classes; in a binary
-    problem a column of fractions is a score. The positive label is 1, true or yes, else the last in order, as of the codes 1 and 2.
+    By default the label is the column of that role. Text and booleans are classes; so are 0 and 1, whatever their type,
+    and up to `max_classes` whole numbers whose predictions are whole too; other numbers are a regression. Two classes,
+    or named positive ones, are binary. The prediction is the column `prediction` or the only one of its role, else the
+    one that says most of the classes; in a binary problem a column of fractions is a score. The positive label is 1,
+    true or yes, else the last in order, as of the codes 1 and 2.
 
     errors   InputError for a column that does not exist, or several labels of which none is named
     """
@@ -106,7 +111,8 @@ def resolve_target(
 
 
 class _Named(NamedTuple):
-    """What a person has named: the settings of an analysis first, then `Schema.target`; "" and () for what nobody has."""
+    """What a person has named: the settings of an analysis first, then `Schema.target`; "" and () for what nobody
+    has."""
 
     problem: str
     prediction: str
@@ -116,7 +122,9 @@ class _Named(NamedTuple):
 
 def _named(schema: Schema, problem: str, prediction: str, score: str, positive: object) -> _Named:
     target = schema.target
-    main, probability = (schema[name].name if name else "" for name in (prediction or target.prediction, score or target.score))
+    main, probability = (
+        schema[name].name if name else "" for name in (prediction or target.prediction, score or target.score)
+    )
     values = texts(positive) or target.positive
     return _Named(problem or target.problem or ("binary" if values else ""), main, probability, values)
 
@@ -127,7 +135,9 @@ def _label(schema: Schema, label: str) -> Column | None:
         return schema[label]
     labels = [column for column in schema if column.role == "label"]
     if len(labels) > 1:
-        raise InputError(f"there are several labels, {', '.join(one.name for one in labels)}; name one: label='{labels[0].name}'")
+        raise InputError(
+            f"there are several labels, {', '.join(one.name for one in labels)}; name one: label='{labels[0].name}'"
+        )
     return labels[0] if labels else None
 
 
@@ -143,22 +153,33 @@ def _main(schema: Schema, candidates: Sequence[Column], named: _Named) -> Column
 
 def _regression(column: Column, candidates: Sequence[Column], main: Column | None, named: _Named) -> ResolvedTarget:
     main = main or next((one for one in candidates if one.numeric), None)
-    return ResolvedTarget("regression", column.name, main.name if main else "", "", named.positive or ("1",), (), _is_open(column))
+    return ResolvedTarget(
+        "regression", column.name, main.name if main else "", "", named.positive or ("1",), (), _is_open(column)
+    )
 
 
 def _classification(
-    kind: str, column: Column, candidates: Sequence[Column], main: Column | None, named: _Named, classes: tuple[str, ...]
+    kind: str,
+    column: Column,
+    candidates: Sequence[Column],
+    main: Column | None,
+    named: _Named,
+    classes: tuple[str, ...],
 ) -> ResolvedTarget:
     score = named.score
     if kind == "binary" and main is not None and not _says_classes(main, classes):
         score, main = score or main.name, None
     elif main is None:
         main = _speaker([one for one in candidates if one.name != score], classes)
-    positive = tuple(dict.fromkeys(read(one, classes) for one in named.positive)) or _usual(classes, column.seen is not None)
+    positive = tuple(dict.fromkeys(read(one, classes) for one in named.positive)) or _usual(
+        classes, column.seen is not None
+    )
     if kind == "binary" and not score:
         score = score_of([one for one in candidates if one is not main], positive, classes)
     prediction = main.name if main else ""
-    return ResolvedTarget(kind, column.name, prediction, score if kind == "binary" else "", positive, classes, _is_open(column))
+    return ResolvedTarget(
+        kind, column.name, prediction, score if kind == "binary" else "", positive, classes, _is_open(column)
+    )
 
 
 def _is_open(column: Column) -> bool:
@@ -167,7 +188,8 @@ def _is_open(column: Column) -> bool:
 
 
 def seen_needs(schema: Schema) -> Iterator[Need]:
-    """What is to be known of labels and predictions whose values nobody has looked at; and which labels could not be read."""
+    """What is to be known of labels and predictions whose values nobody has looked at; and which labels could not be
+    read."""
     for column in _unseen(schema):
         yield Need(Counts(), (column.name,))
         yield Need(Moments(), (column.name,))
@@ -193,7 +215,9 @@ def check_words(schema: Schema, found: ResolvedTarget) -> None:
         return
     known = schema[found.label].seen
     if known is not None and known.rows and not known.values:
-        raise InputError(f"the label `{found.label}` has more than {max(_KEPT.values()):,} different values: too many for classes")
+        raise InputError(
+            f"the label `{found.label}` has more than {max(_KEPT.values()):,} different values: too many for classes"
+        )
     if not found.classes:
         return
     given = [column.name for column in schema if column.role == "prediction"]
@@ -202,14 +226,28 @@ def check_words(schema: Schema, found: ResolvedTarget) -> None:
             f"no prediction names a class of `{found.label}` ({_few(found.classes)}), and none is its score; there are "
             f"{listed(given)}; name one with --prediction or --score"
         )
-    if found.problem == "binary" and known is not None and len(known.values) > 1 and not any(map(found.hit, known.values)):
-        raise InputError(f"no label of `{found.label}` ({_few(known.values)}) is {_few(found.positive)}; name one of them with --positive")
+    if (
+        found.problem == "binary"
+        and known is not None
+        and len(known.values) > 1
+        and not any(map(found.hit, known.values))
+    ):
+        raise InputError(
+            f"no label of `{found.label}` ({_few(known.values)}) is {_few(found.positive)}; name one of them with "
+            f"--positive"
+        )
     seen = schema[found.prediction].seen if found.prediction else None
-    if seen is not None and seen.rows and not any(found.hit(one) or found.read(one) in found.classes for one in seen.values):
+    if (
+        seen is not None
+        and seen.rows
+        and not any(found.hit(one) or found.read(one) in found.classes for one in seen.values)
+    ):
         values = _few(seen.values) if seen.values else f"{seen.rows:,} different values"
         raise InputError(
-            f"the predictions `{found.prediction}` ({values}) hold none of the labels of `{found.label}` ({_few(found.classes)}); name "
-            "another column with --prediction, the positive value of either with --positive, or say --problem regression"
+            f"the predictions `{found.prediction}` ({values}) hold none of the labels of `{found.label}` "
+            f"({_few(found.classes)}); name "
+            "another column with --prediction, the positive value of either with --positive, or say --problem "
+            "regression"
         )
 
 
@@ -220,7 +258,8 @@ def captured_as(names: Iterable[str]) -> str:
 
 
 def unlabelled(profile: Profile) -> tuple[str, str]:
-    """The status and the reason of a metric that has no label to go by: none has come yet, or those that came could not be read."""
+    """The status and the reason of a metric that has no label to go by: none has come yet, or those that came could not
+    be read."""
     state = profile.get(Need(Counts(), (REFUSED_LABEL,)))
     if isinstance(state, Counts) and state.total:
         why = "".join(f": {value[0]}" for value, _, _ in state.top(1))
@@ -230,12 +269,18 @@ def unlabelled(profile: Profile) -> tuple[str, str]:
 
 def _unseen(schema: Schema) -> list[Column]:
     told = (schema.target.prediction, schema.target.score)
-    return [column for column in schema if column.seen is None and (column.role in ("label", "prediction") or column.name in told)]
+    return [
+        column
+        for column in schema
+        if column.seen is None and (column.role in ("label", "prediction") or column.name in told)
+    ]
 
 
 def _seen(column: Column, counts: Counts, moments: Moments) -> Seen:
     values = ordered(key[0] for key in counts.table) if not counts.error else ()
-    whole = column.type == "integral" or (bool(values) and all((value := number(one)) is not None and value.is_integer() for one in values))
+    whole = column.type == "integral" or (
+        bool(values) and all((value := number(one)) is not None and value.is_integer() for one in values)
+    )
     low, high = (moments.low, moments.high) if moments.n else (None, None)
     return Seen(counts.total, values if len(values) <= _KEPT[column.numeric] else (), whole, low, high)
 
@@ -262,7 +307,12 @@ def _problem(truth: Column, classes: tuple[str, ...], main: Column | None) -> st
         return by_count
     if _says_classes(main, classes) and not truth.type == main.type == "fractional":
         return by_count
-    shares = main.numeric and main.seen.low is not None and main.seen.high is not None and 0 <= main.seen.low <= main.seen.high <= 1
+    shares = (
+        main.numeric
+        and main.seen.low is not None
+        and main.seen.high is not None
+        and 0 <= main.seen.low <= main.seen.high <= 1
+    )
     return "binary" if by_count == "binary" and shares else "regression"
 
 
@@ -276,17 +326,23 @@ def _says_classes(column: Column, classes: tuple[str, ...]) -> bool:
 
 
 def _speaker(columns: Sequence[Column], classes: tuple[str, ...]) -> Column | None:
-    """The column of several that says most of the classes; a number must say two: that which never changes is a version, or a count."""
+    """The column of several that says most of the classes; a number must say two: that which never changes is a
+    version, or a count."""
 
     def said(column: Column) -> int:
-        return len({text for one in column.seen.values if (text := read(one, classes)) in classes}) if column.seen is not None else 0
+        return (
+            len({text for one in column.seen.values if (text := read(one, classes)) in classes})
+            if column.seen is not None
+            else 0
+        )
 
     able = [one for one in columns if said(one) > int(one.numeric) and _says_classes(one, classes)]
     return max(able, key=lambda one: (not one.numeric, said(one)), default=None)
 
 
 def _usual(classes: Sequence[str], seen: bool) -> tuple[str, ...]:
-    """The positive class where none is named: what says true, else the last; of the codes 1 and 2 it is 2, as in scikit-learn.
+    """The positive class where none is named: what says true, else the last; of the codes 1 and 2 it is 2, as in
+    scikit-learn.
 
     seen   False for baselines of earlier versions, whose thresholds are those of 1
     """

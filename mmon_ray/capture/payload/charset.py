@@ -23,7 +23,8 @@ _BOMS = (
 def declared_text(data: bytes, content_type: str) -> str | None:
     """The text of a body in UTF-8, or else in the charset that its content type declares; None when it is neither.
 
-    UTF-8 comes first although another charset is declared: bytes that are UTF-8 by accident are rare, wrong declarations are not.
+    UTF-8 comes first although another charset is declared: bytes that are UTF-8 by accident are rare, wrong
+    declarations are not.
     """
     try:
         text = data.decode() if data[:3] != codecs.BOM_UTF8 else data.decode("utf-8-sig")

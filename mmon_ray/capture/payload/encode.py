@@ -37,7 +37,8 @@ def encode(frozen: Any) -> Encoded:
 
 
 class Hasher:
-    """What stands for a payload that is not kept: sha256, or with a key blake2b, which nobody without the key can guess back.
+    """What stands for a payload that is not kept: sha256, or with a key blake2b, which nobody without the key can guess
+    back.
 
     key   up to 64 bytes
     """
@@ -155,7 +156,10 @@ def _encode_many(frozen: Call | Items) -> Encoded:
     if isinstance(frozen, Items):
         document: Any = [fragment(item) for item in frozen.items]
         return Encoded(_payload("json", orjson.dumps(document).decode(), "application/json"), missed)
-    document = {"args": [fragment(item) for item in frozen.args], "kwargs": {name: fragment(item) for name, item in frozen.kwargs.items()}}
+    document = {
+        "args": [fragment(item) for item in frozen.args],
+        "kwargs": {name: fragment(item) for name, item in frozen.kwargs.items()},
+    }
     return Encoded(_payload("args", orjson.dumps(document).decode(), None), missed)
 
 

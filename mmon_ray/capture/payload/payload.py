@@ -2,21 +2,24 @@
 
 A payload is `{"content_type": text or null, "encoding": name, "data": text or null}`:
 
-json    JSON text, a body exactly as it was sent     base64  any other bytes; `.npy` and Arrow streams are read by `decode`
-csv     CSV text, as sent                            args    a handle's call: JSON text of {"args": [...], "kwargs": {...}}
-text    text                                         repr    nothing better could be made: a type's name and the start of its repr
+json    JSON text, a body exactly as it was sent     base64  any other bytes; `.npy` and Arrow streams are read by
+        `decode`
+csv     CSV text, as sent                            args    a handle's call: JSON text of {"args": [...], "kwargs":
+        {...}}
+text    text                                         repr    nothing better could be made: a type's name and the start
+        of its repr
 query   a URL's query or a form: a=1&b=2             none    there was no body, or nobody read it, or it was not wanted
 omitted JSON text of size, hash and reason: the payload was too large, or privacy forbids to keep it
 
-The characters of text are those of UTF-8, or else of the charset that the content type declares. JSON Lines, tensors, frames and
-compressed bytes stay what they are here; `mmon_ray.records.bodies` knows them.
-What an HTTP request says beside that is in `parameters`, JSON text of name -> text (a list of texts where a name is repeated), which
-is absent when there are none: the parameters of its path, and of the query when there is a body, too.
+The characters of text are those of UTF-8, or else of the charset that the content type declares. JSON Lines, tensors,
+frames and compressed bytes stay what they are here; `mmon_ray.records.bodies` knows them.
+What an HTTP request says beside that is in `parameters`, JSON text of name -> text (a list of texts where a name is
+repeated), which is absent when there are none: the parameters of its path, and of the query when there is a body, too.
 
-They are made in two steps, because the model waits for the first one only: a snapshot (`snapshot.py`) in the request, the
-payload (`encode.py`) in the writer's thread. What JSON has no word for: NaN and infinities in values become null (in bodies
-they stay as they were sent), bytes `{"$bytes": base64}`, and a value of an unknown type inside another becomes
-`{"$unserialisable": type}`.
+They are made in two steps, because the model waits for the first one only: a snapshot (`snapshot.py`) in the request,
+the payload (`encode.py`) in the writer's thread. What JSON has no word for: NaN and infinities in values become null
+(in bodies they stay as they were sent), bytes `{"$bytes": base64}`, and a value of an unknown type inside another
+becomes `{"$unserialisable": type}`.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ _ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
 def decode(payload: Mapping[str, Any]) -> Any:
-    """The plain Python value of a payload: dicts, lists, text, numbers, None; CSV as rows of text; other bytes as bytes.
+    """The plain Python value of a payload: dicts, lists, text, numbers, None; CSV as rows of text; other bytes as
+    bytes.
 
     errors   InputError when the data is not what its encoding says, and for `repr` and `omitted`, which hold no value
     """
@@ -49,7 +53,9 @@ def decode(payload: Mapping[str, Any]) -> Any:
         raise InputError(f"the payload was not kept: {str(data)[:200]}")
     reader = _READERS.get(str(encoding))
     if reader is None or (data is None) != (encoding == "none"):
-        raise InputError(f"a payload of encoding {encoding!r} holds no value that can be read; expected one of {', '.join(_READERS)}")
+        raise InputError(
+            f"a payload of encoding {encoding!r} holds no value that can be read; expected one of {', '.join(_READERS)}"
+        )
     try:
         return reader(data)
     except (ValueError, csv.Error, binascii.Error, RecursionError) as error:
@@ -73,7 +79,9 @@ def parameters(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_query(text: str) -> dict[str, Any]:
     """The fields of a query or a form: name -> text, or a list of texts where a name is repeated."""
-    return {name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()}
+    return {
+        name: items[0] if len(items) == 1 else items for name, items in parse_qs(text, keep_blank_values=True).items()
+    }
 
 
 def read_csv(text: str) -> list[list[str]]:

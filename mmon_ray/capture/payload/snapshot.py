@@ -1,8 +1,9 @@
 """Snapshots: what a call was asked and what it answered, made safe from later changes while the model waits.
 
-Bytes and text already are; frames and arrays are copied; messages of protobuf and everything else become JSON, far faster
-than Serve's own answer does. Nothing that was sent is parsed. How a value is kept is decided once for each class, because the
-first look at an object costs many times the second one: the processor's caches are full of the model.
+Bytes and text already are; frames and arrays are copied; messages of protobuf and everything else become JSON, far
+faster than Serve's own answer does. Nothing that was sent is parsed. How a value is kept is decided once for each
+class, because the first look at an object costs many times the second one: the processor's caches are full of the
+model.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ import orjson
 
 from mmon_ray.capture.payload.protobuf import is_message, plain
 
-__all__ = ["Body", "Call", "Items", "Json", "Opaque", "freeze", "freeze_call", "header", "size_bytes", "to_json", "to_text", "type_name"]
+__all__ = [
+    "Body",
+    "Call",
+    "Items",
+    "Json",
+    "Opaque",
+    "freeze",
+    "freeze_call",
+    "header",
+    "size_bytes",
+    "to_json",
+    "to_text",
+    "type_name",
+]
 
 Headers = Sequence[tuple[bytes, bytes]]
 _FRAMES = {"numpy.ndarray", "pandas.DataFrame", "pandas.Series"}
@@ -76,7 +90,8 @@ def freeze(value: Any) -> Any:
     kind = value.__class__
     try:
         if kind is dict:
-            # {"score": 0.7, "label": "good"}: a copy is safe, and a fifth of the price of JSON when the caches are cold.
+            # {"score": 0.7, "label": "good"}: a copy is safe, and a fifth of the price of JSON when the caches are
+            # cold.
             if len(value) <= _FLAT:
                 for item in value.values():
                     if item.__class__ not in _NUMBERS and (item.__class__ is not str or len(item) > _SHORT):
@@ -110,7 +125,13 @@ def size_bytes(frozen: Any) -> int:
         return sum(map(size_bytes, frozen.args)) + sum(map(size_bytes, frozen.kwargs.values()))
     if kind is Items:
         return sum(map(size_bytes, frozen.items))
-    return len(frozen) if isinstance(frozen, (str, bytes)) else int(getattr(frozen, "nbytes", 0)) if type_name(kind) in _FRAMES else 0
+    return (
+        len(frozen)
+        if isinstance(frozen, (str, bytes))
+        else int(getattr(frozen, "nbytes", 0))
+        if type_name(kind) in _FRAMES
+        else 0
+    )
 
 
 def header(headers: Headers, name: bytes) -> str:
@@ -145,7 +166,8 @@ def to_json(value: Any) -> Json:
 
 
 def to_text(value: Any) -> str:
-    """JSON text of plain values, of which Python's JSON may have read some that orjson cannot: large numbers, half surrogate pairs."""
+    """JSON text of plain values, of which Python's JSON may have read some that orjson cannot: large numbers, half
+    surrogate pairs."""
     return _dumps(value, _plain).decode()
 
 

@@ -1,7 +1,8 @@
-"""The mark of requests that explain a model: an id that capture leaves alone, and that only who has the cluster's key can make.
+"""The mark of requests that explain a model: an id that capture leaves alone, and that only who has the cluster's key
+can make.
 
-Such requests are many, and no user's. The key never leaves the cluster: an id holds its seal, and the moment until which it
-is good, so that an id that was seen in a log is of no use for long.
+Such requests are many, and no user's. The key never leaves the cluster: an id holds its seal, and the moment until
+which it is good, so that an id that was seen in a log is of no use for long.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def mark(key: bytes, now_s: float) -> str:
 
 
 def is_marked(request_id: str, key: bytes, now_s: float) -> bool:
-    """Whether a request id was marked with this key, and is still good; never raises, whatever a client sends as an id."""
+    """Whether a request id was marked with this key, and is still good; never raises, whatever a client sends as an
+    id."""
     head, _, seal = request_id.rpartition("-")
     if not key or not hmac.compare_digest(seal.encode("utf-8", "replace"), _seal(head, key).encode()):
         return False
@@ -40,8 +42,8 @@ def is_marked(request_id: str, key: bytes, now_s: float) -> bool:
 def cluster_key() -> bytes:
     """The key of the cluster that this process belongs to: in Ray's internal store, made by whoever asks first.
 
-    MMON_MARK_KEY in the environment is taken instead: for an address that is asked from outside of its cluster, where the
-    replicas have the same.
+    MMON_MARK_KEY in the environment is taken instead: for an address that is asked from outside of its cluster, where
+    the replicas have the same.
 
     returns   nothing when there is neither: this process is not connected to Ray, and RAY_ADDRESS does not say to which
     """

@@ -93,19 +93,23 @@ class Draft(NamedTuple):
 
 def status_of(error: BaseException) -> str:
     """The status of a call that raised."""
-    return "cancelled" if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else f"error:{type(error).__name__}"
+    return (
+        "cancelled" if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else f"error:{type(error).__name__}"
+    )
 
 
 class Maker:
     """Makes a replica's lines.
 
-    counts   where requests that are no predictions or not chosen, values without a JSON form, omitted payloads and unusable event times are
-             counted
+    counts   where requests that are no predictions or not chosen, values without a JSON form, omitted payloads and
+             unusable event times are counted
     warn     said once for each cause
     errors   CaptureError when the rules of privacy cannot be kept: then nothing may be captured
     """
 
-    def __init__(self, settings: Settings, origin: Origin, counts: dict[str, int], warn: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, settings: Settings, origin: Origin, counts: dict[str, int], warn: Callable[[str, str], None]
+    ) -> None:
         self._endpoint, self._deployment, self._replica = settings.endpoint, origin.deployment, origin.replica
         self._max_bytes = settings.max_bytes
         self._id_field = settings.inference_id_field
@@ -125,7 +129,13 @@ class Maker:
 
     def line(self, draft: Drafted, sides: str) -> tuple[str, bytes] | None:
         """A record's hour of event time and its line; None for a request that `routes` and `methods` do not choose."""
-        time_text, inference_id, headers, taken, given = self._clock(draft.started_s), None, draft.headers, draft.input, draft.output
+        time_text, inference_id, headers, taken, given = (
+            self._clock(draft.started_s),
+            None,
+            draft.headers,
+            draft.input,
+            draft.output,
+        )
         method, asked_by = self._asked_by(draft)
         if asked_by is None:
             return None
@@ -135,7 +145,9 @@ class Maker:
             event_time, inference_id, content_type = self._from_headers(headers)
             if event_time:
                 told = self._told(event_time)
-                time_text, asked_by = (told, asked_by) if told else (time_text, {**asked_by, "bad_time": event_time[:_SHOWN]})
+                time_text, asked_by = (
+                    (told, asked_by) if told else (time_text, {**asked_by, "bad_time": event_time[:_SHOWN]})
+                )
             if taken.__class__ is Body and taken.content_type is headers:
                 taken = _new(Body, (taken[0], content_type, *taken[2:]))
             if given is None or given.__class__ is bytes:
@@ -188,7 +200,9 @@ class Maker:
         told = {"http_method": http.verb, "route": route}
         if facts.operation:
             told["operation"] = facts.operation
-        reason = never(http, facts, draft.status) or (unlikely(http, facts, route, draft.input) if self._automatic else "")
+        reason = never(http, facts, draft.status) or (
+            unlikely(http, facts, route, draft.input) if self._automatic else ""
+        )
         if reason:
             self._counts["no_prediction"] += 1
             told["left_out"] = reason
@@ -239,7 +253,10 @@ class Maker:
             return f"{parse_time(event_time).isoformat(timespec='microseconds')[:26]}Z"
         except (InputError, OverflowError):
             self._counts["bad_times"] += 1
-            self._warn("time", f"the event time {event_time[:_SHOWN]!r} is not ISO 8601: the time of arrival is recorded instead")
+            self._warn(
+                "time",
+                f"the event time {event_time[:_SHOWN]!r} is not ISO 8601: the time of arrival is recorded instead",
+            )
             return None
 
     def _clock(self, moment_s: float) -> str:

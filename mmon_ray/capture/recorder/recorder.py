@@ -1,7 +1,7 @@
 """The recorder: a bounded queue between the model and the disk, emptied by one thread of the replica every 0.1 s.
 
-The model waits for `record` alone, which appends a reference. The thread makes the JSON lines and hands them to the keeper of the spool.
-Nothing here raises into the model: what goes wrong is counted, and logged once.
+The model waits for `record` alone, which appends a reference. The thread makes the JSON lines and hands them to the
+keeper of the spool. Nothing here raises into the model: what goes wrong is counted, and logged once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Recorder:
     key         by which requests that explain the model are known; without one they are recorded like any other
     """
 
-    def __init__(self, settings: Settings, origin: Origin, spool: Spool, ensure: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, origin: Origin, spool: Spool, ensure: Callable[[], None] = lambda: None
+    ) -> None:
         self.closed = False
         self.takes_all = False
         self.key = b""
@@ -72,7 +74,8 @@ class Recorder:
         return self
 
     def draw(self, request_id: str) -> float:
-        """How many requests this one stands for, asked when it begins; 0 when it is not in the sample, or explains the model."""
+        """How many requests this one stands for, asked when it begins; 0 when it is not in the sample, or explains the
+        model."""
         if self._explains(request_id):
             return 0.0
         sample = self._control.sample
@@ -135,12 +138,15 @@ class Recorder:
         self._look_at = now_s + _LOOK_S
         self._follow_control(now_s)
         if self._spool.tick(now_s):
-            self._look_at = now_s  # what a request handler was about to queue is written at the next turn; then it is sealed
+            self._look_at = (
+                now_s  # what a request handler was about to queue is written at the next turn; then it is sealed
+            )
         self._counts_file.write(self._counts.values, now_s)
         self._uploader.tick(now_s)
 
     def counters(self) -> dict[str, int]:
-        """What became of the requests, as `counters.Counts` tells; values without a JSON form; omitted payloads; errors."""
+        """What became of the requests, as `counters.Counts` tells; values without a JSON form; omitted payloads;
+        errors."""
         return dict(self._counts.values)
 
     def failed(self, error: BaseException) -> None:

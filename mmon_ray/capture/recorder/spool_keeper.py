@@ -40,7 +40,9 @@ class SpoolKeeper:
         if self._writer is None:
             return False
         if self._writer.is_full(now_s):
-            self._counts.warn_once("full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded")
+            self._counts.warn_once(
+                "full", f"the spool {self._spool.root} has reached its bound: requests are served, and not recorded"
+            )
             return False
         return True
 
@@ -55,7 +57,8 @@ class SpoolKeeper:
                 self._counts.add("dropped", len(group))
 
     def tick(self, now_s: float) -> bool:
-        """Seal what is due; return whether the writer is about to seal, and wants to be asked again at the next turn."""
+        """Seal what is due; return whether the writer is about to seal, and wants to be asked again at the next
+        turn."""
         return self._writer is not None and self._guarded(now_s, self._writer.tick, now_s) and self._writer.seals
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ _RETRY_S = 5.0
 
 
 class UploaderKeeper:
-    """Starts the uploader in a thread of its own: a cluster without its head answers nothing for minutes, and the queue must be emptied.
+    """Starts the uploader in a thread of its own: a cluster without its head answers nothing for minutes, and the queue
+    must be emptied.
 
     ensure   starts the node's uploader, where it is not running
     thread   the one that did so last; None before the first

@@ -14,7 +14,9 @@ from mmon_ray.capture.serve.replica import BODY_BYTES, STREAM_ITEMS, Probe, owne
 __all__ = ["call_asgi"]
 
 
-async def call_asgi(probe: Probe, function: Callable[..., Any], owner: Any, scope: Any, receive: Any, send: Any) -> None:
+async def call_asgi(
+    probe: Probe, function: Callable[..., Any], owner: Any, scope: Any, receive: Any, send: Any
+) -> None:
     """Call an ingress's ASGI `__call__`, recorded: a request when it is answered, a websocket when it closes."""
     made = _EXCHANGES.get(scope["type"])
     entry = begin(probe, (owner,), {}, scope) if made is not None else None
@@ -32,7 +34,9 @@ async def call_asgi(probe: Probe, function: Callable[..., Any], owner: Any, scop
         owner_now.reset(token)
 
 
-async def _exchanged(exchange: Any, function: Callable[..., Any], owner: Any, scope: Any, receive: Any, send: Any) -> None:
+async def _exchanged(
+    exchange: Any, function: Callable[..., Any], owner: Any, scope: Any, receive: Any, send: Any
+) -> None:
     async def receive_recorded() -> Any:
         message = await receive()
         exchange.received(message)
@@ -77,8 +81,8 @@ class _Request:
                 self._headers = message.get("headers", ())
             elif message["type"] == "http.response.body":
                 self._given.add(message.get("body", b""))
-                # Before the client has its answer, so that whoever drains then finds the record. After an error it waits: its
-                # name is known only when the ingress raises it.
+                # Before the client has its answer, so that whoever drains then finds the record. After an error it
+                # waits: its name is known only when the ingress raises it.
                 if not message.get("more_body", False) and self._status < 500:
                     self.end()
         except Exception as error:

@@ -1,8 +1,8 @@
 """One call: begun when a captured method is called, recorded when it answers or fails.
 
-The model waits for this, so it is flat: few calls, few objects, decisions made once for each class and then looked up. In a
-replica every function that is entered costs many times what it costs in a loop, for the processor has forgotten it since
-the last request. Nothing here lets an error of ours reach the model: it is counted, and the record is lost.
+The model waits for this, so it is flat: few calls, few objects, decisions made once for each class and then looked up.
+In a replica every function that is entered costs many times what it costs in a loop, for the processor has forgotten it
+since the last request. Nothing here lets an error of ours reach the model: it is counted, and the record is lost.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def begin(probe: Probe, args: Arguments, kwargs: dict[str, Any], scope: Any = No
 
 
 class Entry:
-    """A call from its beginning to its record: when it has ended it is its own draft, and waits for the writer's thread.
+    """A call from its beginning to its record: when it has ended it is its own draft, and waits for the writer's
+    thread.
 
     weight   how many requests it stands for; 0 when it is not in the sample, and must only be counted
     """
@@ -177,7 +178,9 @@ def _response(entry: Entry, response: Any) -> Any:
 
 def _way_of(kind: type) -> Callable[[Any, Any], Any] | None:
     """How answers of a class are recorded if not as they are, remembered for the next one."""
-    way = _response if hasattr(kind, "set_cookie") else None  # asked of the class: a DeploymentHandle has every attribute
+    way = (
+        _response if hasattr(kind, "set_cookie") else None
+    )  # asked of the class: a DeploymentHandle has every attribute
     if len(_ways) < _CLASSES:
         _ways[kind] = way
     return way

@@ -1,11 +1,13 @@
 """HTTP: what a request says besides its body, and whether its route is one that takes the model's input.
 
-In the request a few references are taken from the ASGI scope (`http_of`); everything else happens in the writer's thread. What the
-application knows of a route (FastAPI's parameters and body, a mount that serves files, its own documentation) is looked up once for each
-route. Names that everybody uses (`/health`, `/metrics`) decide where the application does not tell.
+In the request a few references are taken from the ASGI scope (`http_of`); everything else happens in the writer's
+thread. What the application knows of a route (FastAPI's parameters and body, a mount that serves files, its own
+documentation) is looked up once for each route. Names that everybody uses (`/health`, `/metrics`) decide where the
+application does not tell.
 
-What is no prediction is recorded all the same, with the reason, and left out when rows are made: each run counts it, and a monitor may
-decide otherwise afterwards. What can be none under any setting (a redirect, OPTIONS, no such route ...) is recorded without its payloads.
+What is no prediction is recorded all the same, with the reason, and left out when rows are made: each run counts it,
+and a monitor may decide otherwise afterwards. What can be none under any setting (a redirect, OPTIONS, no such route
+...) is recorded without its payloads.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Http(NamedTuple):
     route       FastAPI's or Starlette's route that was matched, or None
     endpoint    what it calls: a function, or a mounted application
     values      of the path's parameters
-    routed      whether an ASGI application was asked, which has routes; else it is a class or function that is given the request
+    routed      whether an ASGI application was asked, which has routes; else it is a class or function that is given
+                the request
     """
 
     verb: str
@@ -131,13 +134,15 @@ def unlikely(http: Http, facts: Facts, route: str, asked: Any) -> str:
         return _NO_INPUT
     if body or facts.takes:
         return ""
-    # The application does not tell: what has parameters takes them, and so does POST, whose body a plain function cannot read.
+    # The application does not tell: what has parameters takes them, and so does POST, whose body a plain function
+    # cannot read.
     sent = http.verb != "GET" or ((bool(asked.query) or bool(http.values)) and not facts.hidden)
     return "" if sent and not _FILES.fullmatch(route.lower()) else _NO_INPUT
 
 
 def parameters_of(asked: Any, values: Mapping[str, Any] | None) -> bytes:
-    """JSON of the parameters of a path, and of the query beside a body (without one the query is in its place); nothing without any."""
+    """JSON of the parameters of a path, and of the query beside a body (without one the query is in its place); nothing
+    without any."""
     beside = asked.__class__ is Body and asked.query and (asked.data or asked.lost_bytes)
     query = read_query(asked.query.decode("latin-1")) if beside else {}
     found = {**query, **{name: str(value) for name, value in (values or {}).items()}}

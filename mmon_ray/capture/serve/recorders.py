@@ -1,4 +1,5 @@
-"""The recorders of a replica: one for each way to capture, opened at the first request and closed at its graceful end."""
+"""The recorders of a replica: one for each way to capture, opened at the first request and closed at its graceful
+end."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ def recorder_of(settings: Settings) -> Recorder | None:
                 _recorders[settings] = _open_recorder(settings)
             except Exception as error:
                 _recorders[settings] = None
-                _log.warning("mmon_ray: endpoint '%s' is served, and not captured (%s: %s)", settings.endpoint, type(error).__name__, error)
+                _log.warning(
+                    "mmon_ray: endpoint '%s' is served, and not captured (%s: %s)",
+                    settings.endpoint,
+                    type(error).__name__,
+                    error,
+                )
         return _recorders[settings]
 
 
@@ -67,5 +73,8 @@ def _read_key(recorder: Recorder, endpoint: str) -> None:
     try:
         recorder.key = cluster_key()
     except Exception as error:
-        text = "mmon_ray: endpoint '%s': requests that explain the model are captured, for there is no key to know them by (%s: %s)"
+        text = (
+            "mmon_ray: endpoint '%s': requests that explain the model are captured, for there is no key to know "
+            "them by (%s: %s)"
+        )
         _log.warning(text, endpoint, type(error).__name__, error)

@@ -50,7 +50,9 @@ class _Pieces:
     def _made(self) -> Any:
         if self._response is None:
             return Items(tuple(self._items))
-        chunks = [item.encode() if isinstance(item, str) else item for item in self._items if isinstance(item, (str, bytes))]
+        chunks = [
+            item.encode() if isinstance(item, str) else item for item in self._items if isinstance(item, (str, bytes))
+        ]
         return Body(b"".join(chunks), self._response.headers.get("content-type") or "")
 
     def turn(self) -> Any:

@@ -1,4 +1,5 @@
-"""The wrapper: a subclass of a deployment's class, or a function like the deployment's, that records its requests and answers.
+"""The wrapper: a subclass of a deployment's class, or a function like the deployment's, that records its requests and
+answers.
 
 A subclass, because Serve asks `issubclass` and calls the body by its own rules: each method keeps its signature and its
 flavour (sync, async, generator, async generator), or Serve would run it elsewhere. Only the outermost call of a request
@@ -43,17 +44,22 @@ def is_captured(target: Any) -> bool:
 def captured(target: Any, settings: Settings) -> Any:
     """The captured form of a deployment's class (a subclass) or function.
 
-    settings  its `methods` name which methods of a class, or path operations of an ingress, are captured; by default all public ones
+    settings  its `methods` name which methods of a class, or path operations of an ingress, are captured; by default
+              all public ones
     errors    CaptureError when the target cannot be captured
     """
     if inspect.isfunction(target):
         if settings.methods:
-            raise CaptureError(f"{target.__name__} is a function and has no methods to choose from; leave `methods` out")
+            raise CaptureError(
+                f"{target.__name__} is a function and has no methods to choose from; leave `methods` out"
+            )
         wrapper = _wrapped(target, Probe(settings, "__call__", free=True))
         setattr(wrapper, _MARK, True)
         return wrapper
     if not inspect.isclass(target):
-        raise CaptureError(f"cannot capture {target!r}; @capture goes on a class or function, or on the deployment made of it")
+        raise CaptureError(
+            f"cannot capture {target!r}; @capture goes on a class or function, or on the deployment made of it"
+        )
     return _subclass(target, settings)
 
 
@@ -63,9 +69,20 @@ def _subclass(target: type, settings: Settings) -> type:
     found = {name: function for name in methods or _public(target) if (function := _function(target, name)) is not None}
     if not _is_ingress(target) and (not found or (methods and len(found) < len(set(methods)))):
         missing = sorted(set(methods or ["__call__"]) - set(found))
-        where = "; path operations outside of the class can be named when @capture is above @serve.ingress" if methods else ""
-        raise CaptureError(f"{target.__name__} has no method {', '.join(missing)} that can be captured; it has {_public(target)}{where}")
-    namespace: dict[str, Any] = {"__module__": target.__module__, "__qualname__": target.__qualname__, "__doc__": target.__doc__}
+        where = (
+            "; path operations outside of the class can be named when @capture is above @serve.ingress"
+            if methods
+            else ""
+        )
+        raise CaptureError(
+            f"{target.__name__} has no method {', '.join(missing)} that can be captured; it has "
+            f"{_public(target)}{where}"
+        )
+    namespace: dict[str, Any] = {
+        "__module__": target.__module__,
+        "__qualname__": target.__qualname__,
+        "__doc__": target.__doc__,
+    }
     namespace |= {name: _wrapped(function, Probe(settings, name)) for name, function in found.items()}
     namespace["__del__"] = _destructor(getattr(target, "__del__", None), settings)
     namespace[_MARK] = True
@@ -79,7 +96,8 @@ def _subclass(target: type, settings: Settings) -> type:
 
         namespace["__init_subclass__"] = classmethod(init_subclass)
     try:
-        # No __init__ of our own: Serve refuses a sync one below an ingress, and the original must see its own arguments.
+        # No __init__ of our own: Serve refuses a sync one below an ingress, and the original must see its own
+        # arguments.
         made: Any = types.new_class(target.__name__, (target,), exec_body=lambda body: body.update(namespace))
     except TypeError as error:
         raise CaptureError(f"{target.__name__} cannot be subclassed, so it cannot be captured: {error}") from None
@@ -92,18 +110,20 @@ def _is_ingress(target: type) -> bool:
 
 
 def _capture_ingress(subclass: Any, settings: Settings) -> None:
-    """When `@capture` is below `@serve.ingress`: the ingress, whose requests do not come through the methods, records them."""
+    """When `@capture` is below `@serve.ingress`: the ingress, whose requests do not come through the methods, records
+    them."""
     if _is_ingress(subclass) and not is_captured(subclass.__call__):
         subclass.__call__ = _of_ingress(subclass, settings)["__call__"]
         setattr(subclass.__call__, _MARK, True)
 
 
 def _of_ingress(target: Any, settings: Settings, unknown: Sequence[str] = ()) -> dict[str, Function]:
-    """What an ingress has besides: its ASGI call, recorded whatever `methods` says, for that names path operations there.
+    """What an ingress has besides: its ASGI call, recorded whatever `methods` says, for that names path operations
+    there.
 
     unknown  names among `methods` that the class does not have
-    errors   CaptureError when one of them is no path operation; of an application that is built in the replica that is known there, and
-             the deployment fails with the same words
+    errors   CaptureError when one of them is no path operation; of an application that is built in the replica that is
+             known there, and the deployment fails with the same words
     """
     replaced = {"__call__": _wrapped_asgi(target.__call__, Probe(settings, "__call__"))}
     setter = _function(target, "_set_asgi_app")  # Ray's own; without it a wrong name is not found out
@@ -117,7 +137,8 @@ def _of_ingress(target: Any, settings: Settings, unknown: Sequence[str] = ()) ->
 
 
 def _frozen_app(ingress: type) -> Any:
-    """The application that `@serve.ingress` was given, which only its constructor holds; None where it is made in the replica."""
+    """The application that `@serve.ingress` was given, which only its constructor holds; None where it is made in the
+    replica."""
     for base in ingress.__mro__:
         function = vars(base).get("__init__")
         if inspect.isfunction(function):
@@ -135,7 +156,9 @@ def check_operations(names: Sequence[str], app: Any) -> None:
     there = operations_of(app)
     missing = [name for name in names if name not in there]
     if missing:
-        raise CaptureError(f"`methods` names {missing[0]!r}, which the application has not; its path operations are {', '.join(there)}")
+        raise CaptureError(
+            f"`methods` names {missing[0]!r}, which the application has not; its path operations are {', '.join(there)}"
+        )
 
 
 def _checking(function: Function, names: Sequence[str]) -> Function:

@@ -34,8 +34,11 @@ class Control(NamedTuple):
     sides: str | None = None
 
 
-def set_control(store: Store, endpoint: str, *, on: bool | None = None, sample: float | None = None, sides: str | None = None) -> Control:
-    """Change how an endpoint is captured, on every node within seconds; None leaves a setting as it is. Returns all that is changed.
+def set_control(
+    store: Store, endpoint: str, *, on: bool | None = None, sample: float | None = None, sides: str | None = None
+) -> Control:
+    """Change how an endpoint is captured, on every node within seconds; None leaves a setting as it is. Returns all
+    that is changed.
 
     errors   InputError for a value that cannot be used; StoreError
     """
@@ -68,7 +71,8 @@ def reset_control(store: Store, endpoint: str) -> None:
 
 
 def is_sampled(request_id: str, sample: float) -> bool:
-    """Whether a request is in the sample: the same answer in every deployment it comes to, and in a larger sample too."""
+    """Whether a request is in the sample: the same answer in every deployment it comes to, and in a larger sample
+    too."""
     if sample >= 1.0:
         return True
     drawn = hashlib.blake2b(request_id.encode("utf-8", "replace"), digest_size=7).digest()
@@ -113,7 +117,8 @@ class ControlFile:
 
 
 def fetch_controls(spool: Spool, open_store: Callable[[str], Store]) -> list[str]:
-    """Lay the control of every endpoint that is captured here into the spool; returns what went wrong, which changes nothing."""
+    """Lay the control of every endpoint that is captured here into the spool; returns what went wrong, which changes
+    nothing."""
     errors = []
     for endpoint, uri in sorted({(origin.endpoint, origin.store) for origin in spool.origins()}):
         path = Path(_path(spool.root, endpoint, uri))
@@ -149,4 +154,6 @@ def _parse(body: bytes) -> Control:
         raise InputError(f"the control of a capture is not a JSON object: {body[:80]!r}; set it again") from None
     if not isinstance(on, bool):
         raise InputError(f"the control of a capture says on is {on!r}; it is true or false, set it again")
-    return Control(on, None if sample is None else checked_sample(sample), None if sides is None else checked_sides(sides))
+    return Control(
+        on, None if sample is None else checked_sample(sample), None if sides is None else checked_sides(sides)
+    )

@@ -1,7 +1,8 @@
 """Counters: what became of the requests of each deployment on a node, kept in the spool, which outlives all who count.
 
 A recorder writes its counts to a file of its own, once a second at most, and holds a lock on it. The uploader adds the
-files of recorders that are gone to the deployment's total, with what it has shipped. `kill -9` costs the last second of counts.
+files of recorders that are gone to the deployment's total, with what it has shipped. `kill -9` costs the last second of
+counts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Counts(NamedTuple):
     waiting       segments in the spool
     lag_s         age of the oldest segment that is ready and waits
     unrecorded    requests that `routes` and `methods` of capture do not choose
-    no_prediction records of requests that are no predictions: redirects, OPTIONS, health checks, routes without input; they make no rows
+    no_prediction records of requests that are no predictions: redirects, OPTIONS, health checks, routes without input;
+    they make no rows
     bad_times     records whose event time could not be read: the time of arrival is used
     """
 
@@ -141,7 +143,9 @@ def read_counts(root: Path, now_s: float) -> list[Counts]:
         for path in ready:
             with suppress(FileNotFoundError):  # shipped since
                 ages.append(now_s - path.stat().st_mtime)
-        found.append(Counts(folder.parent.name, folder.name, **sums, waiting=waiting, lag_s=round(max([0.0, *ages]), 3)))
+        found.append(
+            Counts(folder.parent.name, folder.name, **sums, waiting=waiting, lag_s=round(max([0.0, *ages]), 3))
+        )
     return found
 
 
@@ -167,4 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     names = {name: kind for kind, of in ((int, COUNTERS), (list, ("added",))) for name in of}
-    return {name: counts[name] for name, kind in names.items() if isinstance(counts, dict) and isinstance(counts.get(name), kind)}
+    return {
+        name: counts[name]
+        for name, kind in names.items()
+        if isinstance(counts, dict) and isinstance(counts.get(name), kind)
+    }

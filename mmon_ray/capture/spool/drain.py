@@ -34,24 +34,34 @@ def drain(endpoint: str, timeout_s: float = 30.0, *, spool: str = "") -> None:
     while True:
         rest_s = max(0.0, deadline - time.monotonic())
         try:
-            left: Sequence[Left] = ray.get([one.drain.remote(endpoint, root, rest_s) for one in uploaders], timeout=rest_s + 10.0)
+            left: Sequence[Left] = ray.get(
+                [one.drain.remote(endpoint, root, rest_s) for one in uploaders], timeout=rest_s + 10.0
+            )
         except ray.exceptions.ActorUnavailableError as error:  # it is being restarted
             if time.monotonic() >= deadline:
                 raise CaptureError(f"an uploader was not back within {timeout_s:g} s: {error}") from None
             time.sleep(0.1)
             continue
         except ray.exceptions.RayError as error:
-            raise CaptureError(f"an uploader did not answer within {timeout_s:g} s ({type(error).__name__}): {error}") from None
+            raise CaptureError(
+                f"an uploader did not answer within {timeout_s:g} s ({type(error).__name__}): {error}"
+            ) from None
         if any(one.known for one in left):
             break
         if time.monotonic() >= deadline:
             where = root or "the default one"
-            raise CaptureError(f"nothing was captured for the endpoint '{endpoint}' (spool: {where}); check its name, and call it first")
+            raise CaptureError(
+                f"nothing was captured for the endpoint '{endpoint}' (spool: {where}); check its name, and call it "
+                f"first"
+            )
         time.sleep(0.1)
     names = [name for one in left for name in one.names]
     if not names:
         return
-    what = f"{len(names)} segments or writers of '{endpoint}' have not reached the store after {timeout_s:g} s ({names[0]} ...)"
+    what = (
+        f"{len(names)} segments or writers of '{endpoint}' have not reached the store after {timeout_s:g} s "
+        f"({names[0]} ...)"
+    )
     errors = [one.error for one in left if one.error]
     if errors:
         raise StoreError(f"{what}: {errors[0]}")

@@ -1,4 +1,5 @@
-"""The request to seal: a number in a file that an endpoint's writers keep open, and read far more often than it changes."""
+"""The request to seal: a number in a file that an endpoint's writers keep open, and read far more often than it
+changes."""
 
 from __future__ import annotations
 

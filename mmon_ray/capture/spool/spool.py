@@ -1,12 +1,15 @@
 """The spool: captured lines on a node's disk, between the replica that writes them and the uploader that ships them.
 
-    <root>/<endpoint>/<deployment>/<writer>.writer                      who writes: its store and node; locked while it lives
+    <root>/<endpoint>/<deployment>/<writer>.writer                      who writes: its store and node; locked while it
+                                                                        lives
     <root>/<endpoint>/<deployment>/<yyyymmddhh>-<writer>-<number>.jsonl.open    being written
     <root>/<endpoint>/<deployment>/<yyyymmddhh>-<writer>-<number>.jsonl         sealed: complete, never written again
     <root>/<endpoint>/<deployment>/...jsonl.torn                        the half line that a killed writer left
     <root>/<endpoint>/<deployment>/*.counts, .total                     counters, of a writer and of all that are gone
-    <root>/<endpoint>/.control-<store>                                  how to capture from now on, laid here by the uploader
-    <root>/.spools                                                      in the default spool: where the node's others are
+    <root>/<endpoint>/.control-<store>                                  how to capture from now on, laid here by the
+                                                                        uploader
+    <root>/.spools                                                      in the default spool: where the node's others
+                                                                        are
     <root>/<endpoint>/.seal                                             the number of the last request to seal
 
 The spool is the whole state: uploaders and writers may die at any moment and start again. A writer holds a lock on its
@@ -37,7 +40,9 @@ __all__ = ["Origin", "Segment", "Spool", "read_roots", "safe_name", "spool_root"
 
 _TORN, _WRITER, _ROOTS = ".jsonl.torn", ".writer", ".spools"
 _BLOCK_BYTES = 1 << 16
-_adopting = threading.Lock()  # who adopts must find all of it sealed afterwards, not half of it in another thread's hands
+_adopting = (
+    threading.Lock()
+)  # who adopts must find all of it sealed afterwards, not half of it in another thread's hands
 
 
 class Origin(NamedTuple):
@@ -100,7 +105,8 @@ def safe_name(text: str, most: int = 80) -> str:
 class Spool:
     """A spool's folder: where writers begin, seals are asked for, and sealed segments are found.
 
-    max_bytes, max_disk   its bound: bytes it may hold, and share of its disk that may be used (0: MMON_SPOOL_MAX_DISK, else 0.8)
+    max_bytes, max_disk   its bound: bytes it may hold, and share of its disk that may be used (0: MMON_SPOOL_MAX_DISK,
+                          else 0.8)
     """
 
     root: Path
@@ -135,7 +141,8 @@ class Spool:
         return self.root / origin.endpoint / safe_name(origin.deployment)
 
     def new_name(self, origin: Origin) -> str:
-        """A name that is never used twice, not even by a replica that starts again: keys in the store are made of it."""
+        """A name that is never used twice, not even by a replica that starts again: keys in the store are made of
+        it."""
         name = safe_name(origin.replica).replace("-", "_")  # `-` is between the parts of a segment's name
         return f"{name}_{secrets.token_hex(3)}"
 
@@ -204,7 +211,11 @@ def _adopt(path: Path) -> int:
         whole = _last_newline(file.fileno(), size) + 1
         if whole < size:
             # Copied before it is cut: whatever dies in between, the bytes are in one of the two files.
-            torn = os.open(path.with_name(path.name[: -len(OPEN)] + _TORN), os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            torn = os.open(
+                path.with_name(path.name[: -len(OPEN)] + _TORN),
+                os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC,
+                0o600,
+            )
             with os.fdopen(torn, "wb") as aside:
                 aside.write(os.pread(file.fileno(), size - whole, whole))
             file.truncate(whole)

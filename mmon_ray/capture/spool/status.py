@@ -67,5 +67,7 @@ def _summed(answers: Iterable[list[Counts]]) -> tuple[Counts, ...]:
             sums[one.endpoint, one.deployment] = one
         else:
             added = {name: getattr(known, name) + getattr(one, name) for name in (*COUNTERS, "waiting")}
-            sums[one.endpoint, one.deployment] = Counts(one.endpoint, one.deployment, **added, lag_s=max(known.lag_s, one.lag_s))
+            sums[one.endpoint, one.deployment] = Counts(
+                one.endpoint, one.deployment, **added, lag_s=max(known.lag_s, one.lag_s)
+            )
     return tuple(sums[name] for name in sorted(sums))

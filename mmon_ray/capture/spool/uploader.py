@@ -1,7 +1,8 @@
-"""The uploader: one actor a node that carries sealed segments from the spool to the store, at least once, under the same key.
+"""The uploader: one actor a node that carries sealed segments from the spool to the store, at least once, under the
+same key.
 
-It remembers nothing that matters: the spool is the state, so it may be killed at any moment. `Shipper` is the whole logic,
-with the time passed in; `Uploader` is the actor around it; `drain` is for whoever cannot wait.
+It remembers nothing that matters: the spool is the state, so it may be killed at any moment. `Shipper` is the whole
+logic, with the time passed in; `Uploader` is the actor around it; `drain` is for whoever cannot wait.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class Shipper:
             else:
                 failed.add(store)
                 self._failures[store] = self._failures.get(store, 0) + 1
-                self._retry_at[store] = now_s + min(self.delay_s * 2 ** min(self._failures[store] - 1, 30), self.most_delay_s)
+                self._retry_at[store] = now_s + min(
+                    self.delay_s * 2 ** min(self._failures[store] - 1, 30), self.most_delay_s
+                )
         return shipped
 
     def _ship(self, segment: Segment) -> bool:
@@ -94,7 +97,9 @@ class Shipper:
         except OSError as error:
             return self._failed(segment, f"the spool cannot be read: {error}")
         try:
-            self.open_store(segment.origin.store).put(segment_key(segment), zstandard.ZstdCompressor(level=1).compress(lines))
+            self.open_store(segment.origin.store).put(
+                segment_key(segment), zstandard.ZstdCompressor(level=1).compress(lines)
+            )
             segment.path.unlink(missing_ok=True)
         except Exception as error:  # whatever a store may raise, the segment stays and is tried again
             return self._failed(segment, f"{error}")
@@ -111,7 +116,8 @@ class Shipper:
 
 
 def segment_key(segment: Segment) -> str:
-    """Where a segment lies in the store: made of its name and origin alone, so that a second upload overwrites the first."""
+    """Where a segment lies in the store: made of its name and origin alone, so that a second upload overwrites the
+    first."""
     hour = segment.hour
     moment = parse_time(f"{hour[:4]}-{hour[4:6]}-{hour[6:8]}T{hour[8:]}")
     name = f"{segment.origin.node[:12]}-{segment.writer}-{segment.number:06d}.jsonl.zst"
@@ -144,7 +150,8 @@ class Drain:
 class Uploader:
     """The actor: a thread that ships for ever, and doors to hurry it.
 
-    Made without arguments, and after its first start by Ray alone: which spools there are besides the default one stands in a file.
+    Made without arguments, and after its first start by Ray alone: which spools there are besides the default one
+    stands in a file.
     """
 
     def __init__(self) -> None:
@@ -170,9 +177,12 @@ class Uploader:
                     write_roots(self._shippers)
 
     def drain(self, endpoint: str, root: str, timeout_s: float) -> Left:
-        """Have the writers seal and ship all that they have captured so far; returns what is left when the time is over."""
+        """Have the writers seal and ship all that they have captured so far; returns what is left when the time is
+        over."""
         self.watch(root)
-        drains = [Drain(shipper.spool, endpoint) for shipper in self._shippers.values() if shipper.spool.knows(endpoint)]
+        drains = [
+            Drain(shipper.spool, endpoint) for shipper in self._shippers.values() if shipper.spool.knows(endpoint)
+        ]
         names = _wait(lambda: self._hurried(tuple(name for one in drains for name in one.left())), timeout_s)
         errors = [text for shipper in self._shippers.values() for text in shipper.errors.values()] if names else []
         return Left(bool(drains), names, "; ".join(errors))
@@ -187,7 +197,9 @@ class Uploader:
 
     def counts(self) -> list[Counts]:
         """What became of the requests of every deployment on this node."""
-        return [counts for shipper in self._shippers.values() for counts in read_counts(shipper.spool.root, time.time())]
+        return [
+            counts for shipper in self._shippers.values() for counts in read_counts(shipper.spool.root, time.time())
+        ]
 
     def _fetch(self) -> None:
         for shipper in self._shippers.values():

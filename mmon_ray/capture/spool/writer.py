@@ -1,4 +1,5 @@
-"""A replica's hand on the spool: one open segment for each hour of event time, sealed by rename at size, age or request."""
+"""A replica's hand on the spool: one open segment for each hour of event time, sealed by rename at size, age or
+request."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ class SpoolWriter:
             self._seal(hour)
 
     def is_full(self, now_s: float) -> bool:
-        """Whether the spool has reached its bound; looked up every five seconds at most, and for 0.1 % of the time at most."""
+        """Whether the spool has reached its bound; looked up every five seconds at most, and for 0.1 % of the time at
+        most."""
         if now_s >= self._look_at:
             start_s = time.perf_counter()
             with suppress(OSError):  # what cannot be measured fails when it is written
@@ -73,13 +75,15 @@ class SpoolWriter:
     def tick(self, now_s: float) -> None:
         """Seal what is old enough, and everything when a seal was asked for; call it right after the queue was emptied.
 
-        The request is granted at the second tick that sees it (`seals` until then): what a request handler was about to queue is
-        then written.
+        The request is granted at the second tick that sees it (`seals` until then): what a request handler was about to
+        queue is then written.
         """
         if now_s >= self._due_s:
             for hour in [hour for hour, segment in self._open.items() if now_s - segment.opened_s >= self.segment_s]:
                 self._seal(hour)
-            self._due_s = min((segment.opened_s for segment in self._open.values()), default=float("inf")) + self.segment_s
+            self._due_s = (
+                min((segment.opened_s for segment in self._open.values()), default=float("inf")) + self.segment_s
+            )
         asked = self.request.number
         self.seals = asked not in (self._granted, self._asked)
         if self.seals:

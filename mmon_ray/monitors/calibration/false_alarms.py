@@ -1,4 +1,5 @@
-"""The budget: how often a monitor would cry wolf with its settings, and which settings keep to what its people can stand."""
+"""The budget: how often a monitor would cry wolf with its settings, and which settings keep to what its people can
+stand."""
 
 from __future__ import annotations
 
@@ -92,7 +93,9 @@ class Calibration(Coded, kind="calibration"):
     def sentences(self) -> Iterator[str]:
         """The answer for people, a sentence each."""
         share = f"{100 * self.watched:.2g} % of them had something to watch"
-        yield f"{self.replayed:,} windows of {self.rows:,} {self.population} were replayed, with nothing changed; {share}"
+        yield (
+            f"{self.replayed:,} windows of {self.rows:,} {self.population} were replayed, with nothing changed; {share}"
+        )
         yield f"false alarms a month: {self.alarms}"
         yield f"the budget is {self.budget:g} a month: {'it holds' if self.holds else 'it does not hold'}"
         for cost in self.costs[:5]:
@@ -121,8 +124,9 @@ def calibrate(
 ) -> Calibration:
     """Replay a baseline against itself, and say what the monitor's settings will cost before they go live.
 
-    Windows and baselines are drawn anew from one population, so every alarm is false. What follows holds if windows follow each other
-    independently; hours of real traffic that resemble each other more than their days do raise fewer or more.
+    Windows and baselines are drawn anew from one population, so every alarm is false. What follows holds if windows
+    follow each other independently; hours of real traffic that resemble each other more than their days do raise fewer
+    or more.
     rows           of a window
     population     rows that were normal (`Rows`); rows made from the baseline's states when None
     budget         false alarms a month that are allowed
@@ -132,7 +136,9 @@ def calibrate(
     errors         InputError for a budget or rows that are not above 0
     """
     if budget <= 0 or rows <= 0 or window_hours <= 0:
-        raise InputError(f"a budget of {budget:g} alarms with {rows} rows in {window_hours:g} hours cannot be; each is more than 0")
+        raise InputError(
+            f"a budget of {budget:g} alarms with {rows} rows in {window_hours:g} hours cannot be; each is more than 0"
+        )
     a_month = MONTH_HOURS / window_hours
     count = windows or min(MOST_WINDOWS, math.ceil(-math.log(1 - CONFIDENCE) / min(budget / a_month, 0.05)))
     people = population or Likeness(baseline.schema, baseline.profile)
@@ -183,12 +189,16 @@ def _level(baseline: Baseline) -> float:
 def _costs(replay: Replay, policy: Policy, baseline: Baseline, a_month: float) -> tuple[Cost, ...]:
     known = {(one.name, one.column): one for one in baseline.constraints}
     shares = replay.shares(policy)
-    costs = [Cost(known.get(key, Constraint(*key)), shares[key][0], a_month * cost) for key, cost in replay.costs(policy).items()]
+    costs = [
+        Cost(known.get(key, Constraint(*key)), shares[key][0], a_month * cost)
+        for key, cost in replay.costs(policy).items()
+    ]
     return tuple(sorted(costs, key=lambda one: -one.a_month))
 
 
 def _proposal(replay: Replay, policy: Policy, baseline: Baseline, allowed: float) -> dict[Key, Constraint]:
-    """Constraints to be exchanged: first stricter levels for all that have a test, then laxer bounds for the dearest, one by one."""
+    """Constraints to be exchanged: first stricter levels for all that have a test, then laxer bounds for the dearest,
+    one by one."""
     own = {(one.name, one.column): one for one in baseline.constraints if one.enabled}
     level = _level(baseline)
     while policy.bound(level) > allowed:

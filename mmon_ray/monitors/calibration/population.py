@@ -1,4 +1,5 @@
-"""The population that calibration draws rows from: rows that are normal, or rows made to look like a baseline's states."""
+"""The population that calibration draws rows from: rows that are normal, or rows made to look like a baseline's
+states."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Population(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Rows(Population):
-    """Rows that were normal, drawn with replacement (the bootstrap): the columns keep what they have to do with each other."""
+    """Rows that were normal, drawn with replacement (the bootstrap): the columns keep what they have to do with each
+    other."""
 
     table: pa.Table
     words: str
@@ -74,7 +76,8 @@ class Rows(Population):
 
 @dataclass(frozen=True, eq=False)
 class Likeness(Population):
-    """Rows made from a baseline's states: each column is distributed as in the baseline, and independent of the others."""
+    """Rows made from a baseline's states: each column is distributed as in the baseline, and independent of the
+    others."""
 
     schema: Schema
     profile: Profile
@@ -108,12 +111,16 @@ class Likeness(Population):
         if column.categorical and counts is not None and counts.total:
             texts = self._texts(column, counts, rows, rng)
             array = pa.compute.equal(texts, "true") if column.type == "boolean" else texts
-            return array if missing is None else pa.compute.if_else(pa.array(missing), pa.scalar(None, array.type), array)
+            return (
+                array if missing is None else pa.compute.if_else(pa.array(missing), pa.scalar(None, array.type), array)
+            )
         if types is None and self._state(Moments(), column) is None:
             return None
         return pa.array(np.full(rows, "value"), mask=missing)
 
-    def _named(self, column: Column, rows: int, rng: np.random.Generator, missing: np.ndarray | None) -> pa.Array | None:
+    def _named(
+        self, column: Column, rows: int, rng: np.random.Generator, missing: np.ndarray | None
+    ) -> pa.Array | None:
         """Ids that all differ, or moments of the baseline's range."""
         if not column.clock:
             ids = rng.integers(0, 2**53, rows)
@@ -129,7 +136,8 @@ class Likeness(Population):
         return stamps.cast(pa.string()) if column.type == "string" else stamps
 
     def _texts(self, column: Column, counts: Counts, rows: int, rng: np.random.Generator) -> pa.Array:
-        """Values as often as they were counted; what the capped counts have let go is spread over values of the same number."""
+        """Values as often as they were counted; what the capped counts have let go is spread over values of the same
+        number."""
         keys = [key[0] for key in counts.table]
         weights = np.fromiter(counts.table.values(), np.float64, len(keys))
         rest = counts.total - weights.sum()

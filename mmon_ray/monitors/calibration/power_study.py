@@ -75,8 +75,8 @@ def power(
 ) -> Iterator[Seen]:
     """For each column the smallest change that alarms within some windows with a stated probability.
 
-    Simulated: windows are drawn, changed and judged by the baseline's own constraints and the monitor's policy, one column at a time, the
-    others being as they were; sizes are found by bisection.
+    Simulated: windows are drawn, changed and judged by the baseline's own constraints and the monitor's policy, one
+    column at a time, the others being as they were; sizes are found by bisection.
     rows         of a window
     population   where rows come from; made from the baseline's states when None
     columns      which; all that are watched when empty
@@ -84,7 +84,8 @@ def power(
     """
     if not 0 < probability < 1 or rows < 1 or windows < 1:
         raise InputError(
-            f"{rows} rows, {windows} windows, probability {probability} cannot be; expected 1 or more, 1 or more, and in (0, 1)"
+            f"{rows} rows, {windows} windows, probability {probability} cannot be; expected 1 or more, 1 or more, and "
+            f"in (0, 1)"
         )
     watched = {column.name: column for column in baseline.schema.watched()}
     for name in columns:
@@ -141,7 +142,8 @@ class _Trial:
         own = [one for one in enabled if (one.name, one.column) in self._judged]
         if not own:
             return 0.0, 0.0
-        # Benjamini-Hochberg among the column's own at a share of the level is that among all, the others being far from it.
+        # Benjamini-Hochberg among the column's own at a share of the level is that among all, the others being far from
+        # it.
         scale = len(own) / len(enabled)
         own = [replace(one, level=one.level * scale if one.level < 1 else 1.0) for one in own]
         alone = replace(self.baseline, schema=Schema((self.column,)), constraints=tuple(own))
@@ -157,7 +159,9 @@ class _Trial:
     @cached_property
     def _judge(self) -> Monitor:
         """The monitor with those of its analyses that ask about this column alone."""
-        return replace(self.monitor, analyses=tuple(one for one in self.monitor.analyses if _fits(one, Schema((self.column,)))))
+        return replace(
+            self.monitor, analyses=tuple(one for one in self.monitor.analyses if _fits(one, Schema((self.column,))))
+        )
 
     @cached_property
     def _judged(self) -> set[tuple[str, str]]:
@@ -186,7 +190,11 @@ def _changes(column: Column, profile: Profile) -> Iterator[_Change]:
         if isinstance(counts, Counts) and (top := counts.top(2)):
             value = top[-1][0][0]
             rest = 1 - counts.frequency(value)
-            yield _Change("share", rest, lambda table, name, size, rng: _grown(table, name, value, size / rest if rest else 0.0, rng))
+            yield _Change(
+                "share",
+                rest,
+                lambda table, name, size, rng: _grown(table, name, value, size / rest if rest else 0.0, rng),
+            )
     yield _Change("missing", 1.0, _blanked)
 
 
@@ -222,4 +230,6 @@ def _grown(table: pa.Table, name: str, value: str, share: float, rng: np.random.
 
 def _blanked(table: pa.Table, name: str, size: float, rng: np.random.Generator) -> pa.Table:
     column = table[name].combine_chunks()
-    return pa.table({name: pc.if_else(pa.array(rng.random(table.num_rows) < size), pa.scalar(None, column.type), column)})
+    return pa.table(
+        {name: pc.if_else(pa.array(rng.random(table.num_rows) < size), pa.scalar(None, column.type), column)}
+    )

@@ -1,4 +1,5 @@
-"""The replay: baselines and windows drawn from one population (A/A), judged as they would be; whatever is violated is a false alarm."""
+"""The replay: baselines and windows drawn from one population (A/A), judged as they would be; whatever is violated is a
+false alarm."""
 
 from __future__ import annotations
 
@@ -35,12 +36,16 @@ class Replay:
     found: tuple[tuple[Violation, ...], ...]
 
     def again(self, changes: Mapping[Key, Constraint]) -> Replay:
-        """What would have been violated with some constraints made laxer; exact for levels, and for bounds as far as values tell."""
-        kept = (tuple(one for one in window if _violates(one, changes.get(_key(one.constraint)))) for window in self.found)
+        """What would have been violated with some constraints made laxer; exact for levels, and for bounds as far as
+        values tell."""
+        kept = (
+            tuple(one for one in window if _violates(one, changes.get(_key(one.constraint)))) for window in self.found
+        )
         return Replay(self.windows, tuple(window for window in kept if window))
 
     def shares(self, policy: Policy) -> dict[Key, tuple[float, float]]:
-        """For each constraint that was violated the shares of windows in which it was, and in which it alarmed at once."""
+        """For each constraint that was violated the shares of windows in which it was, and in which it alarmed at
+        once."""
         counts: dict[Key, list[int]] = {}
         for window in self.found:
             for one in window:
@@ -86,7 +91,9 @@ def replayed(
     """
     found = []
     done = 0
-    for violations in violations_of(monitor, baseline, population, rows, seed=seed, baselines=-(-windows // WINDOWS_A_BASELINE)):
+    for violations in violations_of(
+        monitor, baseline, population, rows, seed=seed, baselines=-(-windows // WINDOWS_A_BASELINE)
+    ):
         done += 1
         if violations:
             found.append(violations)

@@ -1,4 +1,5 @@
-"""What a payload holds, by its content type and by what it is: one JSON value, JSON Lines, cells of CSV, or the fields of a form."""
+"""What a payload holds, by its content type and by what it is: one JSON value, JSON Lines, cells of CSV, or the fields
+of a form."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from mmon_ray.errors import InputError
 __all__ = ["ANY", "MOST_INFLATED_BYTES", "Content", "content_of", "json_within"]
 
 MOST_INFLATED_BYTES = 64_000_000  # of a compressed body: a few hundred MB of Python objects
-_JSON_LINES = {f"application/{name}" for name in ("jsonlines", "x-jsonlines", "jsonl", "x-jsonl", "json-lines", "x-ndjson", "ndjson")}
+_JSON_LINES = {
+    f"application/{name}"
+    for name in ("jsonlines", "x-jsonlines", "jsonl", "x-jsonl", "json-lines", "x-ndjson", "ndjson")
+}
 _CSV = {"text/csv", "application/csv", "application/vnd.ms-excel"}
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 ANY = Schema()
@@ -115,7 +119,8 @@ def _cells(text: str) -> list[list[str]] | None:
 
 
 def _are_rows(rows: list[list[str]], schema: Schema) -> bool:
-    """Whether cells have the number and types of the baseline's features; some must be numbers, for any text could be a row of texts."""
+    """Whether cells have the number and types of the baseline's features; some must be numbers, for any text could be a
+    row of texts."""
     places = [place for place, name in enumerate(schema.features) if schema[name].numeric]
     width = len(schema.features)
     if width < 2 or not rows or not places or any(len(row) != width for row in rows):
@@ -154,7 +159,8 @@ def _guessed_lines(text: str) -> list[Any]:
 
 
 def _inflated(data: bytes) -> bytes:
-    """The bytes that were compressed with gzip, zlib (`deflate`) or zstd, all of which carry a mark; others as they are."""
+    """The bytes that were compressed with gzip, zlib (`deflate`) or zstd, all of which carry a mark; others as they
+    are."""
     if data.startswith(_ZSTD):
         import zstandard
 
@@ -183,7 +189,8 @@ def _bounded(data: bytes) -> bytes:
 
 
 def _of_parts(data: bytes, said: str, schema: Schema) -> Content:
-    """The fields of `multipart/form-data`; a file that holds JSON, JSON Lines or CSV is the rows, beside which the fields lie."""
+    """The fields of `multipart/form-data`; a file that holds JSON, JSON Lines or CSV is the rows, beside which the
+    fields lie."""
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + said.encode() + b"\r\n\r\n" + data)
     if not message.is_multipart():
         raise InputError("the body is no multipart/form-data with the boundary that its content type names")

@@ -1,4 +1,5 @@
-"""The forms of an object with rows in it: one function a form, tried in order; the first that knows the body splits it."""
+"""The forms of an object with rows in it: one function a form, tried in order; the first that knows the body splits
+it."""
 
 from __future__ import annotations
 
@@ -103,8 +104,17 @@ def _by_label(body: Mapping[str, Any], side: Side) -> Opened | None:
     return None if rows is None else Opened(rows)
 
 
-_FORMS: tuple[Callable[[Mapping[str, Any], Side], Opened | None], ...] = (_tensors, _seldon, _frame, _wrapped, _columns, _by_label)
+_FORMS: tuple[Callable[[Mapping[str, Any], Side], Opened | None], ...] = (
+    _tensors,
+    _seldon,
+    _frame,
+    _wrapped,
+    _columns,
+    _by_label,
+)
 
 
 def _beside(body: Mapping[str, Any], taken: Collection[str], side: Side) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if name not in taken and (name not in CONTROL or side.has(name))}
+    return {
+        name: value for name, value in body.items() if name not in taken and (name not in CONTROL or side.has(name))
+    }

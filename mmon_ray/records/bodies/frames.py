@@ -22,13 +22,17 @@ def split(body: Mapping[str, Any]) -> list[Any] | None:
 
 
 def table(body: Mapping[str, Any], side: Side) -> list[Any] | None:
-    """Rows of `{"schema": {"fields": [...], "primaryKey": [...]}, "data": [{...}, ...]}`, without the index that pandas adds."""
+    """Rows of `{"schema": {"fields": [...], "primaryKey": [...]}, "data": [{...}, ...]}`, without the index that pandas
+    adds."""
     schema, rows = body.get("schema"), body.get("data")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("fields"), list) or not isinstance(rows, list):
         return None
     keys = schema.get("primaryKey")
     index = {str(key) for key in keys if not side.has(str(key))} if isinstance(keys, list) else set()
-    return [{name: value for name, value in row.items() if name not in index} if isinstance(row, Mapping) else row for row in rows]
+    return [
+        {name: value for name, value in row.items() if name not in index} if isinstance(row, Mapping) else row
+        for row in rows
+    ]
 
 
 def columns(body: Mapping[str, list[Any]], rest: Mapping[str, Any], side: Side) -> list[Any] | None:
@@ -43,9 +47,11 @@ def columns(body: Mapping[str, list[Any]], rest: Mapping[str, Any], side: Side) 
 
 
 def by_label(body: Mapping[str, Any], side: Side) -> list[Any] | None:
-    """Rows of `{"a": {"0": 1, "1": 2}}`, a column an object (`columns`), or of `{"0": {"a": 1}, "1": {"a": 2}}`, a row an object (`index`).
+    """Rows of `{"a": {"0": 1, "1": 2}}`, a column an object (`columns`), or of `{"0": {"a": 1}, "1": {"a": 2}}`, a row
+    an object (`index`).
 
-    Which it is: the level whose names the baseline knows is that of the columns; else the level that is not all numbers.
+    Which it is: the level whose names the baseline knows is that of the columns; else the level that is not all
+    numbers.
     """
     inner = next(iter(body.values()), None)
     if not isinstance(inner, Mapping) or not inner:

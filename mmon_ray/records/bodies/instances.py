@@ -1,7 +1,7 @@
 """The instances in a request and the answers in a response, each a flat row; the forms of bodies are those of `bodies`.
 
-A request may hold one instance (an object, a list of numbers, a line of CSV, a text, a URL's query, the arguments of a call)
-or many; its answer is split the same way. What is only half understood is told as a doubt.
+A request may hold one instance (an object, a list of numbers, a line of CSV, a text, a URL's query, the arguments of a
+call) or many; its answer is split the same way. What is only half understood is told as a doubt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from mmon_ray.capture.payload.payload import parameters
 from mmon_ray.core.rows import flatten
 from mmon_ray.core.schema import PREDICTION, Schema
 from mmon_ray.errors import InputError
-from mmon_ray.records.bodies import ANY, Content, Opened, PredictionSide, RequestSide, content_of, is_nested, json_within, opened
+from mmon_ray.records.bodies import (
+    ANY,
+    Content,
+    Opened,
+    PredictionSide,
+    RequestSide,
+    content_of,
+    is_nested,
+    json_within,
+    opened,
+)
 
 __all__ = ["arguments", "instances_of", "predictions_of", "typed"]
 
@@ -31,7 +41,8 @@ def instances_of(
     """The rows of a request, at least one, each a flat dict.
 
     payload, answer   as captured; the answer decides where the request and the baseline leave it open
-    schema            names the values of rows without names, in the order of its features, and the types of what was sent as text
+    schema            names the values of rows without names, in the order of its features, and the types of what was
+                      sent as text
     doubt             is told, once, why the rows are not those of the baseline
     errors            InputError when the payload cannot be decoded or holds no instance
     """
@@ -47,7 +58,9 @@ def instances_of(
     elif value is None:
         rows = [{}]
     else:
-        rows = _opened_rows(arguments(value) if payload is not None and payload.get("encoding") == "args" else value, side)
+        rows = _opened_rows(
+            arguments(value) if payload is not None and payload.get("encoding") == "args" else value, side
+        )
     if content.shared:
         rows = [{**content.shared, **row} for row in rows]
     made = [_settled(_as_in_baseline(flatten(row), schema), schema) for row in rows]
@@ -55,7 +68,8 @@ def instances_of(
         made = [{name: typed(cell, name, schema) for name, cell in row.items()} for row in made]
     if not made:
         raise InputError("the request holds no instances")
-    # Parameters of the path and the query are columns when the baseline has them, or is still to be learned; the body wins.
+    # Parameters of the path and the query are columns when the baseline has them, or is still to be learned; the body
+    # wins.
     sent = {} if payload is None else parameters(payload)
     beside = _from_text({name: text for name, text in sent.items() if name in schema or not schema.columns}, schema)
     made = [beside | row for row in made]
@@ -127,7 +141,10 @@ def _opened_rows(value: Any, side: RequestSide) -> Rows:
     found = opened(value, side)
     if found is None:
         return []
-    return [{**found.shared, **(item if item is value and isinstance(item, Mapping) else _row(item, side))} for item in found.rows]
+    return [
+        {**found.shared, **(item if item is value and isinstance(item, Mapping) else _row(item, side))}
+        for item in found.rows
+    ]
 
 
 def _row(item: Any, side: RequestSide) -> dict[str, Any]:
@@ -146,7 +163,8 @@ def _row(item: Any, side: RequestSide) -> dict[str, Any]:
 
 
 def _by_position(values: Sequence[Any], schema: Schema) -> dict[str, Any]:
-    """A row without names: the baseline's features where the number fits, else `_c0`, `_c1`, ... as SageMaker Model Monitor names them."""
+    """A row without names: the baseline's features where the number fits, else `_c0`, `_c1`, ... as SageMaker Model
+    Monitor names them."""
     features = schema.features
     names = features if len(features) == len(values) else [f"_c{number}" for number in range(len(values))]
     return dict(zip(names, values, strict=True))
@@ -179,7 +197,8 @@ def _as_in_baseline(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 def _settled(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
-    """A row as the baseline has its lists: the only item of one where it has single values, an item a column where it has such columns."""
+    """A row as the baseline has its lists: the only item of one where it has single values, an item a column where it
+    has such columns."""
     if list not in map(type, row.values()):
         return row
     settled: dict[str, Any] = {}
@@ -205,9 +224,15 @@ def _doubt(rows: Rows, schema: Schema) -> str:
             if not row:
                 return "it holds no value"
             if "_c0" in row or row.keys() <= {"text", "value"}:
-                return f"without names a row has {len(row)} value{'s' * (len(row) != 1)}, and the baseline has {count} features"
+                return (
+                    f"without names a row has {len(row)} value{'s' * (len(row) != 1)}, and the baseline has "
+                    f"{count} "
+                    f"features"
+                )
             return "none of its fields is a column of the baseline"
-        if list in map(type, row.values()) and any(isinstance(value, list) and _single(name, schema) for name, value in row.items()):
+        if list in map(type, row.values()) and any(
+            isinstance(value, list) and _single(name, schema) for name, value in row.items()
+        ):
             return "it has lists where the baseline has single values"
     return ""
 
@@ -232,7 +257,10 @@ def _answered_cells(content: Content, count: int) -> list[Any] | None:
 def _named(item: Any, schema: Schema) -> dict[str, Any]:
     if isinstance(item, Mapping):
         flat = flatten(item)
-        named = {name if name.partition(".")[0] == PREDICTION else f"{PREDICTION}.{name}": value for name, value in flat.items()}
+        named = {
+            name if name.partition(".")[0] == PREDICTION else f"{PREDICTION}.{name}": value
+            for name, value in flat.items()
+        }
         return _settled(named, schema)
     if isinstance(item, list) and item and not is_nested(item):
         if len(item) == 1 and f"{PREDICTION}.0" not in schema:
@@ -245,14 +273,17 @@ def _named(item: Any, schema: Schema) -> dict[str, Any]:
 
 
 def _guess(cell: str) -> Any:
-    """A cell of CSV as the number it looks like; an empty one is missing; codes with leading zeros and anything else are text."""
+    """A cell of CSV as the number it looks like; an empty one is missing; codes with leading zeros and anything else
+    are text."""
     return cell if _CODE.fullmatch(cell) else _number(cell)
 
 
 def _number(cell: str) -> Any:
     if not cell.strip():
         return None
-    if not cell.isascii() or not any(letter.isdigit() for letter in cell) or "_" in cell:  # 'nan', '1_000': Python's idea of a number
+    if (
+        not cell.isascii() or not any(letter.isdigit() for letter in cell) or "_" in cell
+    ):  # 'nan', '1_000': Python's idea of a number
         return cell
     for number in (int, float):
         try:

@@ -1,4 +1,5 @@
-"""The two sides of a call as the baseline knows them: which names it has, and how a list without names is to be read."""
+"""The two sides of a call as the baseline knows them: which names it has, and how a list without names is to be
+read."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class Side(ABC):
 
     @abstractmethod
     def columnar(self, lists: Mapping[str, list[Any]], count: int, rest: Mapping[str, Any]) -> bool:
-        """Whether lists of one length are columns of `count` rows; `rest` is what lies beside them and is no control field."""
+        """Whether lists of one length are columns of `count` rows; `rest` is what lies beside them and is no control
+        field."""
 
 
 class RequestSide(Side):
@@ -100,7 +102,11 @@ class RequestSide(Side):
 
     def columnar(self, lists: Mapping[str, list[Any]], count: int, rest: Mapping[str, Any]) -> bool:
         """As the baseline has them; where it does not know them, as the answer splits."""
-        if any(isinstance(cell, Mapping) or (isinstance(cell, list) and len(cell) != 1) for cells in lists.values() for cell in cells):
+        if any(
+            isinstance(cell, Mapping) or (isinstance(cell, list) and len(cell) != 1)
+            for cells in lists.values()
+            for cell in cells
+        ):
             return False
         known = [name for name in lists if self.has(name)]
         if known:
@@ -137,7 +143,8 @@ class PredictionSide(Side):
         return self.has(name)
 
     def rows(self, values: list[Any], key: str) -> list[Any] | None:
-        """One item an instance; of one instance a list may be its scores, but for `prediction`, which is a value however long it is."""
+        """One item an instance; of one instance a list may be its scores, but for `prediction`, which is a value
+        however long it is."""
         if len(values) == self.count:
             return values
         if not values and key != PREDICTION:

@@ -13,14 +13,17 @@ __all__ = ["named_tensors", "seldon_rows"]
 
 
 def named_tensors(body: Mapping[str, Any], side: Side) -> list[Any] | None:
-    """Rows of `{"inputs": [{"name", "shape", "datatype", "data"}, ...]}` or `outputs`: tensors are columns, the only one of [n, k] n rows.
+    """Rows of `{"inputs": [{"name", "shape", "datatype", "data"}, ...]}` or `outputs`: tensors are columns, the only
+    one of [n, k] n rows.
 
     errors   InputError when the data do not fill a shape, or the tensors have different numbers of rows
     """
     parts = body.get(side.tensors)
     if not isinstance(parts, list) or not parts or not all(map(_is_tensor, parts)):
         return None
-    columns = {str(part.get("name", number)): _cells(part.get("name", number), part) for number, part in enumerate(parts)}
+    columns = {
+        str(part.get("name", number)): _cells(part.get("name", number), part) for number, part in enumerate(parts)
+    }
     counts = {len(cells) for cells in columns.values()}
     if len(counts) > 1:
         raise InputError(f"the tensors {', '.join(columns)} have {' and '.join(map(str, sorted(counts)))} rows")
@@ -42,7 +45,12 @@ def seldon_rows(data: Any, side: Side) -> list[Any] | None:
         return None
     names = [str(name) for name in data.get("names") or ()]
     grid = cells if is_nested(cells) else [cells]
-    if names and cells and side.fits(len(grid)) and all(isinstance(row, list) and len(row) == len(names) for row in grid):
+    if (
+        names
+        and cells
+        and side.fits(len(grid))
+        and all(isinstance(row, list) and len(row) == len(names) for row in grid)
+    ):
         return [dict(zip(names, row, strict=True)) for row in grid] if len(names) > 1 or side.keeps(names[0]) else grid
     return side.rows(cells, "")
 
@@ -59,7 +67,11 @@ def _cells(name: Any, part: Mapping[str, Any]) -> list[Any]:
 def _shaped(name: str, values: list[Any], shape: Any) -> list[Any]:
     """Values in row-major order as nested lists, the first axis outermost."""
     flat = _flat(values)
-    if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape) or math.prod(shape) != len(flat):
+    if (
+        not isinstance(shape, list)
+        or not all(isinstance(size, int) and size >= 0 for size in shape)
+        or math.prod(shape) != len(flat)
+    ):
         raise InputError(f"the tensor '{name}' has {len(flat)} values, which do not fill its shape {shape}")
     if not flat:
         return []

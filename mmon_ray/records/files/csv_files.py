@@ -1,4 +1,5 @@
-"""Files of CSV as one table: their encoding, separator and header are seen first, and a column's type in all files together."""
+"""Files of CSV as one table: their encoding, separator and header are seen first, and a column's type in all files
+together."""
 
 from __future__ import annotations
 
@@ -34,11 +35,13 @@ _POINT = re.compile(rb"[;\n]-?\d+\.\d+[;\r\n]")
 _NUMBERS = {"integral", "fractional"}
 
 
-def read_csv_files(files: Sequence[tuple[str, Callable[[], bytes]]], missing: Collection[str]) -> tuple[pa.Table, tuple[str, ...]]:
+def read_csv_files(
+    files: Sequence[tuple[str, Callable[[], bytes]]], missing: Collection[str]
+) -> tuple[pa.Table, tuple[str, ...]]:
     """The rows of some files as one table, and what a person should know of how they were read.
 
-    A column is text where any value of any file says so: a word, a code with leading zeros, types that do not go together. Then its values
-    are as they were written. A text that is empty is missing.
+    A column is text where any value of any file says so: a word, a code with leading zeros, types that do not go
+    together. Then its values are as they were written. A text that is empty is missing.
 
     files     their paths, and functions that read their bytes
     missing   words for a missing value in columns that are otherwise no text
@@ -83,7 +86,8 @@ class _Csv:
     def of(cls, path: str, raw: bytes) -> _Csv:
         """The file of some bytes.
 
-        errors   InputError when a column occurs twice, ValueError when there is no header or the encoding is not what it says
+        errors   InputError when a column occurs twice, ValueError when there is no header or the encoding is not what
+                 it says
         """
         text = as_utf8(raw)
         body = text.utf8.lstrip(b"\r\n")
@@ -121,26 +125,36 @@ class _Csv:
         return self._read(include_columns=chosen, column_types=kinds, null_values=[], strings_can_be_null=False)
 
     def look_again(self, table: pa.Table) -> tuple[set[str], set[str]]:
-        """The columns of codes with leading zeros that a table read of it takes for numbers, and those of missing words alone."""
-        numbers = [field.name for field in table.schema if type_of(field.type) in _NUMBERS] if _CODES.search(self.body) else []
+        """The columns of codes with leading zeros that a table read of it takes for numbers, and those of missing words
+        alone."""
+        numbers = (
+            [field.name for field in table.schema if type_of(field.type) in _NUMBERS]
+            if _CODES.search(self.body)
+            else []
+        )
         nulls = [field.name for field in table.schema if pa.types.is_null(field.type)]
         if not numbers and not nulls:
             return set(), set()
         written = self.texts([*numbers, *nulls])
         codes = {name for name in numbers if pc.any(pc.match_substring_regex(written[name], _CODE)).as_py()}
-        return codes, {name for name in nulls if pc.any(pc.not_equal(pc.utf8_trim_whitespace(written[name]), "")).as_py()}
+        return codes, {
+            name for name in nulls if pc.any(pc.not_equal(pc.utf8_trim_whitespace(written[name]), "")).as_py()
+        }
 
     def _read(self, **convert: object) -> pa.Table:
         return arrow_csv.read_csv(
             pa.BufferReader(self.body),
-            arrow_csv.ReadOptions(column_names=self.names, skip_rows_after_names=1, use_threads=len(self.body) > _THREADS_FROM),
+            arrow_csv.ReadOptions(
+                column_names=self.names, skip_rows_after_names=1, use_threads=len(self.body) > _THREADS_FROM
+            ),
             arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
             arrow_csv.ConvertOptions(decimal_point=self.point, **convert),
         )
 
 
 def _separator(body: bytes, expected: str) -> str:
-    """What separates the cells: what the file's name says if it is there, else what cuts the first rows into equally many."""
+    """What separates the cells: what the file's name says if it is there, else what cuts the first rows into equally
+    many."""
     header = _records(body, expected)[0]
     if len(header) > 1:
         return expected
@@ -169,7 +183,8 @@ def _records(body: bytes, separator: str) -> list[list[str]]:
 
 
 def _named(table: pa.Table, unnamed: Sequence[str]) -> tuple[pa.Table, str]:
-    """A table without what was an index, and without columns that have neither a name nor values; and what to say of the first.
+    """A table without what was an index, and without columns that have neither a name nor values; and what to say of
+    the first.
 
     errors   InputError for another column without a name
     """
@@ -177,8 +192,12 @@ def _named(table: pa.Table, unnamed: Sequence[str]) -> tuple[pa.Table, str]:
     for name in unnamed:
         if name in kept.column_names and table.num_rows and not pa.types.is_null(table.schema.field(name).type):
             which = "first column" if name == table.column_names[0] else f"column {table.column_names.index(name) + 1}"
-            raise InputError(f"its {which} has no name, and does not count the rows; give it a name in the header, or leave it out")
-    note = "its first column counts the rows, as the index of a pandas frame does: left out" if kept is not table else ""
+            raise InputError(
+                f"its {which} has no name, and does not count the rows; give it a name in the header, or leave it out"
+            )
+    note = (
+        "its first column counts the rows, as the index of a pandas frame does: left out" if kept is not table else ""
+    )
     return kept.drop_columns([name for name in unnamed if name in kept.column_names]), note
 
 

@@ -1,4 +1,5 @@
-"""pandas frames as Arrow tables, column by column, each as the type that its values are; and which columns are pandas' own index.
+"""pandas frames as Arrow tables, column by column, each as the type that its values are; and which columns are pandas'
+own index.
 
 pandas is imported where a frame is met: whoever gives one has it.
 """
@@ -18,7 +19,9 @@ from mmon_ray.errors import InputError
 
 __all__ = ["frame_table", "index_of", "is_frame", "without_index", "without_levels"]
 
-_UNNAMED = re.compile(r"|Unnamed: 0(\.\d+)?")  # what pandas calls a first column without a name: an index that `to_csv` has written
+_UNNAMED = re.compile(
+    r"|Unnamed: 0(\.\d+)?"
+)  # what pandas calls a first column without a name: an index that `to_csv` has written
 _LEVEL = re.compile(r"__index_level_\d+__")
 _ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)
 
@@ -31,8 +34,8 @@ def is_frame(rows: Any) -> bool:
 def frame_table(frame: Any, missing: Collection[str]) -> pa.Table:
     """The columns of a frame, without its index.
 
-    Values of several types are text, and numbers among words for missing values are numbers. Sparse columns are filled, periods are their
-    beginnings, intervals text.
+    Values of several types are text, and numbers among words for missing values are numbers. Sparse columns are filled,
+    periods are their beginnings, intervals text.
 
     missing   words for a missing value
     errors    InputError for columns of several levels, or whose names are alike as text
@@ -40,7 +43,8 @@ def frame_table(frame: Any, missing: Collection[str]) -> pa.Table:
     if getattr(frame.columns, "nlevels", 1) > 1:
         example = ".".join(map(str, frame.columns[0])) if len(frame.columns) else "a.b"
         raise InputError(
-            f"the frame's columns have {frame.columns.nlevels} levels (a MultiIndex); give each one name, such as '{example}': "
+            f"the frame's columns have {frame.columns.nlevels} levels (a MultiIndex); give each one name, such as "
+            f"'{example}': "
             "frame.columns = ['.'.join(map(str, name)) for name in frame.columns]"
         )
     # By place: two columns may have one name, which the schema refuses in words.
@@ -49,7 +53,8 @@ def frame_table(frame: Any, missing: Collection[str]) -> pa.Table:
 
 
 def without_index(table: pa.Table) -> pa.Table:
-    """All rows of a table without what was the index of a pandas frame: no features, for a frame has them beside its columns.
+    """All rows of a table without what was the index of a pandas frame: no features, for a frame has them beside its
+    columns.
 
     These are `__index_level_0__`, and a first column without a name that counts the rows.
     """
@@ -74,7 +79,8 @@ def _counts_rows(column: pa.ChunkedArray) -> bool:
 
 
 def index_of(schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that pandas' metadata name as the index of the frame that was written, whether or not they are still there."""
+    """The columns that pandas' metadata name as the index of the frame that was written, whether or not they are still
+    there."""
     try:
         names = orjson.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     except (ValueError, AttributeError):
@@ -90,7 +96,9 @@ def _column(column: Any, missing: Collection[str]) -> pa.Array:
         column = column.sparse.to_dense()
     elif isinstance(kind, pd.PeriodDtype):
         column = column.dt.to_timestamp()
-    elif isinstance(kind, pd.CategoricalDtype) and isinstance(kind.categories.dtype, (pd.IntervalDtype, pd.PeriodDtype)):
+    elif isinstance(kind, pd.CategoricalDtype) and isinstance(
+        kind.categories.dtype, (pd.IntervalDtype, pd.PeriodDtype)
+    ):
         column = column.astype(object)
     try:
         if not isinstance(kind, pd.IntervalDtype):
@@ -98,4 +106,6 @@ def _column(column: Any, missing: Collection[str]) -> pa.Array:
     except _ERRORS:
         pass
     values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column]
-    return column_of([str(value) if isinstance(value, (pd.Interval, pd.Period)) else value for value in values], missing=missing)
+    return column_of(
+        [str(value) if isinstance(value, (pd.Interval, pd.Period)) else value for value in values], missing=missing
+    )

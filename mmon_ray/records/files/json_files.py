@@ -19,7 +19,9 @@ __all__ = ["read_json_files"]
 _SHOWN = 40
 
 
-def read_json_files(files: Sequence[tuple[str, Callable[[], bytes]]], missing: Collection[str]) -> tuple[pa.Table, tuple[str, ...]]:
+def read_json_files(
+    files: Sequence[tuple[str, Callable[[], bytes]]], missing: Collection[str]
+) -> tuple[pa.Table, tuple[str, ...]]:
     """The rows of some files as one table, and what a person should know of how they were read.
 
     files     their paths, and functions that read their bytes
@@ -61,4 +63,6 @@ def _row(line: bytes, number: int) -> Any:
     except InputError as error:
         raise InputError(f"line {number:,}: {error}") from None
     except ValueError as error:
-        raise ValueError(f"line {number:,} is not JSON ({error}): {line[:_SHOWN].decode('utf-8', 'replace')!r}") from None
+        raise ValueError(
+            f"line {number:,} is not JSON ({error}): {line[:_SHOWN].decode('utf-8', 'replace')!r}"
+        ) from None

@@ -16,7 +16,15 @@ from mmon_ray.errors import InputError, MonitorError
 __all__ = ["FORMS", "expand", "form_of", "one_form", "opened", "read_bytes", "said"]
 
 # How a file of rows ends, and how it is read.
-FORMS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
+FORMS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
 
 def expand(path: str) -> list[str]:
@@ -29,9 +37,15 @@ def expand(path: str) -> list[str]:
     path = os.path.expanduser(path)
     found = [path] if os.path.exists(path) else sorted(glob.glob(path))  # a name may hold brackets of its own
     if len(found) == 1 and os.path.isdir(found[0]):
-        found = sorted(str(file) for file in Path(found[0]).rglob("*") if file.suffix in FORMS and not file.name.startswith((".", "_")))
+        found = sorted(
+            str(file)
+            for file in Path(found[0]).rglob("*")
+            if file.suffix in FORMS and not file.name.startswith((".", "_"))
+        )
     if not found:
-        raise InputError(f"no file at '{path}' (looked in {os.getcwd()}); give a .csv, .jsonl or .parquet file or a folder of them")
+        raise InputError(
+            f"no file at '{path}' (looked in {os.getcwd()}); give a .csv, .jsonl or .parquet file or a folder of them"
+        )
     return found
 
 
@@ -42,7 +56,9 @@ def form_of(path: str) -> str:
     """
     form = _form_or_none(path)
     if form is None:
-        raise InputError(f"'{path}' does not end in {', '.join(sorted(FORMS))}; rename it, or read it yourself and give the frame")
+        raise InputError(
+            f"'{path}' does not end in {', '.join(sorted(FORMS))}; rename it, or read it yourself and give the frame"
+        )
     return form
 
 
@@ -85,7 +101,9 @@ def said(path: str) -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error)
-        raise error if path in message else InputError(f"'{path}' cannot be read as {form_of(path)}: {message}") from None
+        raise (
+            error if path in message else InputError(f"'{path}' cannot be read as {form_of(path)}: {message}")
+        ) from None
     except MonitorError:
         raise
     except (ValueError, TypeError, KeyError, NotImplementedError, OSError, RecursionError) as error:

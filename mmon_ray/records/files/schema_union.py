@@ -1,4 +1,5 @@
-"""One schema for tables whose columns differ: columns that come later, nulls first, other widths, units and encodings of one type."""
+"""One schema for tables whose columns differ: columns that come later, nulls first, other widths, units and encodings
+of one type."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ _ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
 
 def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """The schema of rows that come in parts with these schemas: every column once, in the order in which they come, of one type.
+    """The schema of rows that come in parts with these schemas: every column once, in the order in which they come, of
+    one type.
 
-    The type holds the values of all parts: null gives way to any other, integers to fractions, a coarser unit of time to a finer one. What
-    shares no type, as true and 1 do not, is text. The metadata are the first schema's.
+    The type holds the values of all parts: null gives way to any other, integers to fractions, a coarser unit of time
+    to a finer one. What shares no type, as true and 1 do not, is text. The metadata are the first schema's.
     """
     parts = list(schemas)
     types: dict[str, list[pa.DataType]] = {}
@@ -68,7 +70,11 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _promoted(types: Sequence[pa.DataType], otherwise: pa.DataType) -> pa.DataType:
     try:
-        made = pa.unify_schemas([pa.schema([pa.field("", kind)]) for kind in types], promote_options="permissive").field(0).type
+        made = (
+            pa.unify_schemas([pa.schema([pa.field("", kind)]) for kind in types], promote_options="permissive")
+            .field(0)
+            .type
+        )
     except _ERRORS:
         return otherwise
     return made

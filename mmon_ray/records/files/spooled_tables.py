@@ -1,4 +1,5 @@
-"""Tables that come one after the other and only once, kept on disk as they come where their common schema is asked for."""
+"""Tables that come one after the other and only once, kept on disk as they come where their common schema is asked
+for."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ __all__ = ["Stream"]
 
 
 class Stream:
-    """Some tables to go through: once as they come, or, after `schema` has looked at all of them, as often as one likes.
+    """Some tables to go through: once as they come, or, after `schema` has looked at all of them, as often as one
+    likes.
 
     Memory holds one table at a time. The files go with the object.
     """

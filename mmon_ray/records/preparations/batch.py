@@ -17,7 +17,8 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True)
 class Batch(Preparation, kind="batch"):
-    """Rows prepared by a function of one's own: it is given a pyarrow table and returns one, with other columns, or fewer or more rows.
+    """Rows prepared by a function of one's own: it is given a pyarrow table and returns one, with other columns, or
+    fewer or more rows.
 
     function   "package.module:name", or "file.py:name", which `save_monitor` keeps with the monitor
     """

@@ -31,17 +31,19 @@ _IN_A_ROW = 10
 class Encode(Preparation, kind="encode"):
     """A column of vectors, made of a column of texts, or of bytes, by an encoder.
 
-    The encoder is a function that is given a list of them, without nulls, and returns an array (n, length). Lists and objects come as
-    JSON text, in training data too, as requests bring them.
+    The encoder is a function that is given a list of them, without nulls, and returns an array (n, length). Lists and
+    objects come as JSON text, in training data too, as requests bring them.
 
-    A batch for which it raises, or returns something else, is given to it again one by one, so that only those rows have no vector that it
-    cannot encode; when ten in a row have failed the rest of the batch has none either. Nor has an empty text.
+    A batch for which it raises, or returns something else, is given to it again one by one, so that only those rows
+    have no vector that it cannot encode; when ten in a row have failed the rest of the batch has none either. Nor has
+    an empty text.
 
     column    of texts or bytes
     encoder   "package.module:function", or a class whose instance is called; made once in each process
     to        the new column; `{column}.vector` when empty
     batch     how many it is given at once
-    errors    InputError for a column or an encoder without a name, a batch below 1; for an encoder that cannot be imported or called
+    errors    InputError for a column or an encoder without a name, a batch below 1; for an encoder that cannot be
+              imported or called
     """
 
     loads: ClassVar[bool] = True
@@ -53,7 +55,9 @@ class Encode(Preparation, kind="encode"):
 
     def __post_init__(self) -> None:
         if not self.column or ":" not in self.encoder:
-            raise InputError(f"column is '{self.column}', encoder '{self.encoder}'; expected a column, and 'package.module:function'")
+            raise InputError(
+                f"column is '{self.column}', encoder '{self.encoder}'; expected a column, and 'package.module:function'"
+            )
         if self.batch < 1:
             raise InputError(f"batch is {self.batch}; expected 1 or more")
 
@@ -75,7 +79,9 @@ class Encode(Preparation, kind="encode"):
         call, told = _loaded(self.encoder) if given else None, time.monotonic()
         for start in range(0, len(given), self.batch):
             places = given[start : start + self.batch]
-            for place, vector in zip(places, _encoded(call, [values[at] for at in places], self.encoder, reasons), strict=True):
+            for place, vector in zip(
+                places, _encoded(call, [values[at] for at in places], self.encoder, reasons), strict=True
+            ):
                 made[place] = vector
                 spoiled += vector is None
             if time.monotonic() - told > _TOLD_S:
@@ -86,7 +92,10 @@ class Encode(Preparation, kind="encode"):
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, pa.Table]]:
         """How often each vowel occurs; a text without any letter, an empty one, and none."""
-        yield cls("t", "mmon_ray.records.preparations.encode:vowels"), pa.table({"t": ["a tree", "", None, "fail", "sea"]})
+        yield (
+            cls("t", "mmon_ray.records.preparations.encode:vowels"),
+            pa.table({"t": ["a tree", "", None, "fail", "sea"]}),
+        )
 
 
 def vowels(texts: list[str]) -> np.ndarray:
@@ -106,7 +115,8 @@ def _loaded(path: str) -> Callable[[list[Any]], Any]:
 
 
 def _encoded(call: Any, values: list[Any], path: str, reasons: dict[str, None]) -> list[np.ndarray | None]:
-    """The vectors of some values; where they cannot be had together, each by itself, until it has failed on so many in a row."""
+    """The vectors of some values; where they cannot be had together, each by itself, until it has failed on so many in
+    a row."""
     made = _called(call, values, path)
     if not isinstance(made, str):
         return made
@@ -135,7 +145,10 @@ def _called(call: Any, values: list[Any], path: str) -> list[np.ndarray | None] 
     except (TypeError, ValueError):
         return f"'{path}' returned a {type(found).__name__} that is no array of numbers"
     if made.ndim != 2 or len(made) != len(values):
-        return f"'{path}' returned an array of shape {made.shape} for {len(values)} of them; expected ({len(values)}, length)"
+        return (
+            f"'{path}' returned an array of shape {made.shape} for {len(values)} of them; expected ({len(values)}, "
+            f"length)"
+        )
     return list(made)
 
 
@@ -152,5 +165,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 def _with(table: pa.Table, name: str, vectors: list[Any]) -> pa.Table:
     column = pa.array(vectors, pa.list_(pa.float32()))
     return (
-        table.set_column(table.column_names.index(name), name, column) if name in table.column_names else table.append_column(name, column)
+        table.set_column(table.column_names.index(name), name, column)
+        if name in table.column_names
+        else table.append_column(name, column)
     )

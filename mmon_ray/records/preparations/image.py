@@ -27,7 +27,8 @@ _TYPES = {
     "entropy": pa.float64(),
     "bytes": pa.int64(),
 }
-_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAAAAAC4HznGAAAAEElEQVR42mNkcHBg+P+fCwAH1QKKZcD0SgAAAABJRU5ErkJggg=="  # a PNG of 3 x 2 pixels
+# a PNG of 3 x 2 pixels
+_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAAAAAC4HznGAAAAEElEQVR42mNkcHBg+P+fCwAH1QKKZcD0SgAAAABJRU5ErkJggg=="
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
     entropy         of its histogram of 256 greys, in bits, in [0, 8]: 0 is one grey
     bytes           the size of the file; null for lists of numbers
 
-    An image is a file (PNG, JPEG, whatever Pillow reads: `pip install '.[image]'`) as bytes, as base64 text or as a `data:` address;
-    or a list, or its JSON, of rows of greys or of pixels of one, three or four numbers (grey, RGB, RGBA), the channels last, or first
-    where only that can be meant. Grey is ITU-R 601 luma, as Pillow has it; transparency and the camera's orientation are not regarded.
+    An image is a file (PNG, JPEG, whatever Pillow reads: `pip install '.[image]'`) as bytes, as base64 text or as a
+    `data:` address; or a list, or its JSON, of rows of greys or of pixels of one, three or four numbers (grey, RGB,
+    RGBA), the channels last, or first where only that can be meant. Grey is ITU-R 601 luma, as Pillow has it;
+    transparency and the camera's orientation are not regarded.
 
-    A missing image has none of them; one that cannot be read is counted as a row that could not be prepared. A square image that is turned
-    looks as before: only an encoder tells.
+    A missing image has none of them; one that cannot be read is counted as a row that could not be prepared. A square
+    image that is turned looks as before: only an encoder tells.
 
     column   the column with the images
     shape    of an image, (height, width) or with its channels, where lists of numbers are flat
@@ -68,7 +70,11 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
 
         errors   InputError when there are files to be read and no Pillow
         """
-        column = table.column(self.column) if self.column in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+        column = (
+            table.column(self.column)
+            if self.column in table.column_names
+            else pa.chunked_array([pa.nulls(table.num_rows)])
+        )
         found, faults = self._described(one(column), self.shape or tuple(getattr(column.type, "shape", ())))
         for name, values in found.items():
             table = table.append_column(f"{self.column}.{name}", values)
@@ -77,7 +83,8 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, pa.Table]]:
-        """Numbers nested and flat, grey and coloured; files as bytes and text; what is no image; a column that is not there."""
+        """Numbers nested and flat, grey and coloured; files as bytes and text; what is no image; a column that is not
+        there."""
         grey = [[0, 255], [128, 64], [1, 2]]
         yield cls(), pa.table({"image": [grey, None, [[1], [2, 3]], [[]], [[7]]]})
         yield cls(white=1.0), pa.table({"image": [[[[1.0, 0.0, 0.5]]], [[[0.2] * 4]], [[[0.1] * 7]], None]})
@@ -88,7 +95,8 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
         yield cls(), pa.table({"n": [1, 2]})
 
     def _described(self, array: pa.Array, shape: tuple[int, ...]) -> tuple[dict[str, pa.Array], list[str]]:
-        """The descriptors of each image, and for each why it has none, or ""; of images that are coded, each different one is read once."""
+        """The descriptors of each image, and for each why it has none, or ""; of images that are coded, each different
+        one is read once."""
         if pa.types.is_dictionary(array.type):
             found, faults = self._described(array.dictionary, shape)
             places = array.indices.to_pylist()

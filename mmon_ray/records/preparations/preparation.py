@@ -1,4 +1,5 @@
-"""The contract of a preparation: a step between raw rows and what is analysed, which adds columns to a table or changes its rows."""
+"""The contract of a preparation: a step between raw rows and what is analysed, which adds columns to a table or changes
+its rows."""
 
 from __future__ import annotations
 
@@ -30,10 +31,12 @@ class Prepared(NamedTuple):
 
 
 class Preparation(Coded, ABC):
-    """A step that is done once to training rows and to captured rows, before anything is computed of them; the records keep its result.
+    """A step that is done once to training rows and to captured rows, before anything is computed of them; the records
+    keep its result.
 
-    Stateless: its fields are its settings, so it travels as JSON. A row's result depends on that row alone, so that batches do not matter.
-    Instances are frozen dataclasses in `preparations/`, or in a user's own module that `Monitor.imports` names.
+    Stateless: its fields are its settings, so it travels as JSON. A row's result depends on that row alone, so that
+    batches do not matter. Instances are frozen dataclasses in `preparations/`, or in a user's own module that
+    `Monitor.imports` names.
 
     loads   True when it loads a model first: it is then done by Ray actors that stay, where it is done on Ray
     """

@@ -19,7 +19,8 @@ __all__ = ["Rename"]
 
 @dataclass(frozen=True)
 class Rename(Preparation, kind="rename"):
-    """Columns by other names. A row that has a value by the new name already keeps it; rows without the old names are as before.
+    """Columns by other names. A row that has a value by the new name already keeps it; rows without the old names are
+    as before.
 
     names    (name in requests, name in the baseline), all at once: two columns can change places
     """
@@ -34,7 +35,10 @@ class Rename(Preparation, kind="rename"):
                 raise InputError(f"the column '{twice}' is {what}; write each name once")
         for old, new in self.names:
             if not old or not new or old == new or old.startswith(META) or new.startswith(META):
-                raise InputError(f"'{old}' cannot be renamed to '{new}'; give two names that differ, and none that begins with {META}")
+                raise InputError(
+                    f"'{old}' cannot be renamed to '{new}'; give two names that differ, and none that begins with "
+                    f"{META}"
+                )
 
     def prepare(self, table: pa.Table) -> Prepared:
         """The table with its columns renamed."""
@@ -46,20 +50,26 @@ class Rename(Preparation, kind="rename"):
         return Prepared(pa.table({name: columns[name] for name in order}))
 
     def sent(self, schema: Schema) -> Schema:
-        """A schema by the names of requests: what they send as text is read as the type that its column has by the new name.
+        """A schema by the names of requests: what they send as text is read as the type that its column has by the new
+        name.
 
-        A column may still come by its own name, unless that is now another's; such a name is known, and counts as no feature.
+        A column may still come by its own name, unless that is now another's; such a name is known, and counts as no
+        feature.
         """
         sent_as, taken = {new: old for old, new in self.names}, {old for old, _ in self.names}
         known = [column for column in schema if column.name in sent_as or column.name not in taken]
         renamed = (replace(column, name=sent_as.get(column.name, column.name)) for column in known)
-        own = (replace(column, role="ignored") for column in schema if column.name in sent_as and column.name not in taken)
+        own = (
+            replace(column, role="ignored") for column in schema if column.name in sent_as and column.name not in taken
+        )
         return replace(schema, columns=(*renamed, *own))
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, pa.Table]]:
         """A name that is there, one that is not, and one whose new name is there too."""
-        table = pa.table({"weather.temp": [1.0, 2.0, None], "n": [1, 2, 3], "wind": [None, 4.0, 5.0], "w": [6.0, 7.0, 8.0]})
+        table = pa.table(
+            {"weather.temp": [1.0, 2.0, None], "n": [1, 2, 3], "wind": [None, 4.0, 5.0], "w": [6.0, 7.0, 8.0]}
+        )
         yield cls((("weather.temp", "temp"), ("gone", "x"), ("w", "wind"))), table
 
 

@@ -33,11 +33,12 @@ class TextDescriptors(Preparation, kind="text_descriptors"):
     words       runs of letters and digits; in scripts without spaces between words each letter is one
     non_ascii   the share of characters beyond ASCII, in [0, 1]; null in a text without characters
     upper       the share of letters that are capitals, in [0, 1]; null in a text without letters
-    script      the script of most letters: Latin, Cyrillic, Greek, Arabic, Han, ... or other; none in a text without letters
+    script      the script of most letters: Latin, Cyrillic, Greek, Arabic, Han, ... or other; none in a text without
+                letters
     empty       whether there is nothing but white space
 
-    A missing text has none of them; how many are missing is the completeness of the column itself. A value that is no text is counted as
-    a row that could not be prepared.
+    A missing text has none of them; how many are missing is the completeness of the column itself. A value that is no
+    text is counted as a row that could not be prepared.
 
     column   the column with the texts; a text that the model answers is `prediction` or `prediction.<field>`
     """
@@ -46,7 +47,11 @@ class TextDescriptors(Preparation, kind="text_descriptors"):
 
     def prepare(self, table: pa.Table) -> Prepared:
         """The table with the six descriptors of its texts as further columns."""
-        column = table.column(self.column) if self.column in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+        column = (
+            table.column(self.column)
+            if self.column in table.column_names
+            else pa.chunked_array([pa.nulls(table.num_rows)])
+        )
         found = {name: pa.nulls(table.num_rows, kind) for name, kind in _TYPES.items()}
         spoiled, reasons = 0, tuple[str, ...]()
         if family(column.type) == "text":
@@ -60,7 +65,17 @@ class TextDescriptors(Preparation, kind="text_descriptors"):
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, pa.Table]]:
         """Texts in several scripts, empty ones, none; numbers that should be texts; a column that is not there."""
-        written = ["Where is my card?", "Где моя карта?", "カードはどこですか", "¿Dónde está?", "Don't", "", " \t", "12:30", None]
+        written = [
+            "Where is my card?",
+            "Где моя карта?",
+            "カードはどこですか",
+            "¿Dónde está?",
+            "Don't",
+            "",
+            " \t",
+            "12:30",
+            None,
+        ]
         yield cls(), pa.table({"text": written})
         yield cls(), pa.table({"text": pa.array(written).dictionary_encode(), "n": range(len(written))})
         yield cls("note"), pa.table({"note": [1, None, 3]})

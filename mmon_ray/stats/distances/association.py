@@ -17,8 +17,8 @@ def association(joint: Counts) -> Distance:
     """Cramér's V of two columns, with Bergsma's correction of its bias.
 
     joint    counts over two columns
-    returns  in [0, 1]: 0 no relation beyond chance, 1 each value of the one with a value of the other. Undefined without rows, when a
-             column has one value only, or when almost every combination occurs once
+    returns  in [0, 1]: 0 no relation beyond chance, 1 each value of the one with a value of the other. Undefined
+             without rows, when a column has one value only, or when almost every combination occurs once
     std      of a noncentral chi-squared with as many degrees of freedom
     test     Pearson's, of independence, at margin 0
     source   Bergsma, A bias-correction for Cramér's V and Tschuprow's T, 2013
@@ -41,11 +41,20 @@ def association(joint: Counts) -> Distance:
     value, plain = bergsma(phi2, rows, *table.shape), math.sqrt(phi2 / smaller)
     spread = math.sqrt(2 * df + 4 * max(0.0, phi2 * rows - df)) / rows
     test = Divergence(phi2, df, 1 / rows, df / rows, spread, smaller, 2.0)
-    return Distance(value, math.sqrt(plain**2 + spread / smaller) - plain, 0.0, test=test, words=_words(table, expected, left, right))
+    return Distance(
+        value,
+        math.sqrt(plain**2 + spread / smaller) - plain,
+        0.0,
+        test=test,
+        words=_words(table, expected, left, right),
+    )
 
 
 def _words(table: np.ndarray, expected: np.ndarray, left: list[str], right: list[str]) -> str:
     """The combination that is furthest from what independent columns would have."""
     one, other = np.unravel_index(int(np.argmax((table - expected) ** 2 / expected)), table.shape)
     share, chance = (100 * part[one, other] / table.sum() for part in (table, expected))
-    return f"'{left[one]}' and '{right[other]}' come together in {share:.3g} % of rows, {chance:.3g} % if they were independent"
+    return (
+        f"'{left[one]}' and '{right[other]}' come together in {share:.3g} % of rows, {chance:.3g} % if they were "
+        f"independent"
+    )

@@ -15,8 +15,9 @@ from mmon_ray.stats.distances.proportions import RARE, name_of
 __all__ = ["BINS", "ENOUGH", "ENOUGH_SHARE", "Cells", "cells"]
 
 BINS = 10  # the industry's deciles (Siddiqi, Credit risk scorecards, 2006); with more, chance alone adds more
-# Values expected in a cell on the smaller side, and their share: with fewer, or with more cells, what chance adds to a divergence is not
-# what is known of a chi-squared (with 5 and 150 cells, equal shares have a PSI beyond its 5 % point in 21 % of windows).
+# Values expected in a cell on the smaller side, and their share: with fewer, or with more cells, what chance adds to a
+# divergence is not what is known of a chi-squared (with 5 and 150 cells, equal shares have a PSI beyond its 5 % point
+# in 21 % of windows).
 ENOUGH, ENOUGH_SHARE = 10.0, 0.02
 
 
@@ -25,7 +26,8 @@ class Cells:
     """How many values of the window and of the baseline lie in each cell.
 
     now, base    counts, of the same length
-    names        of the cells, as the start of a sentence about them: "'red' is", "values above 3 are", "values such as 'red' are"
+    names        of the cells, as the start of a sentence about them: "'red' is", "values above 3 are", "values such as
+                 'red' are"
     error        largest error of a share of either side, (now, base), because the states are sketches
     """
 
@@ -57,16 +59,18 @@ class Cells:
     def words(self, weight: np.ndarray) -> str:
         """A sentence about the cell of the largest weight."""
         most = int(np.argmax(weight))
-        return f"{self.names[most]} {100 * self.p[most]:.3g} % of its values, {100 * self.q[most]:.3g} % in the baseline"
+        return (
+            f"{self.names[most]} {100 * self.p[most]:.3g} % of its values, {100 * self.q[most]:.3g} % in the baseline"
+        )
 
 
 def cells(now: Quantiles | Counts, base: Quantiles | Counts, bins: int = BINS) -> Cells | Distance:
     """The cells of two states, or a distance that says why there are none.
 
-    Numbers: between the baseline's quantiles at 1 / bins, 2 / bins ...; a value that holds more than 1 / bins of the baseline is a cell of
-    its own, so a constant baseline has the cells below, at and above it. Categories: one cell a value, and one for all the values that
-    capped counts have let go; those that would have fewer than 10 values on a side, or 2 % of all, are pooled with the next rarest, down
-    to two cells.
+    Numbers: between the baseline's quantiles at 1 / bins, 2 / bins ...; a value that holds more than 1 / bins of the
+    baseline is a cell of its own, so a constant baseline has the cells below, at and above it. Categories: one cell a
+    value, and one for all the values that capped counts have let go; those that would have fewer than 10 values on a
+    side, or 2 % of all, are pooled with the next rarest, down to two cells.
     Cells that are empty on both sides are left out.
     """
     if isinstance(now, Quantiles) and isinstance(base, Quantiles):
@@ -86,7 +90,9 @@ def _numbers(now: Quantiles, base: Quantiles, bins: int) -> Cells:
     edges = np.unique([base.quantile(step / bins) for step in range(1, bins)])
     heavy = base.cdf(edges) - base.cdf(edges, inclusive=False) > 1 / bins
     # A cut (x, False) lies just below x, (x, True) just above.
-    cuts = [(float(x), side) for x, own in zip(edges, heavy, strict=True) for side in ((False, True) if own else (True,))]
+    cuts = [
+        (float(x), side) for x, own in zip(edges, heavy, strict=True) for side in ((False, True) if own else (True,))
+    ]
     p, q = (np.array([int(state.rank(x, side)) for x, side in cuts]) for state in (now, base))
     a, b = (np.diff(np.r_[0, ranks, state.n]).astype(float) for ranks, state in ((p, now), (q, base)))
     names = [_between(low, high) for low, high in pairwise([None, *cuts, None])]
@@ -115,10 +121,12 @@ def _categories(now: Counts, base: Counts) -> Cells:
     if any(lost):
         a, b, names = np.r_[a, lost[0]], np.r_[b, lost[1]], [*names, "values too rare to be kept are"]
     errors = now.error / now.total, base.error / base.total
-    # Both sides together decide what is pooled: given them, which side a value is from is pure chance while nothing has changed.
+    # Both sides together decide what is pooled: given them, which side a value is from is pure chance while nothing has
+    # changed.
     enough = max(ENOUGH_SHARE, ENOUGH / min(now.total, base.total))
     share = (a + b) / (now.total + base.total)
-    # But a value that is frequent on one side is not pooled because the other side is larger: no chance makes twice enough of too little.
+    # But a value that is frequent on one side is not pooled because the other side is larger: no chance makes twice
+    # enough of too little.
     group = _groups(share, (share >= enough) | (a / now.total + b / base.total >= 4 * enough), enough)
     count = int(group.max()) + 1
     called = _called(names, group, np.abs(a / now.total - b / base.total))
@@ -137,7 +145,8 @@ def _called(names: list[str], group: np.ndarray, change: np.ndarray) -> tuple[st
 
 
 def _groups(share: np.ndarray, frequent: np.ndarray, enough: float) -> np.ndarray:
-    """The cell of each value: the frequent ones have their own, the others are pooled, the rarest first, ties in the given order."""
+    """The cell of each value: the frequent ones have their own, the others are pooled, the rarest first, ties in the
+    given order."""
     order = np.argsort(share, kind="stable")
     rare, alone = order[~frequent[order]], order[frequent[order]]
     alone = np.r_[alone[share[alone] >= enough], alone[share[alone] < enough]]
@@ -148,7 +157,9 @@ def _groups(share: np.ndarray, frequent: np.ndarray, enough: float) -> np.ndarra
         if held >= enough:
             pools, held = pools + 1, 0.0
     if held and pools:
-        group[group == pools] = pools - 1  # what is left over joins the last pool; without one, the rarest of the frequent values
+        group[group == pools] = (
+            pools - 1
+        )  # what is left over joins the last pool; without one, the rarest of the frequent values
     group[alone] = pools + np.arange(len(alone))
     if not group.any():
         group[order[-1]] = int(len(order) > 1)  # never fewer than two cells: the most frequent value, and all others

@@ -1,4 +1,5 @@
-"""How columns go together, and whether they go together otherwise than in the baseline: correlations of scores, each side's own."""
+"""How columns go together, and whether they go together otherwise than in the baseline: correlations of scores, each
+side's own."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ _CATEGORIES = 5  # of a column
 _LEAST = 100  # rows that have both columns
 _SHOWN = 3  # pairs that are told
 _EXACT = 25  # pairs whose error is computed in full, if they are so many
-_NEAR = (
-    1.5  # rough errors beyond the margin: the full error is a third of the rough one where a relation is close, and no pair is told by less
-)
+# rough errors beyond the margin: the full error is a third of the rough one where a relation is close, and no pair is
+# told by less
+_NEAR = 1.5
 _TINY = 1e-9
 
 
@@ -38,7 +39,8 @@ class Score(NamedTuple):
     """A number that each row has for one of its columns.
 
     column   its place among the columns
-    what     RANK: of a number; TAILS: how far out its rank is; CATEGORY: whether it is one value; MISSING: whether it is missing
+    what     RANK: of a number; TAILS: how far out its rank is; CATEGORY: whether it is one value; MISSING: whether it
+             is missing
     value    of CATEGORY: the value's number
     """
 
@@ -87,16 +89,21 @@ def scores_of(rows: npt.NDArray[np.float32], numbers: int) -> tuple[Score, ...]:
 
 
 def relations(
-    now: npt.NDArray[np.float32], base: npt.NDArray[np.float32], scores: tuple[Score, ...], names: Sequence[str], margin: float
+    now: npt.NDArray[np.float32],
+    base: npt.NDArray[np.float32],
+    scores: tuple[Score, ...],
+    names: Sequence[str],
+    margin: float,
 ) -> Distance:
     """The largest change of a correlation between two columns: max over pairs of scores of |r - r of the baseline|.
 
-    Numbers enter by their ranks among their own side's, so that a column that is shifted, stretched or bent alone changes nothing; and,
-    since a relation may rise and fall, by how far out the rank is. Categories and gaps enter as 0 and 1. Each pair is taken over the rows
-    that have both. Measured beside classifiers that are to tell the rows of both sides apart (benchmarks/relations_power.py, 20 windows of
-    each case): a lost correlation of 0.3 has p < 1e-4 in 4 of 20 windows of 500 rows and 15 of 20 of 2,000, with gradient boosting in 1 and
-    10, with a logistic regression that is given all products of two columns in 4 and 19. What three columns have to do with each other
-    where no two have is not seen at all; gradient boosting sees it in 6 and 20.
+    Numbers enter by their ranks among their own side's, so that a column that is shifted, stretched or bent alone
+    changes nothing; and, since a relation may rise and fall, by how far out the rank is. Categories and gaps enter as 0
+    and 1. Each pair is taken over the rows that have both. Measured beside classifiers that are to tell the rows of
+    both sides apart (benchmarks/relations_power.py, 20 windows of each case): a lost correlation of 0.3 has p < 1e-4 in
+    4 of 20 windows of 500 rows and 15 of 20 of 2,000, with gradient boosting in 1 and 10, with a logistic regression
+    that is given all products of two columns in 4 and 19. What three columns have to do with each other where no two
+    have is not seen at all; gradient boosting sees it in 6 and 20.
 
     now, base   samples of rows, a row each
     scores      of `scores_of`, from the baseline; of two columns at least
@@ -104,8 +111,8 @@ def relations(
     margin      the pair is shown that is surest beyond it
     returns     in [0, 2]: 0 equal. Undefined when no pair can be compared
     std         of both correlations, from the influence of each row on them, ranks and scales included
-    source      Hoeffding 1948 (the influence of a row on a rank statistic); Kallenberg and Ledwina, Data-driven rank tests for
-                independence, 1999 (polynomials of ranks); Bonferroni over all pairs
+    source      Hoeffding 1948 (the influence of a row on a rank statistic); Kallenberg and Ledwina, Data-driven rank
+                tests for independence, 1999 (polynomials of ranks); Bonferroni over all pairs
     """
     mine, theirs = (_side(side.tobytes(), side.shape[1], scores) for side in (now, base))
     columns = np.array([score.column for score in scores])
@@ -125,7 +132,9 @@ def relations(
             words = f"{names[a]} and {names[b]}, correlation {mine.r[a, b]:.2f}, {theirs.r[a, b]:.2f} in the baseline"
             told.setdefault((scores[a].column, scores[b].column), words)
     worst = exact[0]
-    return Distance(worst.gap, worst.error, test=Worst(Drop(worst.gap, worst.error), 2 * len(pairs)), words="; ".join(told.values()))
+    return Distance(
+        worst.gap, worst.error, test=Worst(Drop(worst.gap, worst.error), 2 * len(pairs)), words="; ".join(told.values())
+    )
 
 
 class _Change(NamedTuple):
@@ -155,7 +164,10 @@ def _of_column(values: npt.NDArray[np.float32], column: int, number: bool) -> It
             often = np.argsort(-shares, kind="stable")[:_CATEGORIES]
             chosen = [at for at in often.tolist() if _RARE <= shares[at] <= 1 - _RARE]
             # The last of values that make up all rows follows from the others.
-            yield from (Score(column, CATEGORY, float(kinds[at])) for at in (chosen[:-1] if len(chosen) == len(kinds) else chosen))
+            yield from (
+                Score(column, CATEGORY, float(kinds[at]))
+                for at in (chosen[:-1] if len(chosen) == len(kinds) else chosen)
+            )
     if _RARE <= gaps <= 1 - _RARE:
         yield Score(column, MISSING)
 
@@ -176,10 +188,14 @@ def _side(data: bytes, width: int, scores: tuple[Score, ...]) -> _Side:
     order = np.argsort(columns, axis=0, kind="stable")
     ordered = [columns[order[:, at], at] for at in range(len(scores))]
     begins, ends = (
-        np.array([np.searchsorted(one, columns[:, at], end) for at, one in enumerate(ordered)]).reshape(len(scores), len(rows)).T
+        np.array([np.searchsorted(one, columns[:, at], end) for at, one in enumerate(ordered)])
+        .reshape(len(scores), len(rows))
+        .T
         for end in ("left", "right")
     )
-    return _Side(values, there, slopes, order, begins, ends, np.where(known, r, np.nan), rough * len(rows) / np.maximum(both, 1))
+    return _Side(
+        values, there, slopes, order, begins, ends, np.where(known, r, np.nan), rough * len(rows) / np.maximum(both, 1)
+    )
 
 
 def _products(columns: Floats) -> Floats:
@@ -190,7 +206,8 @@ def _products(columns: Floats) -> Floats:
 
 
 def _squared_error(mine: npt.ArrayLike, n: int, theirs: npt.ArrayLike, m: int) -> Floats:
-    """Of a difference of means, from the variance of a row on each side: either each side's own or that of all, whichever is larger."""
+    """Of a difference of means, from the variance of a row on each side: either each side's own or that of all,
+    whichever is larger."""
     v, w = np.asarray(mine, np.float64), np.asarray(theirs, np.float64)
     found: Floats = np.maximum(v / n + w / m, (n * v + m * w) / (n + m) * (1 / n + 1 / m))
     return found
@@ -202,7 +219,8 @@ def _error(mine: _Side, theirs: _Side, a: int, b: int) -> float:
 
 
 def _influence(side: _Side, a: int, b: int) -> Floats:
-    """What each row adds to the correlation of two scores: by its own product, by the ranks it gives all others, and by both scales."""
+    """What each row adds to the correlation of two scores: by its own product, by the ranks it gives all others, and by
+    both scales."""
     half = float(side.r[a, b]) / 2
     return _covaries(side, a, b) - half * (_covaries(side, a, a) + _covaries(side, b, b))
 
@@ -240,7 +258,8 @@ def _scored(column: npt.NDArray[np.float32], here: npt.NDArray[np.bool_], score:
 
 
 def _moves(side: _Side, at: int, products: Floats) -> Floats:
-    """For each row the mean of the products of the rows above it, and half of those beside it; less what that is on average."""
+    """For each row the mean of the products of the rows above it, and half of those beside it; less what that is on
+    average."""
     if not products.any():
         return np.zeros(len(products))
     sums, there = np.zeros(len(products) + 1), side.there[:, at]

@@ -1,4 +1,5 @@
-"""Distances of two columns over the same cells: population stability index, Jensen-Shannon, Hellinger, Cramér's V, chi-squared."""
+"""Distances of two columns over the same cells: population stability index, Jensen-Shannon, Hellinger, Cramér's V,
+chi-squared."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ def psi(now: _Column, base: _Column) -> Distance:
     """Population stability index: sum of (p - q) ln(p / q) over cells.
 
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
-    returns    in [0, inf): 0 equal shares; 0.1 and 0.25 are the usual limits of a small and a large change. An empty cell counts as half
-               a value, so no cell is infinite: disjoint columns of n = m = 1000 have about 15. Undefined when a side is empty
+    returns    in [0, inf): 0 equal shares; 0.1 and 0.25 are the usual limits of a small and a large change. An empty
+               cell counts as half a value, so no cell is infinite: disjoint columns of n = m = 1000 have about 15.
+               Undefined when a side is empty
     chance     (cells - 1) (1/n + 1/m) on average (Yurdakul and Naranjo 2020); it is part of the value
     std        delta method, and the variance of a chi-squared where the shares are equal
     source     Siddiqi, Credit risk scorecards, 2006; Kullback's symmetric divergence
@@ -59,8 +61,8 @@ def hellinger(now: _Column, base: _Column) -> Distance:
 def cramers_v(now: _Column, base: _Column) -> Distance:
     """Cramér's V of "window or baseline" and the column, with Bergsma's correction of its bias.
 
-    Both sides count as if they had equally many rows, so the value does not depend on how much was collected; with equally many it is
-    the classic V of the table of counts.
+    Both sides count as if they had equally many rows, so the value does not depend on how much was collected; with
+    equally many it is the classic V of the table of counts.
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, 1]: 0 no more different than chance makes them, 1 disjoint; undefined when a side is empty
     std        delta method, and the variance of a chi-squared where the shares are equal
@@ -76,7 +78,8 @@ def cramers_v(now: _Column, base: _Column) -> Distance:
 
 
 def bergsma(phi2: float, rows: float, r: int, c: int) -> float:
-    """Cramér's V of an r x c table from its phi squared (chi-squared / rows), corrected for bias; 0 where a side has one value only."""
+    """Cramér's V of an r x c table from its phi squared (chi-squared / rows), corrected for bias; 0 where a side has
+    one value only."""
     if min(r, c) < 2 or rows <= 2:
         return 0.0
     less = max(0.0, phi2 - (r - 1) * (c - 1) / (rows - 1))
@@ -87,8 +90,9 @@ def bergsma(phi2: float, rows: float, r: int, c: int) -> float:
 def chi_squared(now: _Column, base: _Column) -> Distance:
     """Pearson's chi-squared statistic of "the window and the baseline have the same shares".
 
-    It grows with the number of rows, so it is a test rather than a distance: with a margin of 0 any real difference alarms once there are
-    rows enough. `service.chi_squared` is SageMaker Model Monitor's, which takes the baseline for the truth.
+    It grows with the number of rows, so it is a test rather than a distance: with a margin of 0 any real difference
+    alarms once there are rows enough. `service.chi_squared` is SageMaker Model Monitor's, which takes the baseline for
+    the truth.
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, n + m]: 0 equal shares; undefined when a side is empty
     chance     cells - 1
@@ -101,11 +105,12 @@ def chi_squared(now: _Column, base: _Column) -> Distance:
 
 @dataclass(frozen=True)
 class Divergence(Test, kind="divergence_test"):
-    """The test of a divergence with a margin: chi-squared near equal shares, normal further away; the larger p-value of both.
+    """The test of a divergence with a margin: chi-squared near equal shares, normal further away; the larger p-value of
+    both.
 
-    A divergence x is a sum over cells that is quadratic near equal shares. There, x / unit is chi-squared with `df` degrees of freedom,
-    noncentral with margin / unit; further away it is normal with the delta method's standard error. At margin 0 only the first is asked.
-    Level: benchmarks/margin_tests.py.
+    A divergence x is a sum over cells that is quadratic near equal shares. There, x / unit is chi-squared with `df`
+    degrees of freedom, noncentral with margin / unit; further away it is normal with the delta method's standard error.
+    At margin 0 only the first is asked. Level: benchmarks/margin_tests.py.
 
     x             the divergence, less what the sketches may add to it
     df            cells less one
@@ -113,7 +118,8 @@ class Divergence(Test, kind="divergence_test"):
     chance        the bias of x, to second order
     std           its standard error
     factor, power   x = factor * value**power, where `value` is the distance that people see and set margins for
-    source        Browne and Cudeck 1993 (test of close fit, noncentral); Read and Cressie 1988 (divergences near equal shares)
+    source        Browne and Cudeck 1993 (test of close fit, noncentral); Read and Cressie 1988 (divergences near equal
+                  shares)
     """
 
     x: float
@@ -134,7 +140,8 @@ class Divergence(Test, kind="divergence_test"):
 
 
 class _Form(NamedTuple):
-    """A divergence: its terms, their first and second derivatives by p and by q, and how it relates to chi-squared and to the distance."""
+    """A divergence: its terms, their first and second derivatives by p and by q, and how it relates to chi-squared and
+    to the distance."""
 
     terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
     slopes: Callable[[np.ndarray, np.ndarray], _Pair]
@@ -162,7 +169,10 @@ def _measured(found: Cells, form: _Form) -> Distance:
     sketched = float((np.abs(f) * e + np.abs(g) * d + (ff * e * e + gg * d * d) / 2).sum()) if e or d else 0.0
     test = Divergence(max(0.0, x - sketched), df, unit, chance, math.sqrt(moving + resting), form.factor, form.power)
     # Of what is measured, chance has added a part that does not move with the shares.
-    value, std = (x / form.factor) ** (1 / form.power), math.sqrt(moving * max(0.0, 1 - df * unit / max(x, 1e-300)) + resting) / form.factor
+    value, std = (
+        (x / form.factor) ** (1 / form.power),
+        math.sqrt(moving * max(0.0, 1 - df * unit / max(x, 1e-300)) + resting) / form.factor,
+    )
     if form.power == 2:
         # From x to its root: the step of one standard error, which is also right at 0, where the root has no slope.
         std = math.sqrt(value**2 + std) - value

@@ -23,8 +23,10 @@ def ks(now: Quantiles, base: Quantiles) -> Distance:
     """Largest difference of two cumulative distributions: max over x of |F(x) - G(x)|.
 
     now, base  sketches of one column; equal items add their weights
-    returns    in [0, 1]: 0 equal, 1 disjoint; undefined when a side has no numbers. Off by at most the two sketches' rank errors
-    std        of the two shares at the largest difference; the limit when it is attained at one value (Raghavachari 1973)
+    returns    in [0, 1]: 0 equal, 1 disjoint; undefined when a side has no numbers. Off by at most the two sketches'
+               rank errors
+    std        of the two shares at the largest difference; the limit when it is attained at one value (Raghavachari
+               1973)
     source     Model Monitor paper, section 4.2
     """
     if not now.n or not base.n:
@@ -36,11 +38,20 @@ def ks(now: Quantiles, base: Quantiles) -> Distance:
     distance, p, q = float(abs(gaps[widest])), float(f[widest]), float(g[widest])
     error, unit = now.rank_error + base.rank_error, math.sqrt(1 / now.n + 1 / base.n)
     near = distance - _REACH * unit - 2 * error
-    unfinished = np.minimum(f, g) < 1  # where both distributions are complete there is no difference, whatever the margin
+    unfinished = (
+        np.minimum(f, g) < 1
+    )  # where both distributions are complete there is no difference, whatever the margin
     test = KolmogorovSmirnov(
-        distance, now.n, base.n, error, _ends(f, g, unfinished & (gaps >= near)), _ends(f, g, unfinished & (-gaps >= near))
+        distance,
+        now.n,
+        base.n,
+        error,
+        _ends(f, g, unfinished & (gaps >= near)),
+        _ends(f, g, unfinished & (-gaps >= near)),
     )
-    words = f"{100 * p:.3g} % of its values are at most {readable(float(points[widest]))}, {100 * q:.3g} % in the baseline"
+    words = (
+        f"{100 * p:.3g} % of its values are at most {readable(float(points[widest]))}, {100 * q:.3g} % in the baseline"
+    )
     std = math.sqrt(p * (1 - p) / now.n + q * (1 - q) / base.n)
     return Distance(distance, std, _EXPECTED * unit, error, test, words)
 
@@ -50,16 +61,19 @@ class KolmogorovSmirnov(Test, kind="ks_test"):
     """The two-sample Kolmogorov-Smirnov test with a margin.
 
     The p-value is the smaller of two bounds, t = distance - margin - error:
-    2 exp(-2 t^2 nm / (n + m)), whatever the distributions are; and the probability that the difference of two empirical distributions
-    exceeds t anywhere in the contact set, the values at which the true difference may be the margin. That set is estimated from above:
-    all values at which the difference comes within 3 sqrt(1/n + 1/m) of the largest. Noise leaves one out once in 940 000 times.
+    2 exp(-2 t^2 nm / (n + m)), whatever the distributions are; and the probability that the difference of two empirical
+    distributions exceeds t anywhere in the contact set, the values at which the true difference may be the margin. That
+    set is estimated from above: all values at which the difference comes within 3 sqrt(1/n + 1/m) of the largest. Noise
+    leaves one out once in 940
+    000 times.
 
     distance   the KS distance of two sketches over n and m values
     error      the rank errors of both sketches together
-    above      the contact set where the window has more of the small values: F and G at its first value, F and G at its last; () if empty
+    above      the contact set where the window has more of the small values: F and G at its first value, F and G at its
+               last; () if empty
     below      the same where the baseline has more of them; with both () only the first bound is used
-    source     Wei and Dudley 2012 (arXiv 1107.5356) for the constant 2; Raghavachari 1973 for the limit as a maximum over the contact set;
-               Kuiper 1960 for the range. Level and power: benchmarks/margin_tests.py
+    source     Wei and Dudley 2012 (arXiv 1107.5356) for the constant 2; Raghavachari 1973 for the limit as a maximum
+               over the contact set; Kuiper 1960 for the range. Level and power: benchmarks/margin_tests.py
     """
 
     distance: float
@@ -88,11 +102,12 @@ def _ends(f: np.ndarray, g: np.ndarray, inside: np.ndarray) -> tuple[float, ...]
 
 
 def _exceeding(ends: tuple[float, ...], n: int, m: int, t: float) -> float:
-    """P(max of Z > t) from the first to the last value, Z the Gaussian limit of the difference of two empirical distributions.
+    """P(max of Z > t) from the first to the last value, Z the Gaussian limit of the difference of two empirical
+    distributions.
 
-    Given Z at both ends, Z between them is a Brownian bridge that crosses t with probability exp(-2 (t - a)(t - b) / length); the
-    integral over b is closed, that over a is a Gauss-Legendre sum. Shares are moved towards 1/2 by up to t, since the true ones may be
-    there, and t is less half a count on each side, since shares are steps.
+    Given Z at both ends, Z between them is a Brownian bridge that crosses t with probability exp(-2 (t - a)(t - b) /
+    length); the integral over b is closed, that over a is a Gauss-Legendre sum. Shares are moved towards 1/2 by up to
+    t, since the true ones may be there, and t is less half a count on each side, since shares are steps.
     """
     from scipy.special import erfcx, ndtr
 
@@ -110,7 +125,9 @@ def _exceeding(ends: tuple[float, ...], n: int, m: int, t: float) -> float:
     u = slope - y
     # exp(slope^2 / 2 - slope y) P(Z < -u), in the form that neither overflows nor cancels
     below = np.where(
-        u > 0, 0.5 * erfcx(np.maximum(u, 0) / math.sqrt(2)) * np.exp(-y * y / 2), np.exp(np.minimum(u * u - y * y, 0) / 2) * ndtr(-u)
+        u > 0,
+        0.5 * erfcx(np.maximum(u, 0) / math.sqrt(2)) * np.exp(-y * y / 2),
+        np.exp(np.minimum(u * u - y * y, 0) / 2) * ndtr(-u),
     )
     density = np.exp(-0.5 * (a / spread) ** 2) / (spread * math.sqrt(2 * math.pi))
     return normal_tail(t / spread) + float(((ndtr(-y) + below) * density * _WEIGHTS).sum()) * (high - low) / 2

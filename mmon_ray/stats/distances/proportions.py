@@ -1,4 +1,5 @@
-"""Shares of categories: the L-infinity distance and its test with a margin, and the test of one share against its bound."""
+"""Shares of categories: the L-infinity distance and its test with a margin, and the test of one share against its
+bound."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def linf(now: Counts, base: Counts) -> Distance:
     """Largest difference in the frequency of any one value: max over x of |p(x) - q(x)|.
 
     now, base  counts over the same columns; a value missing from one side has frequency 0 there
-    returns    in [0, 1]: 0 equal, 1 disjoint; undefined when a side has no values or all of them are too rare to be kept.
-               Off by at most now.error / now.total + base.error / base.total
+    returns    in [0, 1]: 0 equal, 1 disjoint; undefined when a side has no values or all of them are too rare to be
+               kept. Off by at most now.error / now.total + base.error / base.total
     std        of two binomials at the value that differs most
     source     Model Monitor paper, section 4.2
     """
@@ -52,15 +53,18 @@ def name_of(value: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Frequencies(Test, kind="frequency_test"):
-    """The test of the largest frequency difference with a margin, corrected for the number of values that could reach it.
+    """The test of the largest frequency difference with a margin, corrected for the number of values that could reach
+    it.
 
-    Each value gets the likelihood ratio of two binomials against the nearest pair of shares within the margin, as a signed root with half
-    a count of continuity correction; its level is kept at every pair of shares, also at 1e-5 (enumerated in tests/stats/distances/test_proportions.py),
-    where the usual normal test alarms hundreds of times too often. Of K values no more than 2 / margin can differ by the margin, since all
-    differences together are at most 2: so Bonferroni's factor is min(K, 2 / margin), with the margin rounded down to a power of 2**0.25. A
-    p-value for a wider margin holds for a narrower one too: the smallest of them is taken.
+    Each value gets the likelihood ratio of two binomials against the nearest pair of shares within the margin, as a
+    signed root with half a count of continuity correction; its level is kept at every pair of shares, also at 1e-5
+    (enumerated in tests/stats/distances/test_proportions.py), where the usual normal test alarms hundreds of times too
+    often. Of K values no more than 2 / margin can differ by the margin, since all differences together are at most 2:
+    so Bonferroni's factor is min(K, 2 / margin), with the margin rounded down to a power of 2**0.25. A p-value for a
+    wider margin holds for a narrower one too: the smallest of them is taken.
 
-    counts      of the values that can decide, (in the window, in the baseline): no other is ahead of them in gap and in precision
+    counts      of the values that can decide, (in the window, in the baseline): no other is ahead of them in gap and in
+                precision
     n, m        values of the window and of the baseline
     categories  how many different values there are
     error       what the counts may be short of, both sides together, as a share
@@ -102,12 +106,14 @@ class Frequencies(Test, kind="frequency_test"):
 class Share(Test, kind="share_test"):
     """The test that a share of n rows is not below a bound that was itself measured on m rows.
 
-    Fisher's exact test of the exceptions among n and among m rows: its level is kept also where exceptions are rare, at every level. So m
-    rows without an exception do not prove that there are none: one in as many rows is no surprise. A constraint of level 1 has no mercy.
+    Fisher's exact test of the exceptions among n and among m rows: its level is kept also where exceptions are rare, at
+    every level. So m rows without an exception do not prove that there are none: one in as many rows is no surprise. A
+    constraint of level 1 has no mercy.
 
     value    the share of the n rows
-    unseen   how many exceptions the m rows would have had if the bound had not been learned from themselves: for known values, those that
-             occurred once (each would have been new; the Good-Turing estimate of what was not seen yet)
+    unseen   how many exceptions the m rows would have had if the bound had not been learned from themselves: for known
+             values, those that occurred once (each would have been new; the Good-Turing estimate of what was not seen
+             yet)
     source   Fisher 1935; Good 1953; the bound as a count of m is rounded up to whole exceptions
     """
 
@@ -150,7 +156,8 @@ def _deciding(a: np.ndarray, b: np.ndarray, n: int, m: int) -> tuple[tuple[int, 
 
 
 def _either(a: int, n: int, b: int, m: int, margin: float) -> float:
-    """How likely shares as different as a / n and b / m are when the true ones differ by at most the margin, either way."""
+    """How likely shares as different as a / n and b / m are when the true ones differ by at most the margin, either
+    way."""
     if a / n < b / m:
         a, n, b, m = b, m, a, n
     near = _root(a, n, b, m, margin)
@@ -162,7 +169,8 @@ def _either(a: int, n: int, b: int, m: int, margin: float) -> float:
 
 
 def _root(a: int, n: int, b: int, m: int, margin: float) -> float:
-    """The signed root of the likelihood ratio of (a of n, b of m) against p - q <= margin: about standard normal at p - q = margin."""
+    """The signed root of the likelihood ratio of (a of n, b of m) against p - q <= margin: about standard normal at p -
+    q = margin."""
     p, q = max(0.0, (a - 0.5) / n), min(1.0, (b + 0.5) / m)
     if p - q <= margin:
         return 0.0

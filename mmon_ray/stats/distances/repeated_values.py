@@ -16,14 +16,16 @@ __all__ = ["MoreCopies", "copies"]
 def copies(now: Repeats, base: Repeats, what: str = "values") -> Distance:
     """The share of values that came before, less the share among as many values of the baseline.
 
-    The more values of a few kinds there are, the more of them come again. So both shares are taken at one size, that of the smaller side:
-    the counts of the larger tell what any part of it would have. And both are taken over the same values where not all are counted.
+    The more values of a few kinds there are, the more of them come again. So both shares are taken at one size, that of
+    the smaller side: the counts of the larger tell what any part of it would have. And both are taken over the same
+    values where not all are counted.
 
     now, base   states of the same columns
     what        what comes again, for people
     returns     in [-1, 1]: 0 as usual; undefined when a side is empty, or has none of the values that are counted
     std         of two binomials; values that come by chance come less unevenly
-    source      Coleman, On random placement and species-area relations, 1981 (rarefaction); Bar-Yossef et al. 2002 (the counted values)
+    source      Coleman, On random placement and species-area relations, 1981 (rarefaction); Bar-Yossef et al. 2002 (the
+                counted values)
     """
     if not now.total or not base.total:
         return undefined(f"no {what} in the {'baseline' if now.total else 'window'}")

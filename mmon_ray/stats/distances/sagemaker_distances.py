@@ -1,6 +1,7 @@
 """SageMaker Model Monitor's own distances, as its files name them: Simple, Robust, ChiSquared.
 
-They are here to give the numbers that the service gives; the distances of this package are judged by tests with a margin instead.
+They are here to give the numbers that the service gives; the distances of this package are judged by tests with a
+margin instead.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def simple(now: Quantiles | Counts, base: Quantiles | Counts) -> Distance:
 
 
 def robust(now: Quantiles | Counts, base: Quantiles | Counts) -> Distance:
-    """The service's `Robust`: the simple distance less what n and m rows can differ by chance, max(0, d - 1.8 sqrt((n + m) / (n m))).
+    """The service's `Robust`: the simple distance less what n and m rows can differ by chance, max(0, d - 1.8 sqrt((n +
+    m) / (n m))).
 
     returns  in [0, 1); 0 when chance explains the distance; undefined when a side is empty
     source   Deequ 2.0.2, `Distance.scala`
@@ -52,11 +54,11 @@ def robust(now: Quantiles | Counts, base: Quantiles | Counts) -> Distance:
 def chi_squared(now: Counts, base: Counts) -> Distance:
     """The service's `ChiSquared`: Pearson's statistic against the baseline's shares, which it takes for the truth.
 
-    Values that the baseline does not know are left out. While too many of the expected counts are small (any below 10 of two, more than a
-    fifth below 5 of more than two), the rarest value joins the second rarest.
+    Values that the baseline does not know are left out. While too many of the expected counts are small (any below 10
+    of two, more than a fifth below 5 of more than two), the rarest value joins the second rarest.
 
-    returns  in [0, inf); undefined when a side is empty, no value of the window is known, or fewer than two values are left.
-             The p-value, which the service's `Robust` uses in its place, is `p_value()`
+    returns  in [0, inf); undefined when a side is empty, no value of the window is known, or fewer than two values are
+             left. The p-value, which the service's `Robust` uses in its place, is `p_value()`
     std      of a chi-squared with as many degrees of freedom
     source   Deequ 2.0.8, `Distance.scala`
     """
@@ -76,7 +78,8 @@ def chi_squared(now: Counts, base: Counts) -> Distance:
 
 
 def _regrouped(observed: list[float], expected: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides with the rarest values put together, until few enough expected counts are small; given by rising expected count."""
+    """Both sides with the rarest values put together, until few enough expected counts are small; given by rising
+    expected count."""
     seen, known = list(observed), list(expected)
     while len(known) >= 2:
         limit, allowed = (FEW_OF_TWO, 0) if len(known) == 2 else (FEW, int(FEW_SHARE * len(known)))

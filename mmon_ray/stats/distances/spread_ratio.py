@@ -28,8 +28,9 @@ _FAR = 700.0  # exp of more is no float
 def spread_ratio(now: Quantiles, base: Quantiles) -> Distance:
     """How many times as wide as in the baseline the middle of the values is.
 
-    The width is the mean of the ranges that hold the middle 50 to 80 % of the values: for a normal 1.88 standard deviations. A tail,
-    however heavy, has no part in it, and unlike that of one range it changes little when values do: one range of counts jumps from 4 to 5.
+    The width is the mean of the ranges that hold the middle 50 to 80 % of the values: for a normal 1.88 standard
+    deviations. A tail, however heavy, has no part in it, and unlike that of one range it changes little when values do:
+    one range of counts jumps from 4 to 5.
 
     now, base   sketches of one column
     returns     in [0, inf): 1 equal, 2 twice as wide. Undefined when a side has no numbers, or the middle 80 % of the
@@ -46,12 +47,16 @@ def spread_ratio(now: Quantiles, base: Quantiles) -> Distance:
         return undefined("its numbers are too large or too far apart")
     ratio = mine.value / theirs.value
     bounds = tuple(_bounds(mine, theirs, place) for place in range(len(_SURE)))
-    words = f"the middle 80 % of its values are {_range(now)}, {_range(base)} in the baseline (spread {ratio:.3g} times as large)"
+    words = (
+        f"the middle 80 % of its values are {_range(now)}, {_range(base)} in the baseline (spread {ratio:.3g} "
+        f"times as large)"
+    )
     return Distance(ratio, ratio - bounds[0][0], test=SpreadRatio(ratio, bounds), words=words)
 
 
 def _together() -> Floats:
-    """How the errors of all ends of the ranges go together, upper ones first, with the sign that they have in a width."""
+    """How the errors of all ends of the ranges go together, upper ones first, with the sign that they have in a
+    width."""
     odds = np.sqrt(_SHARES / (1 - _SHARES))
     one = np.minimum.outer(odds, odds) / np.maximum.outer(odds, odds)
     across = -np.outer(odds, odds)
@@ -63,17 +68,18 @@ _TOGETHER = _together()
 
 @dataclass(frozen=True)
 class SpreadRatio(Test, kind="spread_test"):
-    """The test of a ratio of two spreads with a margin: how many standard errors its bounds have to be apart to reach the margin.
+    """The test of a ratio of two spreads with a margin: how many standard errors its bounds have to be apart to reach
+    the margin.
 
-    How far a quantile may be off is read from the ranks beside it, so that nothing is assumed of the values: steps, gaps and tails are
-    what they are. Their deviations are added as squares, with the correlation that quantiles of one sample have. A p-value is that of both
-    directions.
+    How far a quantile may be off is read from the ranks beside it, so that nothing is assumed of the values: steps,
+    gaps and tails are what they are. Their deviations are added as squares, with the correlation that quantiles of one
+    sample have. A p-value is that of both directions.
 
     ratio    of the spreads
     bounds   of the ratio, (lower, upper), at 1, 2, 3, 4, 5, 6 and 8 standard errors
-    source   Woodruff, Confidence intervals for medians and other position measures, 1952 (bounds by ranks); Anscombe 1948 (the error of a
-             rank, by the arc sine); Mosteller 1946 (the correlation); Zou and Donner, Construction of confidence limits about effect
-             measures, 2008 (deviations as squares)
+    source   Woodruff, Confidence intervals for medians and other position measures, 1952 (bounds by ranks); Anscombe
+             1948 (the error of a rank, by the arc sine); Mosteller 1946 (the correlation); Zou and Donner, Construction
+             of confidence limits about effect measures, 2008 (deviations as squares)
     """
 
     ratio: float
@@ -86,7 +92,9 @@ class SpreadRatio(Test, kind="spread_test"):
         above = self.ratio > upper
         at = [self.ratio, *(low if above else high for low, high in self.bounds)]
         margin = upper if above else lower
-        within = next((place for place, bound in enumerate(at) if (bound <= margin if above else bound >= margin)), None)
+        within = next(
+            (place for place, bound in enumerate(at) if (bound <= margin if above else bound >= margin)), None
+        )
         if within is None:
             return min(1.0, 2 * normal_tail(_SURE[-1]))
         sure = (0.0, *_SURE)
@@ -124,12 +132,20 @@ def _widths(state: Quantiles) -> _Widths:
 
 def _bounds(mine: _Widths, theirs: _Widths, place: int) -> tuple[float, float]:
     """The lowest and the highest ratio that some standard errors allow."""
-    mine_low, mine_high, theirs_low, theirs_high = (float(side[place]) for side in (mine.low, mine.high, theirs.low, theirs.high))
+    mine_low, mine_high, theirs_low, theirs_high = (
+        float(side[place]) for side in (mine.low, mine.high, theirs.low, theirs.high)
+    )
     if not mine.value > 0:
         return 0.0, mine_high / theirs_low if theirs_low > 0 else math.inf
     ratio = mine.value / theirs.value
-    down = math.hypot(math.log(mine.value / mine_low), math.log(theirs_high / theirs.value)) if mine_low > 0 else math.inf
-    up = math.hypot(math.log(mine_high / mine.value), math.log(theirs.value / theirs_low)) if theirs_low > 0 else math.inf
+    down = (
+        math.hypot(math.log(mine.value / mine_low), math.log(theirs_high / theirs.value)) if mine_low > 0 else math.inf
+    )
+    up = (
+        math.hypot(math.log(mine_high / mine.value), math.log(theirs.value / theirs_low))
+        if theirs_low > 0
+        else math.inf
+    )
     return ratio * math.exp(-down), ratio * math.exp(up) if up < _FAR else math.inf
 
 

@@ -20,15 +20,17 @@ _MEAN_ABS = math.sqrt(2 / math.pi)  # of a standard normal
 
 
 def wasserstein(now: Quantiles, base: Quantiles, spread: Moments) -> Distance:
-    """How far the values have to be moved on average to turn one column into the other, in standard deviations of the baseline.
+    """How far the values have to be moved on average to turn one column into the other, in standard deviations of the
+    baseline.
 
-    The area between the two cumulative distributions, divided by the baseline's standard deviation: a shift of all values by d standard
-    deviations has the distance d.
+    The area between the two cumulative distributions, divided by the baseline's standard deviation: a shift of all
+    values by d standard deviations has the distance d.
 
     now, base  sketches of one column
     spread     the baseline's moments: its standard deviation is the unit
-    returns    in [0, inf): 0 equal. Undefined when a side has no numbers, the baseline is constant, or the numbers are too large to be
-               added up. Off by at most the two sketches' rank errors times the range of all values, in the unit
+    returns    in [0, inf): 0 equal. Undefined when a side has no numbers, the baseline is constant, or the numbers are
+               too large to be added up. Off by at most the two sketches' rank errors times the range of all values, in
+               the unit
     std        of the difference of means, which bounds it (Borell's inequality for the area)
     source     scipy.stats.wasserstein_distance of the sketches' weighted items
     """
@@ -55,7 +57,8 @@ def wasserstein(now: Quantiles, base: Quantiles, spread: Moments) -> Distance:
 
 
 def total_variation(now: Quantiles | Counts, base: Quantiles | Counts) -> Distance:
-    """The share of values that would have to change to turn one column into the other: half the sum of |p - q| over cells.
+    """The share of values that would have to change to turn one column into the other: half the sum of |p - q| over
+    cells.
 
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, 1]: 0 equal shares, 1 disjoint; undefined when a side is empty
@@ -79,9 +82,9 @@ def total_variation(now: Quantiles | Counts, base: Quantiles | Counts) -> Distan
 class Triangle(Test, kind="triangle_test"):
     """The test of a distance that obeys the triangle inequality, with a margin.
 
-    What is measured exceeds the true distance by no more than the distance of pure noise. The noise has a known mean, and exceeds it by
-    no more than a normal variable with the largest standard error that any one of its linear parts has. It is a bound: the level is kept,
-    and power is lost near the margin, about `noise` of it.
+    What is measured exceeds the true distance by no more than the distance of pure noise. The noise has a known mean,
+    and exceeds it by no more than a normal variable with the largest standard error that any one of its linear parts
+    has. It is a bound: the level is kept, and power is lost near the margin, about `noise` of it.
 
     value    the distance, less what the sketches may add to it
     noise    the mean of the distance of pure noise
@@ -111,7 +114,8 @@ def _variance(f: np.ndarray, g: np.ndarray, n: float, m: float) -> np.ndarray:
 
 
 def _covered(f: np.ndarray, g: np.ndarray, n: float, m: float, steps: np.ndarray) -> float:
-    """The variance of the area under the difference of two empirical distributions, which is that of the difference of means."""
+    """The variance of the area under the difference of two empirical distributions, which is that of the difference of
+    means."""
 
     def spread(shares: np.ndarray) -> float:
         # sum over pairs of min(F) (1 - max(F)) = variance of the mean: by cumulative sums

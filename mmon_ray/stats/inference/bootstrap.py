@@ -1,4 +1,5 @@
-"""The bootstrap on states: resampling rows is a multinomial draw on the cells of their table, at a cost that rows do not enter."""
+"""The bootstrap on states: resampling rows is a multinomial draw on the cells of their table, at a cost that rows do
+not enter."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def resample(counts: npt.ArrayLike, times: int, *, share: float = 1.0, seed: int
     share    how many rows a resample has, as a share of all: 1 the bootstrap's own, 0.8 that of the Model Monitor paper
     returns  (times, *counts.shape): resampled counts; zeros where there is nothing to draw from
     errors   InputError for a share outside (0, 1] or a negative count
-    source   Efron, Bootstrap methods: another look at the jackknife, 1979: the counts of a resample of n rows are multinomial(n, p)
+    source   Efron, Bootstrap methods: another look at the jackknife, 1979: the counts of a resample of n rows are
+             multinomial(n, p)
     """
     table = np.asarray(counts, np.float64)
     if not 0 < share <= 1:
@@ -36,7 +38,9 @@ def resample(counts: npt.ArrayLike, times: int, *, share: float = 1.0, seed: int
     return drawn.reshape(times, *table.shape).astype(np.float64)
 
 
-def interval(draws: npt.ArrayLike, value: float, confidence: float = 0.95, method: str = "percentile") -> tuple[float, float]:
+def interval(
+    draws: npt.ArrayLike, value: float, confidence: float = 0.95, method: str = "percentile"
+) -> tuple[float, float]:
     """A two-sided confidence interval from a statistic's bootstrap draws.
 
     draws        the statistic of each resample; those that are NaN are left out
@@ -65,8 +69,11 @@ def interval(draws: npt.ArrayLike, value: float, confidence: float = 0.95, metho
 
 
 def quantiles(draws: npt.NDArray[np.float64], at: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Quantiles of draws, none of them NaN: interpolated, or, since nothing lies between a number and infinity, of infinite draws not."""
+    """Quantiles of draws, none of them NaN: interpolated, or, since nothing lies between a number and infinity, of
+    infinite draws not."""
     places = np.asarray(at, np.float64)
     whole = bool(np.isfinite(draws).all())
-    found: npt.NDArray[np.float64] = np.quantile(draws, places) if whole else np.quantile(draws, places, method="closest_observation")
+    found: npt.NDArray[np.float64] = (
+        np.quantile(draws, places) if whole else np.quantile(draws, places, method="closest_observation")
+    )
     return found

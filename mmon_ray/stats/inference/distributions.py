@@ -38,7 +38,8 @@ def chi_squared_tail(x: float, df: float, noncentrality: float = 0.0) -> float:
 
 
 def hypergeometric_tail(k: int, n: int, marked: int, total: int) -> float:
-    """P(K >= k): how likely at least k of n things, drawn without return from `total` of which some are marked, are marked."""
+    """P(K >= k): how likely at least k of n things, drawn without return from `total` of which some are marked, are
+    marked."""
     from scipy.special import gammaln
 
     highest = min(n, marked)

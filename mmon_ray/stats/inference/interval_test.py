@@ -38,7 +38,8 @@ class Disjoint(Test, kind="disjoint_test"):
     draws: int = 0
 
     def p_value(self, lower: float, upper: float) -> float:
-        """One less the largest confidence at which the interval and the range are disjoint; 1 when they always touch."""
+        """One less the largest confidence at which the interval and the range are disjoint; 1 when they always
+        touch."""
         if not self.quantiles:
             beyond = max(lower - self.value, self.value - upper)
             return min(1.0, 2 * normal_tail(beyond / self.std))
@@ -63,7 +64,8 @@ class Spread(NamedTuple):
 
 
 def spread(draws: npt.ArrayLike, value: float, confidence: float, method: str) -> Spread:
-    """The interval of a statistic and its test, from bootstrap draws; of infinite draws, or draws all equal, the percentile interval."""
+    """The interval of a statistic and its test, from bootstrap draws; of infinite draws, or draws all equal, the
+    percentile interval."""
     known = np.asarray(draws, np.float64)
     known = known[~np.isnan(known)]
     finite = known[np.isfinite(known)]

@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float64]
 def service_means(state: Residuals, seed: int = 0) -> Regression:
     """A regression's means in SageMaker Model Monitor's five samples of 80 % of the rows, without replacement.
 
-    source   the central limit theorem; the mean of a share s of n rows, each entering with probability s, has (1 - s) / s of the variance
-             over n that a bootstrap's has
+    source   the central limit theorem; the mean of a share s of n rows, each entering with probability s, has (1 - s) /
+             s of the variance over n that a bootstrap's has
     """
     return resampled_means(state, 5, seed, share=(1 - 0.8) / 0.8)
 
@@ -29,7 +29,8 @@ def resampled_means(state: Residuals, times: int, seed: int = 0, share: float = 
     """Bootstrap draws of a regression's means: normal, with the covariance of the parts over n.
 
     share    of that variance, for samples that vary less than a bootstrap's
-    source   the central limit theorem for the means of a resample; within 3 to 5 % of a bootstrap of rows in its standard deviations
+    source   the central limit theorem for the means of a resample; within 3 to 5 % of a bootstrap of rows in its
+             standard deviations
     """
     covariance = share * np.nan_to_num(state.covariance / max(state.n, 1))
     means = state.means
@@ -40,7 +41,8 @@ def resampled_means(state: Residuals, times: int, seed: int = 0, share: float = 
 
 
 def service_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], seed: int = 0) -> float:
-    """SageMaker Model Monitor's standard deviation: of five samples of 80 % of the rows, without replacement, divided by five.
+    """SageMaker Model Monitor's standard deviation: of five samples of 80 % of the rows, without replacement, divided
+    by five.
 
     tables   the counts of all rows; fewer than 200 have none
     returns  NaN when the metric of a sample is
@@ -50,7 +52,9 @@ def service_std(tables: npt.ArrayLike, ask: Callable[[Floats], Floats], seed: in
     if counts.sum() < 200:
         return math.nan
     rng = np.random.default_rng(seed)
-    drawn = rng.binomial(counts, 0.8, size=(5, *counts.shape)).astype(np.float64)  # each row enters with probability 0.8
+    drawn = rng.binomial(counts, 0.8, size=(5, *counts.shape)).astype(
+        np.float64
+    )  # each row enters with probability 0.8
     return float(np.std(ask(drawn)))
 
 
@@ -64,10 +68,11 @@ def likely(table: npt.ArrayLike) -> Floats:
 
 
 def rests_on(share: npt.ArrayLike, draws: npt.ArrayLike) -> float:
-    """How many rows a share rests on: as many as would make a binomial share of its value as uncertain as its draws are.
+    """How many rows a share rests on: as many as would make a binomial share of its value as uncertain as its draws
+    are.
 
-    A recall rests on the positives, however many rows there are. Of two positives that are both missed the bootstrap says that nothing is
-    uncertain, so both arguments are best of a `likely` table.
+    A recall rests on the positives, however many rows there are. Of two positives that are both missed the bootstrap
+    says that nothing is uncertain, so both arguments are best of a `likely` table.
 
     share    in [0, 1]
     draws    of the bootstrap

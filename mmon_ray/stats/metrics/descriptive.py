@@ -32,7 +32,8 @@ class Measure:
     name      as it is asked for: `mean`, `p99.9`, `share:red`
     form      how it is written, for people: `mean`, `pNN`, `share:VALUE`
     kinds     the states it can be computed from, the first one that is kept is taken
-    ask       computes it: of the state, then of the other side's where it compares, then of the argument where it has one
+    ask       computes it: of the state, then of the other side's where it compares, then of the argument where it has
+              one
     compares  True when it is about two sides: the window and what it is compared with
     text      True when it is a text
     argument  the part of the name that the form leaves open
@@ -114,7 +115,13 @@ def _find(name: str) -> Measure:
 @measure(Moments, Types, Counts)
 def count(state: Moments | Types | Counts) -> float:
     """how many values are not missing"""
-    return state.rows - state.missing if isinstance(state, Moments) else state.present if isinstance(state, Types) else state.total
+    return (
+        state.rows - state.missing
+        if isinstance(state, Moments)
+        else state.present
+        if isinstance(state, Types)
+        else state.total
+    )
 
 
 @measure(Moments, Types, Counts)

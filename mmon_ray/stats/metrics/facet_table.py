@@ -1,4 +1,5 @@
-"""The joint table behind the metrics of bias: one count a cell, from which each value of a facet is set against the rest."""
+"""The joint table behind the metrics of bias: one count a cell, from which each value of a facet is set against the
+rest."""
 
 from __future__ import annotations
 
@@ -36,8 +37,10 @@ class Joint:
     """Cells and their counts; what is asked of the counts may also be asked of bootstrap draws.
 
     counts   of all cells, also of those that a value might have and has not
-    likely   what draws are to be taken of: as many rows, among them one for each value that is spread over its labels and predictions. Of
-             40 women of whom none is accepted a bootstrap would say that none ever is (as `stats.spread.likely`; Agresti and Coull, 1998)
+    likely   what draws are to be taken of: as many rows, among them one for each value that is spread over its labels
+             and predictions. Of
+             40 women of whom none is accepted a bootstrap would say that none ever is (as `stats.spread.likely`;
+             Agresti and Coull, 1998)
     """
 
     def __init__(self, table: Mapping[Cell, float], grouped: bool) -> None:
@@ -46,7 +49,12 @@ class Joint:
         for cell, count in table.items():
             if cell.value is not None and count >= table[usual.setdefault(cell.value, cell)]:
                 usual[cell.value] = cell
-        added = {cell._replace(label=label, said=said): 0.25 for cell in usual.values() for label in (0, 1) for said in (0, 1)}
+        added = {
+            cell._replace(label=label, said=said): 0.25
+            for cell in usual.values()
+            for label in (0, 1)
+            for said in (0, 1)
+        }
         cells = list({**table, **added})
         self.counts: Floats = np.array([table.get(cell, 0.0) for cell in cells], np.float64)
         more = np.array([added.get(cell, 0.0) for cell in cells], np.float64)
@@ -56,7 +64,10 @@ class Joint:
         self._grouped = grouped
         groups = {name: at for at, name in enumerate(names)}  # the last place is for rows without one
         self._groups = len(names) + 1
-        places = [(groups.get(cell.group or "", len(names)) if cell.group is not None else len(names), *cell[1:3]) for cell in cells]
+        places = [
+            (groups.get(cell.group or "", len(names)) if cell.group is not None else len(names), *cell[1:3])
+            for cell in cells
+        ]
         self._group, self._label, self._said = np.array(places, np.int64).reshape(-1, 3).T
 
     def groups(self, draws: Floats, values: Sequence[str], uses: Sequence[str]) -> Groups:
@@ -64,7 +75,8 @@ class Joint:
 
         draws    (times, cells)
         uses     of `label` and `prediction`; what is not used does not matter, and all count as negative in it
-        returns  counts (times, 2, 2, 2); grouped (times, groups, 2, 2, 2), None without a group variable or any row that has it
+        returns  counts (times, 2, 2, 2); grouped (times, groups, 2, 2, 2), None without a group variable or any row
+                 that has it
         """
         wanted = set(values)
         inside = np.array([one in wanted for one in self._values], np.int64)

@@ -1,12 +1,14 @@
-"""Metrics of bias between those in a facet and all others: each is one registered function of counts, for one table or for many at once.
+"""Metrics of bias between those in a facet and all others: each is one registered function of counts, for one table or
+for many at once.
 
     @bias("post", "RD", "recall", says="recall")
     def recall_difference(t: Groups) -> Floats:
         "Recall Difference (RD)"
         return _minus(div(*...), div(*...))
 
-The docstring is the description. `a` are the others, `d` those in the facet; y is the label, what is said (ŷ) the prediction. No smoothing.
-Source of all: SageMaker Model Monitor's bias metrics; Model Monitor paper, section 4.4; the arithmetic of smclarify 0.5.
+The docstring is the description. `a` are the others, `d` those in the facet; y is the label, what is said (ŷ) the
+prediction. No smoothing. Source of all: SageMaker Model Monitor's bias metrics; Model Monitor paper, section 4.4; the
+arithmetic of smclarify 0.5.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Groups(NamedTuple):
 
     counts    (..., 2, k, 2): [others, facet], labels with the positive one last, [negative, positive] predictions
     grouped   (..., g, 2, 2, 2): the same by a group variable, of the rows that have one; None without such a variable
-    flips     (..., 3): of those in the facet how many the others' answers would turn negative, leave, turn positive; of a sample of rows
+    flips     (..., 3): of those in the facet how many the others' answers would turn negative, leave, turn positive; of
+              a sample of rows
     """
 
     counts: Floats
@@ -139,7 +142,8 @@ def label_shares(t: Groups) -> Floats:
 
 
 def _labels(t: Groups) -> tuple[Floats, Floats]:
-    """The distribution of the labels in a and in d, (..., k): 0 for a label that only one of them has, NaN when they share none."""
+    """The distribution of the labels in a and in d, (..., k): 0 for a label that only one of them has, NaN when they
+    share none."""
     shares = t.counts.sum(axis=-1) / _sizes(t)[..., None]
     both = (shares > 0).all(axis=-2)
     shares = np.where(both.any(axis=-1)[..., None, None], np.where(both[..., None, :], shares, 0.0), np.nan)
@@ -191,7 +195,8 @@ def kolmogorov_smirnov(t: Groups) -> Floats:
 
 
 def _demographic(counts: Floats | None, like: Groups) -> Floats:
-    """Conditional demographic disparity of counts (..., g, 2, [rejected, accepted]); NaN where nobody is accepted, or nobody rejected."""
+    """Conditional demographic disparity of counts (..., g, 2, [rejected, accepted]); NaN where nobody is accepted, or
+    nobody rejected."""
     if counts is None:
         return np.full(like.counts.shape[:-3], np.nan)
     outcome = counts.sum(axis=-2)  # (..., g, 2)
@@ -289,7 +294,9 @@ def generalized_entropy(t: Groups) -> Floats:
     fp, fn, right = table[..., 0, 1], table[..., 1, 0], table[..., 0, 0] + table[..., 1, 1]
     n = fp + fn + right
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (right + 2 * fp) / n  # of the benefits: 2 for a false positive, 1 for what is right, 0 for a false negative
+        mean = (
+            right + 2 * fp
+        ) / n  # of the benefits: 2 for a false positive, 1 for what is right, 0 for a false negative
         found: Floats = np.where(mean > 0, ((right + 4 * fp) / (n * mean**2) - 1) / 2, np.nan)
     return found
 

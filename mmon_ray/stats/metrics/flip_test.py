@@ -33,7 +33,8 @@ def flipped(
     share: float = 1.0,
     scale: str = STANDARD,
 ) -> tuple[Groups, Groups]:
-    """What the flip test asks of rows, of all of them and of `times` resamples; `Groups.counts` tell those in the facet and their answers.
+    """What the flip test asks of rows, of all of them and of `times` resamples; `Groups.counts` tell those in the facet
+    and their answers.
 
     rows       the features; `numeric` names those that are numbers
     inside     which rows are in the facet
@@ -55,8 +56,9 @@ def flipped(
 def apart(rows: pa.Table, inside: Booleans, numeric: Collection[str], scale: str = STANDARD) -> Floats:
     """How far each row in a facet is from each of the others: squared distances over all columns.
 
-    Numbers are standardised by the mean and standard deviation of all rows given; what is missing or infinite stands at the mean. Every
-    other column is a category, also a missing value, and adds 2 where two rows differ: as much as two rows differ, on average, in a number.
+    Numbers are standardised by the mean and standard deviation of all rows given; what is missing or infinite stands at
+    the mean. Every other column is a category, also a missing value, and adds 2 where two rows differ: as much as two
+    rows differ, on average, in a number.
 
     inside    which rows are in the facet
     numeric   the columns that are numbers
@@ -75,17 +77,22 @@ def apart(rows: pa.Table, inside: Booleans, numeric: Collection[str], scale: str
     return found
 
 
-def flips(distances: Floats, inside: Booleans, others: Booleans, inside_weights: Floats, other_weights: Floats) -> Floats:
-    """How many in a facet the others' answers would turn, for one set of weights or many: bootstrap draws say how often a row was drawn.
+def flips(
+    distances: Floats, inside: Booleans, others: Booleans, inside_weights: Floats, other_weights: Floats
+) -> Floats:
+    """How many in a facet the others' answers would turn, for one set of weights or many: bootstrap draws say how often
+    a row was drawn.
 
-    Each row in the facet is told what most of its 5 nearest others are told; of 9 others or fewer, what the nearest is told. Others equally
-    far away share the votes that are left, so that the order of rows does not matter; where the vote is tied the answer stays.
+    Each row in the facet is told what most of its 5 nearest others are told; of 9 others or fewer, what the nearest is
+    told. Others equally far away share the votes that are left, so that the order of rows does not matter; where the
+    vote is tied the answer stays.
 
     distances        (rows inside, other rows); only their order matters
     inside, others   whether the answer to each is positive
     inside_weights, other_weights   (times, rows inside), (times, other rows): how often each row counts
     returns          (times, 3): how many turn negative, stay, turn positive; NaN without others
-    source           Black, Yeom, Fredrikson, FlipTest, 2020; SageMaker Model Monitor's metric FT, where the order of rows breaks ties
+    source           Black, Yeom, Fredrikson, FlipTest, 2020; SageMaker Model Monitor's metric FT, where the order of
+                     rows breaks ties
     """
     times, size = other_weights.shape
     if not size:

@@ -1,11 +1,13 @@
-"""Metrics of a model's quality: each is one registered function of counts or moments, for one table or for many at once.
+"""Metrics of a model's quality: each is one registered function of counts or moments, for one table or for many at
+once.
 
     @quality("binary", better="high")
     def precision(t: Binary) -> Floats:
         "share of positive predictions that are right"
         return ratio(t.tp, t.tp + t.fp)
 
-Its name is the function's, its docstring the description. The counts may be arrays: a bootstrap's tables are computed together.
+Its name is the function's, its docstring the description. The counts may be arrays: a bootstrap's tables are computed
+together.
 """
 
 from __future__ import annotations
@@ -86,14 +88,18 @@ def metrics(kind: str) -> list[Metric]:
 def ratio(part: Any, whole: Any) -> Floats:
     """part / whole, NaN where the whole is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: Floats = np.where(np.asarray(whole) == 0, np.nan, np.asarray(part, np.float64) / np.asarray(whole, np.float64))
+        found: Floats = np.where(
+            np.asarray(whole) == 0, np.nan, np.asarray(part, np.float64) / np.asarray(whole, np.float64)
+        )
     return found
 
 
 def _f(beta: float, precision: Floats, recall: Floats) -> Floats:
     weight = beta * beta
     # Of no true and no found positives there is none; with one of them 0, so is F.
-    found: Floats = np.where(precision + recall == 0, 0.0, ratio((1 + weight) * precision * recall, weight * precision + recall))
+    found: Floats = np.where(
+        precision + recall == 0, 0.0, ratio((1 + weight) * precision * recall, weight * precision + recall)
+    )
     return found
 
 
@@ -163,7 +169,10 @@ def _constant(t: Binary) -> Binary:
     yes = positive > negative
     zero = np.zeros_like(np.asarray(positive, np.float64))
     return Binary(
-        np.where(yes, positive, zero), np.where(yes, negative, zero), np.where(yes, zero, positive), np.where(yes, zero, negative)
+        np.where(yes, positive, zero),
+        np.where(yes, negative, zero),
+        np.where(yes, zero, positive),
+        np.where(yes, zero, negative),
     )
 
 

@@ -26,8 +26,8 @@ def curves(table: npt.ArrayLike) -> dict[str, Curve]:
     """ROC and precision-recall curves, one point a score, as Spark draws them.
 
     table    (2, scores): negatives and positives by rising score
-    returns  `roc` (false positive rate, true positive rate) from (0, 0) to an extra (1, 1); `pr` (recall, precision) from recall 0 with
-             the first precision
+    returns  `roc` (false positive rate, true positive rate) from (0, 0) to an extra (1, 1); `pr` (recall, precision)
+             from recall 0 with the first precision
     source   Spark MLlib BinaryClassificationMetrics
     """
     counts = np.asarray(table, np.float64)
@@ -54,7 +54,9 @@ def areas(tables: npt.ArrayLike) -> dict[str, Floats]:
         return {"auc": auc, "au_prc": np.full_like(auc, np.nan)}
     tp, fp = (np.cumsum(side[..., ::-1], axis=-1) for side in (positive, negative))
     found, right = ratio(tp, p[..., None]), ratio(tp, tp + fp)
-    first = np.take_along_axis(right, (tp + fp > 0).argmax(axis=-1)[..., None], axis=-1)  # above all scores: the precision of the highest
+    first = np.take_along_axis(
+        right, (tp + fp > 0).argmax(axis=-1)[..., None], axis=-1
+    )  # above all scores: the precision of the highest
     right = np.where(tp + fp == 0, first, right)
     steps = np.diff(found, axis=-1, prepend=0.0)
     before = np.concatenate([right[..., :1], right[..., :-1]], axis=-1)
@@ -78,14 +80,17 @@ def calibration(tables: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, Float
 
 
 def tie_bounds(table: npt.ArrayLike) -> dict[str, float]:
-    """By how much each area may be off where scores that share a place were different: half of what the best and the worst order give.
+    """By how much each area may be off where scores that share a place were different: half of what the best and the
+    worst order give.
 
     table   (2, places)
     """
     negative, positive = np.asarray(table, np.float64)
     none = np.zeros_like(negative)
     # Each place becomes two: the positives above the negatives of it, or below.
-    best, worst = ([np.stack(sides, axis=-1).reshape(-1) for sides in order] for order in _orders(negative, positive, none))
+    best, worst = (
+        [np.stack(sides, axis=-1).reshape(-1) for sides in order] for order in _orders(negative, positive, none)
+    )
     high, low = areas(np.stack(best)), areas(np.stack(worst))
     return {name: float(abs(high[name] - low[name]) / 2) for name in high}
 
@@ -102,7 +107,8 @@ def thinned(table: npt.ArrayLike, most: int) -> Floats:
 
 
 def reliability(table: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Curve, Floats]:
-    """The reliability curve: in each tenth of the scores the mean score and the share of positives, and how many rows it has.
+    """The reliability curve: in each tenth of the scores the mean score and the share of positives, and how many rows
+    it has.
 
     table    (2, scores): negatives and positives by rising score
     scores   the score of each

@@ -1,4 +1,5 @@
-"""How far the vectors of a window are from those of the baseline: cosines, mean discrepancy, a radius, a classifier, a map."""
+"""How far the vectors of a window are from those of the baseline: cosines, mean discrepancy, a radius, a classifier, a
+map."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ import numpy.typing as npt
 from mmon_ray.core.report import Test
 from mmon_ray.stats.inference.distributions import chi_squared_tail
 
-__all__ = ["Discrepancy", "Plane", "auc", "classifier_auc", "discrepancy", "has_direction", "mean_cosine", "own_cosine", "plane", "reach"]
+__all__ = [
+    "Discrepancy",
+    "Plane",
+    "auc",
+    "classifier_auc",
+    "discrepancy",
+    "has_direction",
+    "mean_cosine",
+    "own_cosine",
+    "plane",
+    "reach",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,9 +38,10 @@ _RIDGE = 1.0
 class Discrepancy(Test, kind="discrepancy_test"):
     """The test of a maximum mean discrepancy with a margin, without permutations.
 
-    If nothing has changed, the squared distance of the two means of random features is a sum of chi-squared variables, weighted by the
-    eigenvalues of the features' covariance over the sizes; it is taken as one scaled chi-squared of the same mean and variance. If
-    the true discrepancy is at most a margin, the distance is at most the margin and a distance by chance together.
+    If nothing has changed, the squared distance of the two means of random features is a sum of chi-squared variables,
+    weighted by the eigenvalues of the features' covariance over the sizes; it is taken as one scaled chi-squared of the
+    same mean and variance. If the true discrepancy is at most a margin, the distance is at most the margin and a
+    distance by chance together.
 
     distance   of the two means
     scale      the mean of the squared distance by chance, over the degrees of freedom
@@ -62,12 +75,14 @@ class Plane(NamedTuple):
 
 
 def mean_cosine(now: npt.ArrayLike, base: npt.ArrayLike) -> float:
-    """The mean cosine of all pairs of a vector of the window and one of the baseline, from the means of their unit vectors; exact."""
+    """The mean cosine of all pairs of a vector of the window and one of the baseline, from the means of their unit
+    vectors; exact."""
     return float(np.dot(np.asarray(now), np.asarray(base)))
 
 
 def own_cosine(mean: npt.ArrayLike, n: int) -> float:
-    """The mean cosine of all pairs of two different vectors, from the mean of the unit vectors; NaN of fewer than two."""
+    """The mean cosine of all pairs of two different vectors, from the mean of the unit vectors; NaN of fewer than
+    two."""
     square = float(np.dot(np.asarray(mean), np.asarray(mean)))
     return (n * square - 1) / (n - 1) if n > 1 else math.nan
 
@@ -95,9 +110,11 @@ def discrepancy(now: Floats, n: int, base: Floats, m: int, sample: Floats) -> tu
 
 
 def reach(units: Floats, mean: Floats, among: int = 0) -> Floats:
-    """The cosine distance of unit vectors (n, length) to a mean direction, in [0, 2], to 12 places: equal vectors are equally far.
+    """The cosine distance of unit vectors (n, length) to a mean direction, in [0, 2], to 12 places: equal vectors are
+    equally far.
 
-    among   of so many vectors it is the mean, and these are some of them: each is measured to the mean of the others, as a new one is
+    among   of so many vectors it is the mean, and these are some of them: each is measured to the mean of the others,
+            as a new one is
     """
     others = np.broadcast_to(mean, units.shape) if among < 2 else (among * mean - units) / (among - 1)
     distances: Floats = 1 - np.einsum("ij,ij->i", units, others) / np.linalg.norm(others, axis=1)
@@ -118,14 +135,16 @@ def auc(low: Floats, high: Floats) -> float:
 
 
 def classifier_auc(base: Floats, now: Floats, seed: int = 0) -> tuple[float, float]:
-    """How well a linear classifier tells the window's vectors from the baseline's: the AUC on the half that it was not trained on.
+    """How well a linear classifier tells the window's vectors from the baseline's: the AUC on the half that it was not
+    trained on.
 
-    Each half is held out once, and the mean of the two is returned, with the standard error that one of them has where there is nothing
-    to tell apart: that of the mean is not larger, whatever the two have in common.
+    Each half is held out once, and the mean of the two is returned, with the standard error that one of them has where
+    there is nothing to tell apart: that of the mean is not larger, whatever the two have in common.
 
-    returns   the AUC, 0.5 where they cannot be told apart, and its standard error; NaN where a side has fewer than ten vectors
-    source    Lopez-Paz, Oquab, Revisiting classifier two-sample tests, 2017, section 3; ridge regression of the side as the classifier
-              (Fisher's); the error of an AUC of 0.5 is Mann's and Whitney's, 1947
+    returns   the AUC, 0.5 where they cannot be told apart, and its standard error; NaN where a side has fewer than ten
+              vectors
+    source    Lopez-Paz, Oquab, Revisiting classifier two-sample tests, 2017, section 3; ridge regression of the side as
+              the classifier (Fisher's); the error of an AUC of 0.5 is Mann's and Whitney's, 1947
     """
     if min(len(base), len(now)) < _LEAST:
         return math.nan, math.nan
@@ -147,7 +166,8 @@ def classifier_auc(base: Floats, now: Floats, seed: int = 0) -> tuple[float, flo
 
 
 def plane(units: Floats) -> Plane:
-    """The plane along which vectors vary most (principal components); the sign of an axis is that of its largest part."""
+    """The plane along which vectors vary most (principal components); the sign of an axis is that of its largest
+    part."""
     middle = units.mean(axis=0)
     _, sizes, axes = np.linalg.svd(units - middle, full_matrices=False)
     two = np.zeros((2, units.shape[1]))

@@ -40,11 +40,13 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class Surprise(Test, kind="surprise_test"):
-    """The t-test of one value against its forecast: two-sided, and never significant while the value lies within the bounds.
+    """The t-test of one value against its forecast: two-sided, and never significant while the value lies within the
+    bounds.
 
     deviation   the value less the forecast, in standard errors
     df          degrees of freedom
-    source      the prediction interval of one more observation: Hahn and Meeker, Statistical intervals, 1991, section 4.7
+    source      the prediction interval of one more observation: Hahn and Meeker, Statistical intervals, 1991, section
+                4.7
     """
 
     deviation: float
@@ -57,18 +59,21 @@ class Surprise(Test, kind="surprise_test"):
         return min(1.0, 2 * student_tail(abs(self.deviation), self.df))
 
 
-def forecast(series: Sequence[float] | Floats, method: str = "standard", season: int = 0, least: int = 8, noise: float = 0.0) -> Forecast:
+def forecast(
+    series: Sequence[float] | Floats, method: str = "standard", season: int = 0, least: int = 8, noise: float = 0.0
+) -> Forecast:
     """The forecast of the value after a series.
 
     series   oldest first, one value a window, NaN where there is none
-    method   `standard`: the mean of all, or with a season of those in the same place of it; off by their standard deviation.
-             `robust`: the median and the median absolute deviation, which a few outliers do not move.
-             `holt_winters`: level, trend and season, exponentially smoothed, with the smoothing that forecasts the series best
+    method   `standard`: the mean of all, or with a season of those in the same place of it; off by their standard
+             deviation. `robust`: the median and the median absolute deviation, which a few outliers do not move.
+             `holt_winters`: level, trend and season, exponentially smoothed, with the smoothing that forecasts the
+             series best
     season   how many windows until things are the same again; 0 for none
     least    with fewer values nothing is forecast
     noise    the standard error of the value itself, where it is known: the forecast is never surer than that
-    returns  false alarms at a deviation of 3: 0.5 % of windows for 20 values that are independent and normal, 1.3 % for 8;
-             `Surprise` takes that into account
+    returns  false alarms at a deviation of 3: 0.5 % of windows for 20 values that are independent and normal, 1.3 % for
+             8; `Surprise` takes that into account
     """
     values = np.asarray(series, np.float64)
     if season > 1 and method != "holt_winters":
@@ -89,13 +94,14 @@ def forecast(series: Sequence[float] | Floats, method: str = "standard", season:
 def holt_winters(series: Floats, season: int, alpha: Floats, beta: Floats, gamma: Floats) -> tuple[Floats, Floats]:
     """One-step forecasts of the additive method of Holt and Winters for many smoothing parameters at once.
 
-    series               oldest first; where a value is NaN, the forecast stands in for it. It begins with a whole season
+    series               oldest first; where a value is NaN, the forecast stands in for it. It begins with a whole
+                         season
     season               0 or 1: level and trend alone
     alpha, beta, gamma   of level, trend and season, arrays of one length
-    returns              (parameters, len(series) + 1): the forecasts, the last one beyond the series; NaN for the first season. And the
-                         series less the forecasts, (parameters, len(series))
-    source               Holt 1957; Winters 1960; the error-correction form of Hyndman and Athanasopoulos, Forecasting, 3rd ed., section 8.3
-                         (beta there is alpha * beta in Winters' form, gamma that of Winters)
+    returns              (parameters, len(series) + 1): the forecasts, the last one beyond the series; NaN for the first
+                         season. And the series less the forecasts, (parameters, len(series))
+    source               Holt 1957; Winters 1960; the error-correction form of Hyndman and Athanasopoulos, Forecasting,
+                         3rd ed., section 8.3 (beta there is alpha * beta in Winters' form, gamma that of Winters)
     """
     width = max(season, 1)
     first, middle = series[:width], float(np.nanmean(series[:width]))

@@ -39,8 +39,9 @@ class _Tree:
 class Forest:
     """Trees of random cuts, each over a random part of the rows; ask for the scores of other rows.
 
-    source   Guha, Mishra, Roy, Schrijvers, Robust random cut forest based anomaly detection on streams, ICML 2016. Not scikit-learn's
-             IsolationForest: it chooses the column of a cut evenly, so columns that say nothing hide what the others say.
+    source   Guha, Mishra, Roy, Schrijvers, Robust random cut forest based anomaly detection on streams, ICML 2016. Not
+             scikit-learn's IsolationForest: it chooses the column of a cut evenly, so columns that say nothing hide
+             what the others say.
     """
 
     trees: tuple[_Tree, ...]
@@ -109,7 +110,9 @@ def _grown(points: Floats, rng: np.random.Generator) -> _Tree:
         axis[number], cut[number] = at, value
         left[number], right[number] = node(rows[goes]), node(rows[~goes])
         waiting += [(left[number], rows[goes]), (right[number], rows[~goes])]
-    return _Tree(np.array(low), np.array(high), np.array(mass), np.array(axis), np.array(cut), np.array(left), np.array(right))
+    return _Tree(
+        np.array(low), np.array(high), np.array(mass), np.array(axis), np.array(cut), np.array(left), np.array(right)
+    )
 
 
 def _displaced(tree: _Tree, points: Floats) -> Floats:

@@ -25,7 +25,9 @@ class Clock:
 
 def explained(budget: Budget, ask, count: int = 30, features: int = 4, behind: int = 5):
     rng = np.random.default_rng(0)
-    return kernel_shap(ask, rng.normal(size=(count, features)), rng.normal(size=(behind, features)), budget=budget, batch_rows=300)
+    return kernel_shap(
+        ask, rng.normal(size=(count, features)), rng.normal(size=(behind, features)), budget=budget, batch_rows=300
+    )
 
 
 def done(found) -> int:
@@ -75,7 +77,8 @@ def test_a_model_as_fast_as_it_was_ends_in_time(seconds: float, row_s: float) ->
         return x.sum(axis=1)
 
     found = explained(Budget(0, seconds, clock), ask)
-    # What cannot be known, it cannot keep to: how long the first call takes, nor that the least batch takes longer than is left.
+    # What cannot be known, it cannot keep to: how long the first call takes, nor that the least batch takes longer than
+    # is left.
     assert clock.now_s <= 100 + max(seconds, 5 * row_s) + 5 * row_s
     possible = min(30, int((seconds - 5 * row_s) / (71 * row_s)))
     assert done(found) >= possible - 2
@@ -96,4 +99,6 @@ def test_a_model_that_slows_down_is_left_within_one_batch() -> None:
 
 def test_without_a_bound_all_is_asked_at_once() -> None:
     budget = Budget()
-    assert budget.portion(10**9, 7) == 10**9 and budget.allows(10**12) and math.isinf(budget.until_s) and not budget.late
+    assert (
+        budget.portion(10**9, 7) == 10**9 and budget.allows(10**12) and math.isinf(budget.until_s) and not budget.late
+    )

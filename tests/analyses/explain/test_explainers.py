@@ -1,4 +1,5 @@
-"""Attribution of models that are objects or functions: shap's own values, one unit, loaders; clusters; budgets; memory."""
+"""Attribution of models that are objects or functions: shap's own values, one unit, loaders; clusters; budgets;
+memory."""
 
 from __future__ import annotations
 
@@ -79,9 +80,13 @@ def test_a_logistic_regression_is_explained_in_log_odds_whichever_background(min
         assert found.unit == "decision function, or log-odds" and found.asked == 30 * 151
     # What shap has no explainer for is asked for the same.
     texts = pa.table({name: pc.cast(rows[name], pa.string()) for name in "abc"})
-    numbers = type("Reads", (LogisticRegression,), {"decision_function": lambda self, frame: mine.odds(frame.astype(float))})
+    numbers = type(
+        "Reads", (LogisticRegression,), {"decision_function": lambda self, frame: mine.odds(frame.astype(float))}
+    )
     mine.odds, mine.reads = mine.model.decision_function, numbers().fit(train.to_pandas(), y)
-    words = explain("mine_for_explainers:reads", texts, pa.table({name: pc.cast(behind[name], pa.string()) for name in "abc"}))
+    words = explain(
+        "mine_for_explainers:reads", texts, pa.table({name: pc.cast(behind[name], pa.string()) for name in "abc"})
+    )
     assert np.allclose(words.values, explain("mine_for_explainers:model", rows, behind).values)
     assert words.unit == "decision function, or log-odds" and words.asked > 30 * 151
 
@@ -93,14 +98,20 @@ def test_the_unit_of_an_attribution_does_not_hang_on_its_background(mine: Module
     mine.line = LogisticRegression(C=100).fit(frame, y > 3)
     mine.forest = RandomForestClassifier(10, max_depth=4, random_state=0).fit(frame, y > 3)
     mine.counts = PoissonRegressor().fit(frame, np.exp(y / 3))
-    units = {"line": "decision function, or log-odds", "forest": "probability of the last class", "counts": "prediction"}
+    units = {
+        "line": "decision function, or log-odds",
+        "forest": "probability of the last class",
+        "counts": "prediction",
+    }
     for name, unit in units.items():
         both = []
         for background_by in ("sample", "clusters"):
             analysis = Attribution(f"mine_for_explainers:{name}", rows=60, background=20, background_by=background_by)
             metrics = Monitor("m", analyses=(analysis,)).fit(train).metrics[0][1]
             both.append({one.column: one.value for one in metrics if one.name in ("attribution", "expected_value")})
-            assert [one.detail for one in metrics if one.name == "expected_value"] == [f"the mean {unit} of the background"]
+            assert [one.detail for one in metrics if one.name == "expected_value"] == [
+                f"the mean {unit} of the background"
+            ]
         sample, clusters = both
         assert all(0.5 < sample[one] / clusters[one] < 2 for one in "abc"), (name, both)
         assert sample[""] == pytest.approx(clusters[""], abs=0.3 * (abs(sample[""]) + 1))
@@ -109,7 +120,9 @@ def test_the_unit_of_an_attribution_does_not_hang_on_its_background(mine: Module
 
 def test_gaps_before_trees_are_probabilities_too(mine: ModuleType) -> None:
     train, rows, behind = people(500, 1), people(10, 2), people(40, 3)
-    mine.model = HistGradientBoostingClassifier(max_iter=10).fit(train.to_pandas(), np.array(total(train.to_pylist())) > 0)
+    mine.model = HistGradientBoostingClassifier(max_iter=10).fit(
+        train.to_pandas(), np.array(total(train.to_pylist())) > 0
+    )
     whole = explain("mine_for_explainers:model", rows, behind)
     gaps = behind.set_column(0, "a", pa.array([None, *behind["a"].to_pylist()[1:]]))
     found = explain("mine_for_explainers:model", rows, gaps)
@@ -134,13 +147,23 @@ def test_a_function_that_loads_a_model_stands_for_it(mine: ModuleType) -> None:
     def score(table: pa.Table, scale: float = 1.0) -> np.ndarray:
         return scale * fitted.predict(table.to_pandas())
 
-    names = {"load": load, "partly": partial(lambda model: model, fitted), "inner": lambda: score, "Model": Model, "score": score}
+    names = {
+        "load": load,
+        "partly": partial(lambda model: model, fitted),
+        "inner": lambda: score,
+        "Model": Model,
+        "score": score,
+    }
     for name, found in {**names, "starred": lambda *tables: score(tables[0])}.items():
         setattr(mine, name, found)
         values = explain(f"mine_for_explainers:{name}", rows, behind)
         assert np.allclose(values.values, expected.values), name
         assert (values.unit == "prediction") == (name in ("load", "partly", "Model"))
-    report = Monitor("m", analyses=(Attribution("mine_for_explainers:load", rows=60, background=20),)).fit(train).metrics[0][1]
+    report = (
+        Monitor("m", analyses=(Attribution("mine_for_explainers:load", rows=60, background=20),))
+        .fit(train)
+        .metrics[0][1]
+    )
     assert report[0].detail == "the mean prediction of the background"
 
 
@@ -198,9 +221,14 @@ def test_a_background_may_be_given(mine: ModuleType) -> None:
         assert found[""] == pytest.approx(0.0, abs=1e-9), "what the model says of the rows that were given"
     mine.none = mine.zeros.drop_columns("b")
     strange = Attribution("mine_for_explainers:line", background_by="mine_for_explainers:none")
-    with pytest.raises(InputError, match="the background 'mine_for_explainers:none' has no column 'b'; it has extra, a, c"):
+    with pytest.raises(
+        InputError, match="the background 'mine_for_explainers:none' has no column 'b'; it has extra, a, c"
+    ):
         Monitor("m", analyses=(strange,)).fit(people(300, 2))
-    with pytest.raises(InputError, match=r"background_by is 'means'; expected one of sample, clusters, or 'package.module:name' of rows"):
+    with pytest.raises(
+        InputError,
+        match=r"background_by is 'means'; expected one of sample, clusters, or 'package.module:name' of rows",
+    ):
         Attribution("m:line", background_by="means")
 
 
@@ -215,7 +243,10 @@ def test_clusters_come_nearer_than_as_many_drawn_rows() -> None:
     truth = kernel_shap(ask, rows, pool).values
     behind, counts = condensed(pool, 20)
     clusters = np.abs(kernel_shap(ask, rows, behind, weights=counts).values - truth).mean()
-    drawn = [np.abs(kernel_shap(ask, rows, pool.take(pa.array(rng.integers(0, 600, 20)))).values - truth).mean() for _ in range(8)]
+    drawn = [
+        np.abs(kernel_shap(ask, rows, pool.take(pa.array(rng.integers(0, 600, 20)))).values - truth).mean()
+        for _ in range(8)
+    ]
     assert clusters < np.median(drawn)
 
 
@@ -276,7 +307,9 @@ def test_the_baselines_importances_are_computed_once(mine: ModuleType, backgroun
     report = monitor.evaluate(fold(people(1_000, 2), monitor.zero(baseline.schema)), baseline)
     assert sum(asked) == once and report.violations == ()
     # With other settings, or without what was measured, they are computed anew.
-    other = Monitor("m", analyses=(Attribution("mine_for_explainers:score", rows=60, background=20, aggregate="median"),))
+    other = Monitor(
+        "m", analyses=(Attribution("mine_for_explainers:score", rows=60, background=20, aggregate="median"),)
+    )
     asked.clear()
     other.evaluate(fold(people(1_000, 2), other.zero(baseline.schema)), baseline)
     assert sum(asked) == 2 * once

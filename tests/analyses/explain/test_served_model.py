@@ -1,4 +1,5 @@
-"""Models where they are served: behind a real Serve handle and address, marked and never captured, and when they fail."""
+"""Models where they are served: behind a real Serve handle and address, marked and never captured, and when they
+fail."""
 
 from __future__ import annotations
 
@@ -105,9 +106,15 @@ def test_a_served_model_is_explained_by_handle_and_by_address_and_nothing_of_it_
         assert found.failed == () and np.allclose(found.values, expected.values, atol=1e-9)
     row = explain(f"serve:{name}/Outer/alone", rows.slice(0, 2), behind.slice(0, 3), form="row")
     assert np.allclose(row.values.sum(axis=1) + row.expected, total(rows.slice(0, 2).to_pylist()))
-    # A client's request is captured, once by each deployment, whatever its id looks like: only the cluster's key makes a mark.
+    # A client's request is captured, once by each deployment, whatever its id looks like: only the cluster's key makes
+    # a mark.
     now_s = time.time()
-    others = (UNCAPTURED + "mine", mark(b"a guess", now_s), mark(cluster_key(), now_s - 4_000), mark(cluster_key(), now_s)[:-1] + "g")
+    others = (
+        UNCAPTURED + "mine",
+        mark(b"a guess", now_s),
+        mark(cluster_key(), now_s - 4_000),
+        mark(cluster_key(), now_s)[:-1] + "g",
+    )
     ids = ("", "mmon-7", *others)
     for one in ids:
         headers = {"X-Request-ID": one} if one else {}
@@ -117,7 +124,8 @@ def test_a_served_model_is_explained_by_handle_and_by_address_and_nothing_of_it_
     lines = [line for entry in store.list(f"capture/{name}") for line in _lines(store, entry.key)]
     assert len(lines) == 2 * len(ids) and all(one.encode() in b"".join(lines) for one in ids)
     assert parse(b"\n".join(lines))[1].rejected == 0
-    # What was left alone is counted: twice 5 requests of both, and the rows one by one, 3 + 2 + 36, of the outer deployment.
+    # What was left alone is counted: twice 5 requests of both, and the rows one by one, 3 + 2 + 36, of the outer
+    # deployment.
     deadline, counts = time.monotonic() + 20, {}
     while counts != {"Outer": (51, 6), "Inner": (10, 6)}:
         assert time.monotonic() < deadline, counts
@@ -133,7 +141,9 @@ def test_requests_that_cannot_be_marked_are_told(address: Address, monkeypatch: 
         caplog.clear()
         explain(address.url, rows, rows)
         assert [is_marked(one, b"ours", time.time()) for one in address.ids] == [marked] * len(address.requests)
-        assert [f"requests to {address.url} are not marked" in one.getMessage() for one in caplog.records] == [True] * (not marked)
+        assert [f"requests to {address.url} are not marked" in one.getMessage() for one in caplog.records] == [True] * (
+            not marked
+        )
         address.ids.clear()
         address.requests.clear()
 
@@ -161,7 +171,11 @@ def test_an_attribution_of_an_endpoint_needs_no_code(served) -> None:
         ("/nowhere", {}, "answered 404"),
         ("handle/slow", {"timeout_s": 0.3}, "TimeoutError"),
         ("handle/odd", {}, "have 2 numbers among prediction.label, prediction.p, prediction.q; name one"),
-        ("handle/odd", {"answer": "prediction.r"}, "have no 'prediction.r'; they have prediction.label, prediction.p, prediction.q"),
+        (
+            "handle/odd",
+            {"answer": "prediction.r"},
+            "have no 'prediction.r'; they have prediction.label, prediction.p, prediction.q",
+        ),
         ("handle/absent", {}, "absent"),
     ],
 )
@@ -190,7 +204,8 @@ def test_addresses_and_settings_that_cannot_be() -> None:
 
 
 class Address:
-    """A real HTTP server whose answers a test decides: `answer` is given the rows, and returns a body or raises a status."""
+    """A real HTTP server whose answers a test decides: `answer` is given the rows, and returns a body or raises a
+    status."""
 
     def __init__(self) -> None:
         self.requests: list[int] = []
@@ -286,7 +301,9 @@ def test_an_endpoint_that_goes_away_is_asked_no_more(address: Address) -> None:
     found = explain(address.url, rows, behind, request_rows=1_000)
     done = len(answered(found))
     assert 0 < done < 4_000 and answered(found) == list(range(done))
-    assert found.failed[0] == f"it was asked no more after {done} of 4000 rows, for it then failed on the background too"
+    assert (
+        found.failed[0] == f"it was asked no more after {done} of 4000 rows, for it then failed on the background too"
+    )
     assert found.failed[1] == f"ModelError: {address.url} answered 503: gone"
     assert len(address.requests) <= 104  # the batch, its first row alone, and the background twice
     address.requests[:] = [0] * 101

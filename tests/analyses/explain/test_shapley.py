@@ -53,7 +53,11 @@ def test_few_features_are_exact(seed: int) -> None:
 @pytest.mark.parametrize("features", [1, 2, 3, 12, 13, 20, 60])
 def test_linear_models_are_exact(features: int) -> None:
     rng = np.random.default_rng(features)
-    rows, background, weights = rng.normal(size=(7, features)), rng.normal(size=(5, features)), rng.normal(size=features)
+    rows, background, weights = (
+        rng.normal(size=(7, features)),
+        rng.normal(size=(5, features)),
+        rng.normal(size=features),
+    )
     found = kernel_shap(lambda x: x @ weights, rows, background, coalitions=500)
     assert np.abs(found.values - (rows - background.mean(axis=0)) * weights).max() < 1e-6
 
@@ -90,7 +94,10 @@ def test_a_table_is_explained_like_an_array_and_words_by_their_columns() -> None
     words = [pa.table({"city": city, "n": number}) for city, number in ((["a", None], [1, 2]), (["b", "b"], [0, 0]))]
 
     def model(table: pa.Table) -> list[float]:
-        return [10.0 * (city == "a") + number for city, number in zip(table["city"].to_pylist(), table["n"].to_pylist(), strict=True)]
+        return [
+            10.0 * (city == "a") + number
+            for city, number in zip(table["city"].to_pylist(), table["n"].to_pylist(), strict=True)
+        ]
 
     assert kernel_shap(model, *words).values.tolist() == [[10.0, 1.0], [0.0, 2.0]]
 

@@ -55,7 +55,10 @@ CASES = {
     "epoch microseconds, with fractions": (1e6 * (EPOCH + np.arange(500)) + 0.25, "epoch_us"),
     "epoch nanoseconds": (10**9 * (EPOCH + np.arange(500)), "epoch_ns"),
     "dates as text, many times each": ([f"2026-01-{1 + number % 28:02}" for number in range(500)], "time"),
-    "9,000 timestamps as text": ([f"{START + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}" for number in range(9000)], "time"),
+    "9,000 timestamps as text": (
+        [f"{START + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}" for number in range(9000)],
+        "time",
+    ),
     "timestamps of Arrow": (pa.array([START + timedelta(hours=number) for number in range(50)]), "time"),
     "dates of Arrow": (pa.array([START.date() + timedelta(days=number) for number in range(50)]), "time"),
     "a continuous number, different in every row": (RNG.normal(size=5000), ""),
@@ -91,7 +94,10 @@ IDENTIFYING = {  # rows, first number, seed -> values, and what they are
     "seconds": lambda n, first, seed: ([EPOCH + first + 7 * place for place in range(n)], "epoch_s"),
     "milliseconds": lambda n, first, seed: ([1000 * (EPOCH + first) + 331 * place for place in range(n)], "epoch_ms"),
     "nanoseconds": lambda n, first, seed: ([10**9 * (EPOCH + first) + 10**7 * place for place in range(n)], "epoch_ns"),
-    "timestamp": lambda n, first, seed: ([(START + timedelta(seconds=first + place)).isoformat() for place in range(n)], "time"),
+    "timestamp": lambda n, first, seed: (
+        [(START + timedelta(seconds=first + place)).isoformat() for place in range(n)],
+        "time",
+    ),
 }
 
 
@@ -253,7 +259,10 @@ def test_the_command_says_what_is_not_watched_and_keeps_what_is_asked_for(tmp_pa
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     assert "`row` is different in every row: not watched for drift (`--watch row` to keep it)" in result.output
-    assert "`sent` is a clock (milliseconds since 1970): not watched for drift (`--watch sent` to keep it)" in result.output
+    assert (
+        "`sent` is a clock (milliseconds since 1970): not watched for drift (`--watch sent` to keep it)"
+        in result.output
+    )
     kept = CliRunner().invoke(main, ["--json", *command, "--watch", "row", "--watch", "sent"])
     assert orjson.loads(kept.output)["not_watched"] == {"key": "id", "said": "time", "day": "time"}
 
@@ -273,11 +282,16 @@ def test_rows_that_are_sent_twice_are_seen_beside_ids_and_clocks(learned: Baseli
     report = judged(learned, pa.concat_tables([half, copy]))
     (message,) = [one.message for one in report.violations if one.constraint.name == "repeated_rows"]
     assert message.startswith("rows come again: 50 % of 2,000 rows came before")
-    assert ("duplicates", "key") in said(report) if again == "the same ids and times" else ("duplicates", "key") not in said(report)
+    assert (
+        ("duplicates", "key") in said(report)
+        if again == "the same ids and times"
+        else ("duplicates", "key") not in said(report)
+    )
 
 
 def test_ids_and_clocks_are_related_to_nothing() -> None:
-    """A running number and a clock rise together, and with whatever has a trend: that is no relation that could break."""
+    """A running number and a clock rise together, and with whatever has a trend: that is no relation that could
+    break."""
     rng = np.random.default_rng(2)
 
     def rows(first: int, count: int) -> pa.Table:

@@ -52,7 +52,7 @@ def value(report: Report, name: str) -> float:
     return metric.value
 
 
-# --- one language ---------------------------------------------------------------------------------------------------------
+# --- one language -----------------------------------------------------------------------------------------------------
 
 FORMS = {
     "integers": (0, 1),
@@ -139,7 +139,13 @@ def test_several_positive_labels_are_one_side() -> None:
 
 
 def test_a_positive_value_of_either_side_bridges_two_vocabularies() -> None:
-    frame = pd.DataFrame({"y": np.where(Y == 1, "approved", "denied"), "prediction": SAID, "sex": np.where(RNG.random(N) < 0.5, "f", "m")})
+    frame = pd.DataFrame(
+        {
+            "y": np.where(Y == 1, "approved", "denied"),
+            "prediction": SAID,
+            "sex": np.where(RNG.random(N) < 0.5, "f", "m"),
+        }
+    )
     assert value(judged(frame, positive=("approved", 1)), "f1") == pytest.approx(sk.f1_score(Y, SAID))
     monitor, baseline = learned(frame, Bias((Facet("sex", "f"),), positive=("approved", "1"), metrics=("DPPL",)))
     (found,) = [one for one in monitor.evaluate(baseline.profile, baseline).metrics if one.name == "DPPL"]
@@ -147,14 +153,21 @@ def test_a_positive_value_of_either_side_bridges_two_vocabularies() -> None:
     assert found.value == pytest.approx(SAID[~inside].mean() - SAID[inside].mean())
 
 
-# --- what cannot be judged is refused ---------------------------------------------------------------------------------------------
+# --- what cannot be judged is refused ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("analysis", [ModelQuality(), Slices(), Bias((Facet("sex"),))])
 def test_predictions_that_say_no_label_are_refused_with_both_vocabularies(analysis: Any) -> None:
-    frame = pd.DataFrame({"y": np.where(Y == 1, "approved", "denied"), "prediction": SAID, "sex": np.where(RNG.random(N) < 0.5, "f", "m")})
+    frame = pd.DataFrame(
+        {
+            "y": np.where(Y == 1, "approved", "denied"),
+            "prediction": SAID,
+            "sex": np.where(RNG.random(N) < 0.5, "f", "m"),
+        }
+    )
     with pytest.raises(
-        InputError, match=r"predictions `prediction` \(0, 1\) hold none of the labels of `y` \(approved, denied\); .*--positive"
+        InputError,
+        match=r"predictions `prediction` \(0, 1\) hold none of the labels of `y` \(approved, denied\); .*--positive",
     ):
         learned(frame, analysis)
 
@@ -162,22 +175,48 @@ def test_predictions_that_say_no_label_are_refused_with_both_vocabularies(analys
 @pytest.mark.parametrize(
     ("columns", "named", "words"),
     [
-        ({"y": Y, "prediction": pd.array([None] * N, "Int64"), "prediction.x": ["q"] * N}, {}, r"none of 600 rows .*`prediction.x`"),
-        ({"y": SCORE, "prediction": ["high"] * N}, {}, "none of 600 rows with a label `y` has a prediction that can be judged"),
-        ({"y": KINDS, "prediction.scores.a": SCORE, "prediction.scores.b": SCORE}, {}, r"no prediction names a class of `y` \(a, b, c\)"),
-        ({"y": np.where(Y == 1, "ja", "nein"), "prediction": np.where(Y == 1, "ja", "nein")}, {"positive": "yes"}, "ja, nein.* is yes"),
-        ({"y": [f"t{number}" for number in range(1_200)] * 2, "prediction": ["t1"] * 2_400}, {}, "more than 1,000 different values"),
+        (
+            {"y": Y, "prediction": pd.array([None] * N, "Int64"), "prediction.x": ["q"] * N},
+            {},
+            r"none of 600 rows .*`prediction.x`",
+        ),
+        (
+            {"y": SCORE, "prediction": ["high"] * N},
+            {},
+            "none of 600 rows with a label `y` has a prediction that can be judged",
+        ),
+        (
+            {"y": KINDS, "prediction.scores.a": SCORE, "prediction.scores.b": SCORE},
+            {},
+            r"no prediction names a class of `y` \(a, b, c\)",
+        ),
+        (
+            {"y": np.where(Y == 1, "ja", "nein"), "prediction": np.where(Y == 1, "ja", "nein")},
+            {"positive": "yes"},
+            "ja, nein.* is yes",
+        ),
+        (
+            {"y": [f"t{number}" for number in range(1_200)] * 2, "prediction": ["t1"] * 2_400},
+            {},
+            "more than 1,000 different values",
+        ),
         ({"y": COUNTS, "prediction": COUNTS + RNG.normal(size=N)}, {"problem": "multiclass"}, "600 different values"),
-        ({"y": Y, "prediction": SAID}, {"problem": "ranking"}, "problem is 'ranking'; expected one of binary, multiclass, regression"),
+        (
+            {"y": Y, "prediction": SAID},
+            {"problem": "ranking"},
+            "problem is 'ranking'; expected one of binary, multiclass, regression",
+        ),
         ({"y": Y, "prediction": SAID}, {"score": "proba"}, "proba"),
     ],
 )
-def test_a_baseline_of_which_nothing_can_be_judged_is_refused(columns: dict[str, Any], named: dict[str, Any], words: str) -> None:
+def test_a_baseline_of_which_nothing_can_be_judged_is_refused(
+    columns: dict[str, Any], named: dict[str, Any], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         learned(pd.DataFrame(columns), **named)
 
 
-# --- the problem ------------------------------------------------------------------------------------------------------------------
+# --- the problem ------------------------------------------------------------------------------------------------------
 
 GAPS = np.where(RNG.random(N) < 0.1, np.nan, Y.astype(float))
 CODES = RNG.integers(1, 4, N)
@@ -190,19 +229,37 @@ PROBLEMS = {
         "binary, positive 1; prediction `prediction`",
     ),
     "gaps and a score": ({"y": GAPS, "prediction": SCORE}, "binary, positive 1; score `prediction`"),
-    "only negatives": ({"y": np.zeros(N, int), "prediction": SAID.astype(bool)}, "binary, positive 1; prediction `prediction`"),
+    "only negatives": (
+        {"y": np.zeros(N, int), "prediction": SAID.astype(bool)},
+        "binary, positive 1; prediction `prediction`",
+    ),
     "logits": ({"y": Y, "prediction": RNG.normal(size=N)}, "binary, positive 1; score `prediction`"),
     "codes 1 and 2": ({"y": Y + 1, "prediction": SCORE}, "binary, positive 2; score `prediction`"),
     "whole classes": ({"y": CODES, "prediction": CODES}, "multiclass; prediction `prediction`"),
-    "classes with gaps": ({"y": np.where(Y == 1, np.nan, CODES), "prediction": CODES}, "multiclass; prediction `prediction`"),
+    "classes with gaps": (
+        {"y": np.where(Y == 1, np.nan, CODES), "prediction": CODES},
+        "multiclass; prediction `prediction`",
+    ),
     "small counts": ({"y": COUNTS, "prediction": COUNTS + RNG.normal(size=N)}, "regression; prediction `prediction`"),
-    "whole fractions": ({"y": COUNTS.astype(float), "prediction": COUNTS.astype(float)}, "regression; prediction `prediction`"),
-    "many counts": ({"y": RNG.poisson(200, N), "prediction": RNG.poisson(200, N)}, "regression; prediction `prediction`"),
+    "whole fractions": (
+        {"y": COUNTS.astype(float), "prediction": COUNTS.astype(float)},
+        "regression; prediction `prediction`",
+    ),
+    "many counts": (
+        {"y": RNG.poisson(200, N), "prediction": RNG.poisson(200, N)},
+        "regression; prediction `prediction`",
+    ),
     "quantities": ({"y": SCORE, "prediction": SCORE}, "regression; prediction `prediction`"),
     "a pair": ({"y": Y, **PAIR}, "binary, positive 1; score `prediction.1`"),
-    "a pair beside the answer": ({"y": Y, "prediction": SAID, **PAIR}, "binary, positive 1; prediction `prediction`; score `prediction.1`"),
+    "a pair beside the answer": (
+        {"y": Y, "prediction": SAID, **PAIR},
+        "binary, positive 1; prediction `prediction`; score `prediction.1`",
+    ),
     "a pair by order": ({"y": np.where(Y == 1, "yes", "no"), **PAIR}, "binary, positive yes; score `prediction.1`"),
-    "a pair by order of words": ({"y": np.where(Y == 1, "paid", "default"), **PAIR}, "binary, positive paid; score `prediction.1`"),
+    "a pair by order of words": (
+        {"y": np.where(Y == 1, "paid", "default"), **PAIR},
+        "binary, positive paid; score `prediction.1`",
+    ),
     "a pair by order of codes": ({"y": Y + 1, **PAIR}, "binary, positive 2; score `prediction.1`"),
     "a pair by name": (
         {"y": np.where(Y == 1, "yes", "no"), "prediction.yes": SCORE, "prediction.no": 1 - SCORE},
@@ -222,7 +279,10 @@ PROBLEMS = {
         "multiclass; prediction `prediction.label`",
     ),
     "one number in a list": ({"y": Y, "prediction.0": SCORE}, "binary, positive 1; score `prediction.0`"),
-    "a version beside the score": ({"y": Y, "prediction.p": SCORE, "prediction.version": 1}, "binary, positive 1; score `prediction.p`"),
+    "a version beside the score": (
+        {"y": Y, "prediction.p": SCORE, "prediction.version": 1},
+        "binary, positive 1; score `prediction.p`",
+    ),
     "a latency beside the score": (
         {"y": Y, "prediction.ms": 20 * RNG.random(N), "prediction.p": SCORE},
         "binary, positive 1; score `prediction.p`",
@@ -236,7 +296,9 @@ def test_the_problem_is_told_by_what_labels_and_predictions_hold(name: str) -> N
     assert decided(pd.DataFrame(columns)).words == f"label `y`: {words}"
 
 
-@pytest.mark.parametrize("name", ["a pair", "a pair by order", "a pair by name", "a pair with a prefix", "label and scores, two classes"])
+@pytest.mark.parametrize(
+    "name", ["a pair", "a pair by order", "a pair by name", "a pair with a prefix", "label and scores, two classes"]
+)
 def test_the_score_is_that_of_the_positive_label(name: str) -> None:
     assert value(judged(pd.DataFrame(PROBLEMS[name][0])), "auc") == pytest.approx(sk.roc_auc_score(Y, SCORE), abs=1e-12)
 
@@ -254,7 +316,9 @@ def test_the_score_is_that_of_the_positive_label(name: str) -> None:
 def test_what_is_named_holds_for_every_analysis(named: dict[str, str], words: str) -> None:
     frame = pd.DataFrame({"y": Y, "prediction": SAID, "other": 1 - SAID, **PAIR})
     monitor, baseline = learned(frame, Slices(), ModelQuality(), **named)
-    assert [found.words for analysis in monitor.analyses if (found := _setup(analysis, baseline.schema))] == [f"label `y`: {words}"] * 2
+    assert [found.words for analysis in monitor.analyses if (found := _setup(analysis, baseline.schema))] == [
+        f"label `y`: {words}"
+    ] * 2
     again = load(dump(baseline.schema))
     assert again == baseline.schema
 
@@ -303,7 +367,9 @@ def test_many_classes_have_scikit_learns_values() -> None:
     assert value(report, "accuracy") == pytest.approx(sk.accuracy_score(y, said))
     assert value(report, "weighted_f1") == pytest.approx(sk.f1_score(y, said, average="weighted", zero_division=0))
     metric = report.metric("accuracy", "y")
-    assert metric is not None and metric.std == pytest.approx(np.sqrt(metric.value * (1 - metric.value) / 6_000), rel=0.2)
+    assert metric is not None and metric.std == pytest.approx(
+        np.sqrt(metric.value * (1 - metric.value) / 6_000), rel=0.2
+    )
 
 
 def test_rows_that_can_be_read_once_are_judged_or_say_why_not() -> None:
@@ -316,7 +382,7 @@ def test_rows_that_can_be_read_once_are_judged_or_say_why_not() -> None:
     assert value(report, "accuracy") == pytest.approx(sk.accuracy_score(Y, SAID)) and not report.errors
 
 
-# --- baselines of earlier versions --------------------------------------------------------------------------------------------------
+# --- baselines of earlier versions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -345,4 +411,6 @@ def test_a_window_without_the_predictions_says_what_the_captured_ones_are_called
     now = pd.DataFrame({"y": Y, "prediction": SAID, "prediction.score": SCORE})
     report = monitor.evaluate(fold(now, monitor.zero(baseline.schema)), baseline)
     (found,) = [one for one in report.alarms if one.constraint.name == "answered"]
-    assert "no column is `y_hat`, the predictions that came are called `prediction`, `prediction.score`" in found.message
+    assert (
+        "no column is `y_hat`, the predictions that came are called `prediction`, `prediction.score`" in found.message
+    )

@@ -64,9 +64,15 @@ class Mirror:
 
 
 json_bodies = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 ).map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
-bodies = st.binary() | json_bodies | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode) | st.just(b"\xff\xfe{}")
+bodies = (
+    st.binary()
+    | json_bodies
+    | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode)
+    | st.just(b"\xff\xfe{}")
+)
 types = st.sampled_from(
     [
         "",
@@ -80,7 +86,9 @@ types = st.sampled_from(
     ]
 )
 hows = st.sampled_from(["json", "text", "bytes", "none", "object", "numpy", "response"])
-queries = st.text(st.characters(codec="ascii", exclude_characters="#"), max_size=20).map(lambda text: str(httpx.QueryParams({"q": text})))
+queries = st.text(st.characters(codec="ascii", exclude_characters="#"), max_size=20).map(
+    lambda text: str(httpx.QueryParams({"q": text}))
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +98,12 @@ def both(serve_port, tmp_path_factory):
     endpoint = f"z-{uuid.uuid4().hex[:8]}"
     targets = []
     for name, body in (("plain", Mirror), ("captured", capture(endpoint, store=store.uri)(Mirror))):
-        deployment = serve.deployment(body, name="Mirror", ray_actor_options={"num_cpus": 0}, graceful_shutdown_wait_loop_s=0.05)
-        targets.append(serve.RunTarget(deployment.bind(), name=f"{endpoint}-{name}", route_prefix=f"/{endpoint}-{name}"))
+        deployment = serve.deployment(
+            body, name="Mirror", ray_actor_options={"num_cpus": 0}, graceful_shutdown_wait_loop_s=0.05
+        )
+        targets.append(
+            serve.RunTarget(deployment.bind(), name=f"{endpoint}-{name}", route_prefix=f"/{endpoint}-{name}")
+        )
     serve.run_many(targets)
     yield [f"http://127.0.0.1:{serve_port}/{endpoint}-{name}" for name in ("plain", "captured")], endpoint, store
     for target in targets:
@@ -117,7 +129,11 @@ def test_any_body_is_answered_as_without_capture_and_recorded(both):
         @fuzzed
         @given(bodies, types, hows, queries)
         def run(body, content_type, how, query):
-            headers = {"x-how": how, "x-request-id": str(len(sent)), **({"content-type": content_type} if content_type else {})}
+            headers = {
+                "x-how": how,
+                "x-request-id": str(len(sent)),
+                **({"content-type": content_type} if content_type else {}),
+            }
             sent.append(how)
             plain, captured = resolve_target(client, [f"{url}?{query}" for url in urls], content=body, headers=headers)
             assert captured == plain
@@ -181,13 +197,21 @@ def deep():
 
 
 odd = (
-    st.builds(Stubborn) | st.builds(Sly) | st.builds(circle) | st.builds(deep) | st.builds(object) | st.just(lambda: 0) | st.just(Stubborn)
+    st.builds(Stubborn)
+    | st.builds(Sly)
+    | st.builds(circle)
+    | st.builds(deep)
+    | st.builds(object)
+    | st.just(lambda: 0)
+    | st.just(Stubborn)
 )
-tables = st.builds(lambda rows: pd.DataFrame({"a": rows, "b": [object()] * len(rows)}), st.lists(st.floats(), max_size=3)) | st.builds(
-    lambda rows: pa.table({"a": rows}), st.lists(st.integers(0, 9), max_size=3)
-)
+tables = st.builds(
+    lambda rows: pd.DataFrame({"a": rows, "b": [object()] * len(rows)}), st.lists(st.floats(), max_size=3)
+) | st.builds(lambda rows: pa.table({"a": rows}), st.lists(st.integers(0, 9), max_size=3))
 arrays = st.builds(
-    lambda size, kind: np.zeros(size, dtype=kind), st.integers(0, 5), st.sampled_from(["f4", "i8", "O", "M8[s]", "V3", "c16", "U2"])
+    lambda size, kind: np.zeros(size, dtype=kind),
+    st.integers(0, 5),
+    st.sampled_from(["f4", "i8", "O", "M8[s]", "V3", "c16", "U2"]),
 )
 atoms = (
     st.none()
@@ -232,8 +256,14 @@ class Passes:
 def same(one, other) -> bool:
     """Whether two answers are made of the very same objects."""
     if type(one) in (tuple, list, dict) and type(one) is type(other):
-        pairs = zip(one.values(), other.values(), strict=True) if isinstance(one, dict) else zip(one, other, strict=True)
-        return len(one) == len(other) and (not isinstance(one, dict) or list(one) == list(other)) and all(a is b for a, b in pairs)
+        pairs = (
+            zip(one.values(), other.values(), strict=True) if isinstance(one, dict) else zip(one, other, strict=True)
+        )
+        return (
+            len(one) == len(other)
+            and (not isinstance(one, dict) or list(one) == list(other))
+            and all(a is b for a, b in pairs)
+        )
     return one is other
 
 

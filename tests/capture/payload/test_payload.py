@@ -27,7 +27,11 @@ from mmon_ray.errors import InputError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     max_leaves=20,
 )
@@ -67,7 +71,10 @@ def test_the_arguments_of_a_call_come_back(args, kwargs):
 
 
 @given(
-    st.binary(), st.sampled_from(["", "application/json", "text/csv", "text/plain", "application/octet-stream", "x/y+json; charset=utf-8"])
+    st.binary(),
+    st.sampled_from(
+        ["", "application/json", "text/csv", "text/plain", "application/octet-stream", "x/y+json; charset=utf-8"]
+    ),
 )
 def test_a_body_keeps_every_byte(data, content_type):
     payload, missed = encode(Body(data, content_type))

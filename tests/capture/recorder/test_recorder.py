@@ -22,7 +22,9 @@ ORIGIN = Origin("credit", "Model", "r1", "node1", "/store")
 
 
 def draft(i=0, **changes):
-    made = Draft(1e9, 1.25, "__call__", "200", f"q{i}", "", [], Body(b'{"i": %d}' % i, "application/json"), freeze({"y": i}))
+    made = Draft(
+        1e9, 1.25, "__call__", "200", f"q{i}", "", [], Body(b'{"i": %d}' % i, "application/json"), freeze({"y": i})
+    )
     return made._replace(**changes)
 
 
@@ -112,7 +114,14 @@ def test_the_queue_is_bounded_by_records_and_by_bytes(spool, monkeypatch):
 
 def test_event_times_decide_the_hour_and_bad_ones_are_counted(spool):
     recorder = make(spool, event_time_header="X-When")
-    for when in (b"2026-11-22T10:05:59.5Z", b"2026-11-22T12:30:00+02:00", b"0001-01-01T00:00:00+05:00", b"soon", b"", b"0999-01-01"):
+    for when in (
+        b"2026-11-22T10:05:59.5Z",
+        b"2026-11-22T12:30:00+02:00",
+        b"0001-01-01T00:00:00+05:00",
+        b"soon",
+        b"",
+        b"0999-01-01",
+    ):
         recorder.offer(draft(headers=[(b"X-When", when)]))
     recorder.close()
     assert sorted(record["time"] for record in records(spool)) == [

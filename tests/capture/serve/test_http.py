@@ -1,6 +1,8 @@
-"""What is no prediction is no row: every kind of request to every kind of route of an ASGI application, through the real wrapper.
+"""What is no prediction is no row: every kind of request to every kind of route of an ASGI application, through the
+real wrapper.
 
-The application is called as Serve calls it; the recorder, the writer's lines and the rows made of them are the real ones.
+The application is called as Serve calls it; the recorder, the writer's lines and the rows made of them are the real
+ones.
 """
 
 from __future__ import annotations
@@ -152,8 +154,17 @@ class Served:
         """The status of an answer; 0 when the application raised."""
         sent: list[Any] = []
         kind = "websocket" if verb == "WS" else "http"
-        scope: dict[str, Any] = {"type": kind, "path": f"/m{path}", "root_path": "/m", "query_string": query.encode(), "scheme": kind}
-        sent_as = {"content-type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
+        scope: dict[str, Any] = {
+            "type": kind,
+            "path": f"/m{path}",
+            "root_path": "/m",
+            "query_string": query.encode(),
+            "scheme": kind,
+        }
+        sent_as = {
+            "content-type": "application/json",
+            **{name.replace("_", "-"): text for name, text in headers.items()},
+        }
         if verb == "OPTIONS":  # what a browser asks before it sends a body elsewhere
             sent_as |= {"origin": "http://elsewhere", "access-control-request-method": "POST"}
         given = [(name.encode(), text.encode()) for name, text in sent_as.items()]
@@ -180,7 +191,11 @@ class Served:
 
     def lines(self) -> list[dict[str, Any]]:
         self.recorder.tick(0.0)
-        return [orjson.loads(line) for path in sorted(self.root.rglob("*.jsonl*")) for line in path.read_bytes().splitlines()]
+        return [
+            orjson.loads(line)
+            for path in sorted(self.root.rglob("*.jsonl*"))
+            for line in path.read_bytes().splitlines()
+        ]
 
 
 @pytest.fixture
@@ -199,24 +214,70 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 AGE = b'{"age": 7}'
-# verb, path, query, body; status; method of the record; why it is no row ("" when it is one); the columns of the row that it makes
+# verb, path, query, body; status; method of the record; why it is no row ("" when it is one); the columns of the row
+# that it makes
 REQUESTS: list[tuple[str, str, str, bytes, int, str, str, dict[str, Any]]] = [
     ("POST", "/predict", "", AGE, 200, "POST /predict", "", {"age": 7, "prediction": 14.0}),
     ("POST", "/predict", "days=3&trace=x", AGE, 200, "POST /predict", "", {"age": 7, "days": 3, "prediction": 14.0}),
     ("POST", "/predict", "age=9", AGE, 200, "POST /predict", "", {"age": 7, "prediction": 14.0}),  # the body wins
-    ("POST", "/predict/rome", "days=2", AGE, 200, "POST /predict/{city}", "", {"age": 7, "city": "rome", "days": 2, "prediction": 14.0}),
+    (
+        "POST",
+        "/predict/rome",
+        "days=2",
+        AGE,
+        200,
+        "POST /predict/{city}",
+        "",
+        {"age": 7, "city": "rome", "days": 2, "prediction": 14.0},
+    ),
     ("POST", "/predict/007", "", AGE, 200, "POST /predict/{city}", "", {"age": 7, "city": "007", "prediction": 14.0}),
-    ("GET", "/forecast/rome", "days=5&warm=true", b"", 200, "GET /forecast/{city}", "", {"city": "rome", "days": 5, "warm": True}),
+    (
+        "GET",
+        "/forecast/rome",
+        "days=5&warm=true",
+        b"",
+        200,
+        "GET /forecast/{city}",
+        "",
+        {"city": "rome", "days": 5, "warm": True},
+    ),
     ("GET", "/forecast/rome", "", b"", 200, "GET /forecast/{city}", "", {"city": "rome"}),
     ("GET", "/depends", "days=4", b"", 200, "GET /depends", "", {"days": 4}),
     ("GET", "/tagged", "city=a&city=b", b"", 200, "GET /tagged", "", {"city": ["a", "b"]}),
     ("POST", "/raw", "", AGE, 200, "POST /raw", "", {"age": 7, "prediction": 7.0}),
-    ("POST", "/v1/own/predict/rome", "", AGE, 200, "POST /v1/own/predict/{city}", "", {"age": 7, "city": "rome", "prediction": 2.0}),
+    (
+        "POST",
+        "/v1/own/predict/rome",
+        "",
+        AGE,
+        200,
+        "POST /v1/own/predict/{city}",
+        "",
+        {"age": 7, "city": "rome", "prediction": 2.0},
+    ),
     ("POST", "/inner/predict", "", AGE, 200, "POST /inner/predict", "", {"age": 7, "prediction": 3.0}),
     # requests that failed are rows without a prediction
     ("POST", "/predict", "", b'{"age": "old"}', 422, "POST /predict", "", {"age": "old", "prediction": None}),
-    ("POST", "/predict/pompeii", "", AGE, 500, "POST /predict/{city}", "", {"age": 7, "city": "pompeii", "prediction": None}),
-    ("POST", "/predict/atlantis", "", AGE, 404, "POST /predict/{city}", "", {"age": 7, "city": "atlantis", "prediction": None}),
+    (
+        "POST",
+        "/predict/pompeii",
+        "",
+        AGE,
+        500,
+        "POST /predict/{city}",
+        "",
+        {"age": 7, "city": "pompeii", "prediction": None},
+    ),
+    (
+        "POST",
+        "/predict/atlantis",
+        "",
+        AGE,
+        404,
+        "POST /predict/{city}",
+        "",
+        {"age": 7, "city": "atlantis", "prediction": None},
+    ),
     ("GET", "/forecast/rome", "days=x", b"", 422, "GET /forecast/{city}", "", {"city": "rome", "days": "x"}),
     # what is no prediction
     ("POST", "/predict/", "", AGE, 307, "POST /predict/", "redirect", {}),
@@ -248,7 +309,16 @@ REQUESTS: list[tuple[str, str, str, bytes, int, str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("verb", "path", "query", "body", "status", "method", "reason", "row"), REQUESTS)
 def test_each_kind_of_request_is_the_row_it_should_be(
-    served: Any, tmp_path: Path, verb: str, path: str, query: str, body: bytes, status: int, method: str, reason: str, row: dict[str, Any]
+    served: Any,
+    tmp_path: Path,
+    verb: str,
+    path: str,
+    query: str,
+    body: bytes,
+    status: int,
+    method: str,
+    reason: str,
+    row: dict[str, Any],
 ) -> None:
     model = served(application(tmp_path))
     assert model.ask(verb, path, query, body) == status
@@ -278,11 +348,18 @@ def test_what_can_be_no_prediction_is_recorded_without_its_payloads(served: Any,
     assert all("parameters" not in line["input"] for line in model.lines())
 
 
-def test_a_websocket_that_was_closed_as_it_should_be_is_a_prediction_that_did_not_fail(served: Any, tmp_path: Path) -> None:
+def test_a_websocket_that_was_closed_as_it_should_be_is_a_prediction_that_did_not_fail(
+    served: Any, tmp_path: Path
+) -> None:
     model = served(application(tmp_path))
     model.ask("WS", "/talk/rome", "", b"a text")
     (line,) = model.lines()
-    assert (line["method"], line["http_method"], line["route"], line["status"]) == ("WS /talk/{city}", "WS", "/talk/{city}", "1000")
+    assert (line["method"], line["http_method"], line["route"], line["status"]) == (
+        "WS /talk/{city}",
+        "WS",
+        "/talk/{city}",
+        "1000",
+    )
     table, tally, _ = parse(orjson.dumps(line), SCHEMA)
     assert (tally.rows, tally.failed, tally.left_out) == (1, 0, {})
     assert table["city"].to_pylist() == ["rome"]
@@ -297,7 +374,12 @@ def test_each_request_is_counted_once_whatever_it_is(served: Any, tmp_path: Path
     counts = model.recorder.counters()
     # "no parameter is a column" depends on the baseline, which capture does not know.
     known = sum(reason not in ("", "no parameter is a column") for *_, reason, _ in REQUESTS)
-    assert (counts["captured"], counts["no_prediction"], counts["unrecorded"], counts["dropped"]) == (len(REQUESTS), known, 0, 0)
+    assert (counts["captured"], counts["no_prediction"], counts["unrecorded"], counts["dropped"]) == (
+        len(REQUESTS),
+        known,
+        0,
+        0,
+    )
     _, tally, _ = parse(b"\n".join(map(orjson.dumps, lines)), SCHEMA)
     assert sum(tally.left_out.values()) == known + 1
     assert tally.rows == tally.requests - known - 1 == sum(not reason for *_, reason, _ in REQUESTS)
@@ -331,9 +413,17 @@ def test_a_baseline_learned_from_traffic_has_the_parameters_as_columns(served: A
         (Choice(("/predict*",), ("predict_in",)), ["/predict/rome"]),
     ],
 )
-def test_a_choice_decides_afterwards_but_never_for_a_redirect(served: Any, tmp_path: Path, choice: Choice, paths: list[str]) -> None:
+def test_a_choice_decides_afterwards_but_never_for_a_redirect(
+    served: Any, tmp_path: Path, choice: Choice, paths: list[str]
+) -> None:
     model = served(application(tmp_path))
-    for verb, path in (("POST", "/predict"), ("POST", "/predict/rome"), ("GET", "/forecast/rome"), ("GET", "/health"), ("GET", "/")):
+    for verb, path in (
+        ("POST", "/predict"),
+        ("POST", "/predict/rome"),
+        ("GET", "/forecast/rome"),
+        ("GET", "/health"),
+        ("GET", "/"),
+    ):
         model.ask(verb, path, "", AGE if verb == "POST" else b"", x_request_id=path)
     for verb, path in (("POST", "/predict/"), ("OPTIONS", "/predict"), ("GET", "/predict"), ("GET", "/docs")):
         model.ask(verb, path, "", b"", x_request_id="never")
@@ -368,7 +458,10 @@ def test_a_name_that_is_no_path_operation_is_refused_with_those_there_are(tmp_pa
 
     ingress = serve.ingress(application(tmp_path))(Model)
     capture("e", methods=("helper", "forecast"))(ingress)  # a method that is called by handle, and a path operation
-    with pytest.raises(CaptureError, match=r"`methods` names 'forcast', which the application has not; its path operations are .*forecast"):
+    with pytest.raises(
+        CaptureError,
+        match=r"`methods` names 'forcast', which the application has not; its path operations are .*forecast",
+    ):
         capture("e", methods=("forcast",))(ingress)
     capture("e", methods=("routed", "mounted"))(ingress)  # of an included router and of a mounted application
     with pytest.raises(CaptureError, match=r"no method forcast.*path operations outside"):
@@ -459,14 +552,17 @@ def test_an_event_time_that_cannot_be_read_is_counted_and_the_arrival_is_used(se
     model = served(application(tmp_path))
     for text in ("2026-11-22T10:05:00Z", "yesterday", "1795341900", ""):
         model.ask("POST", "/predict", "", AGE, x_mmon_event_time=text)
-    lines = {line.get("bad_time", "read" if line["time"].startswith("2026-11-22T10:05") else "none"): line for line in model.lines()}
+    lines = {
+        line.get("bad_time", "read" if line["time"].startswith("2026-11-22T10:05") else "none"): line
+        for line in model.lines()
+    }
     assert set(lines) == {"read", "yesterday", "1795341900", "none"}
     assert model.recorder.counters()["bad_times"] == 2
     _, tally, _ = parse(b"\n".join(map(orjson.dumps, lines.values())), SCHEMA)
     assert (tally.rows, tally.bad_times) == (4, 2)
 
 
-# --- a class that is given the request -----------------------------------------------------------------------------------
+# --- a class that is given the request --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -503,7 +599,14 @@ def test_a_plain_deployment_is_judged_by_what_was_sent(
         return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [(b"content-type", b"application/json")] if body else []
-    scope = {"type": "http", "method": verb, "path": f"/m{path}", "root_path": "/m", "query_string": query.encode(), "headers": headers}
+    scope = {
+        "type": "http",
+        "method": verb,
+        "path": f"/m{path}",
+        "root_path": "/m",
+        "query_string": query.encode(),
+        "headers": headers,
+    }
     token = serve_context._serve_request_context.set(serve_context._RequestContext(request_id="q"))
     try:
         asyncio.run(model.model(RequestSide(scope, receive)))
@@ -530,6 +633,11 @@ def test_a_call_of_a_handle_is_a_prediction_and_has_no_route(tmp_path: Path, mon
     (line,) = model.lines()
     assert line["method"] == "health"
     assert not {"http_method", "route", "operation", "left_out"} & set(line)
-    choices = [(Choice(), 1), (Choice(routes=("/predict",)), 1), (Choice(methods=("health",)), 1), (Choice(methods=("other",)), 0)]
+    choices = [
+        (Choice(), 1),
+        (Choice(routes=("/predict",)), 1),
+        (Choice(methods=("health",)), 1),
+        (Choice(methods=("other",)), 0),
+    ]
     for choice, rows in choices:
         assert parse(orjson.dumps(line), choice=choice)[1].rows == rows

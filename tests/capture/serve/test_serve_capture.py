@@ -1,4 +1,5 @@
-"""Real Serve, a real HTTP client: decorated deployments answer what the undecorated do, and every request is in the store once."""
+"""Real Serve, a real HTTP client: decorated deployments answer what the undecorated do, and every request is in the
+store once."""
 
 from __future__ import annotations
 
@@ -97,7 +98,9 @@ def deploy(serve_port):
     def run(*bound):
         own = [f"app{uuid.uuid4().hex[:8]}" for _ in bound]
         names.extend(own)
-        targets = [serve.RunTarget(target, name=name, route_prefix=f"/{name}") for target, name in zip(bound, own, strict=True)]
+        targets = [
+            serve.RunTarget(target, name=name, route_prefix=f"/{name}") for target, name in zip(bound, own, strict=True)
+        ]
         handles = serve.run_many(targets)
         return [(f"http://127.0.0.1:{serve_port}/{name}", handle) for name, handle in zip(own, handles, strict=True)]
 
@@ -115,10 +118,18 @@ def test_an_async_class_answers_the_same_and_every_request_is_stored_once(deploy
     decorated = capture(endpoint, store=store.uri)(deployed(Score))  # above
     (plain_url, _), (url, _) = deploy(deployed(Score).bind(2.0), decorated.bind(2.0))
     bodies = [orjson.dumps({"age": age}) for age in range(20)]
-    bodies += [b'{"age": -1}', b'{"age": 1, "form": "response"}', b'{"age": NaN}', b"not json", b'{"age":  3 , "name": "\xc3\xa9"}']
+    bodies += [
+        b'{"age": -1}',
+        b'{"age": 1, "form": "response"}',
+        b'{"age": NaN}',
+        b"not json",
+        b'{"age":  3 , "name": "\xc3\xa9"}',
+    ]
     with httpx.Client() as client:
         for body in bodies:
-            answers = [client.post(one, content=body, headers={"content-type": "application/json"}) for one in (plain_url, url)]
+            answers = [
+                client.post(one, content=body, headers={"content-type": "application/json"}) for one in (plain_url, url)
+            ]
             assert answers[0].status_code == answers[1].status_code
             assert answers[0].content == answers[1].content
             assert answers[0].headers.get("content-type") == answers[1].headers.get("content-type")
@@ -129,7 +140,13 @@ def test_an_async_class_answers_the_same_and_every_request_is_stored_once(deploy
     statuses = [record["status"] for record in found]
     assert statuses == ["200"] * 20 + ["error:ValueError", "201", "200", "error:JSONDecodeError", "200"]
     first = found[3]
-    assert (first["endpoint"], first["deployment"], first["v"], first["weight"], first["model_id"]) == (endpoint, "Score", 1, 1.0, "")
+    assert (first["endpoint"], first["deployment"], first["v"], first["weight"], first["model_id"]) == (
+        endpoint,
+        "Score",
+        1,
+        1.0,
+        "",
+    )
     assert first["input"] == {"content_type": "application/json", "encoding": "json", "data": '{"age":3}'}
     assert decode(first["output"]) == {"score": 6.0}
     assert found[-1]["replica"] == first["replica"]
@@ -195,12 +212,15 @@ def test_an_ingress_keeps_its_answers(deploy, folder, endpoint):
 
 
 def test_what_is_no_prediction_is_no_row_of_a_real_application(deploy, folder, endpoint):
-    """Case of an application behind probes and browsers: 20 predictions of two kinds, and everything else that reaches it."""
+    """Case of an application behind probes and browsers: 20 predictions of two kinds, and everything else that reaches
+    it."""
     below = capture(endpoint, store=folder.uri)(serve.ingress(mixed_app)(Forecast))
     ((url, _),) = deploy(deployed(below).bind())
     with httpx.Client(follow_redirects=True) as client:
         for age in range(10):
-            assert client.post(url + "/predict/", json={"age": age}).json() == {"prediction": age * 2.0}  # by a redirect
+            assert client.post(url + "/predict/", json={"age": age}).json() == {
+                "prediction": age * 2.0
+            }  # by a redirect
             assert client.get(url + f"/v1/forecast/rome?days={age}").json() == {"prediction": float(age)}
             for path in ("/health", "/docs", "/openapi.json", "/", "/favicon.ico"):
                 client.get(url + path)
@@ -212,7 +232,14 @@ def test_what_is_no_prediction_is_no_row_of_a_real_application(deploy, folder, e
     schema = Schema((Column("age", "integral"), Column("city", "string"), Column("days", "integral")))
     table, tally, rejected = parse(b"\n".join(map(orjson.dumps, lines)), schema)
     assert (tally.rows, tally.failed, rejected) == (20, 0, [])
-    reasons = {"redirect": 10, "health or metrics": 10, "documentation": 20, "no input": 10, "no such route": 10, "OPTIONS or HEAD": 2}
+    reasons = {
+        "redirect": 10,
+        "health or metrics": 10,
+        "documentation": 20,
+        "no input": 10,
+        "no such route": 10,
+        "OPTIONS or HEAD": 2,
+    }
     assert tally.left_out == reasons
     assert sorted(set(table["mmon.route"].to_pylist())) == ["/predict", "/v1/forecast/{city}"]
     assert sorted(value for value in table["days"].to_pylist() if value is not None) == list(range(10))
@@ -335,7 +362,18 @@ def test_methods_of_every_flavour_behave_as_before(deploy, folder, endpoint):
     found = {record["method"]: record for record in records(folder, endpoint)}
     methods = [record["method"] for record in records(folder, endpoint)]
     assert sorted(methods) == sorted(
-        ["plain", "coroutine", "generator", "asyncgen", "batched", "batched", "batched", "batched", "multiplexed", "slow"]
+        [
+            "plain",
+            "coroutine",
+            "generator",
+            "asyncgen",
+            "batched",
+            "batched",
+            "batched",
+            "batched",
+            "multiplexed",
+            "slow",
+        ]
     )
     assert decode(found["plain"]["input"]) == {"args": [2], "kwargs": {"b": 3}}
     assert found["coroutine"]["status"] == "error:ValueError"
@@ -346,7 +384,9 @@ def test_methods_of_every_flavour_behave_as_before(deploy, folder, endpoint):
 
 def test_a_graceful_end_loses_nothing(deploy, folder, endpoint):
     name = f"app{uuid.uuid4().hex[:8]}"
-    handle = serve.run(deployed(capture(endpoint, store=folder.uri, methods=["plain"])(Model)).bind(), name=name, route_prefix=None)
+    handle = serve.run(
+        deployed(capture(endpoint, store=folder.uri, methods=["plain"])(Model)).bind(), name=name, route_prefix=None
+    )
     for i in range(50):
         handle.plain.remote(i).result()
     serve.delete(name)

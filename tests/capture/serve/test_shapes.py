@@ -31,7 +31,11 @@ OPTIONS: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutd
 
 
 def records(store, endpoint: str) -> list[dict]:
-    lines = [line for entry in store.list(f"capture/{endpoint}/") for line in zstandard.decompress(store.get(entry.key)).splitlines()]
+    lines = [
+        line
+        for entry in store.list(f"capture/{endpoint}/")
+        for line in zstandard.decompress(store.get(entry.key)).splitlines()
+    ]
     return sorted((orjson.loads(line) for line in lines), key=lambda record: record["time"])
 
 
@@ -54,7 +58,10 @@ def deploy(serve_port):
         own = [f"app{uuid.uuid4().hex[:8]}" for _ in bound]
         names.extend(own)
         handles = serve.run_many(
-            [serve.RunTarget(target, name=name, route_prefix=f"/{name}") for target, name in zip(bound, own, strict=True)]
+            [
+                serve.RunTarget(target, name=name, route_prefix=f"/{name}")
+                for target, name in zip(bound, own, strict=True)
+            ]
         )
         return [(f"http://127.0.0.1:{serve_port}/{name}", handle) for name, handle in zip(own, handles, strict=True)]
 
@@ -146,13 +153,20 @@ def test_streams_batches_and_multiplexed_models_over_http(deploy, folder, endpoi
         *(serve.deployment(capture(endpoint, store=folder.uri)(body), **OPTIONS).bind() for body in bodies)
     )
     answer = httpx.get(stream_url, params={"n": 2})
-    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (206, "0,0\n1,1\n", "text/csv; charset=utf-8")
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (
+        206,
+        "0,0\n1,1\n",
+        "text/csv; charset=utf-8",
+    )
     with pytest.raises(httpx.HTTPError):
         httpx.get(stream_url, params={"n": 1, "boom": 1})
 
     async def together():
         async with httpx.AsyncClient() as client:
-            return [answer.json() for answer in await asyncio.gather(*(client.post(batch_url, json={"age": age}) for age in range(4)))]
+            return [
+                answer.json()
+                for answer in await asyncio.gather(*(client.post(batch_url, json={"age": age}) for age in range(4)))
+            ]
 
     answers = asyncio.run(together())
     assert [answer["twice"] for answer in answers] == [0, 2, 4, 6]
@@ -163,7 +177,11 @@ def test_streams_batches_and_multiplexed_models_over_http(deploy, folder, endpoi
     whole, broken = (record for record in found if record["deployment"] == "Streamer")
     assert (whole["status"], decode(whole["output"])) == ("206", [["0", "0"], ["1", "1"]])
     assert broken["status"] == "error:RuntimeError"
-    batched = {decode(record["input"])["age"]: decode(record["output"])["twice"] for record in found if record["deployment"] == "Batched"}
+    batched = {
+        decode(record["input"])["age"]: decode(record["output"])["twice"]
+        for record in found
+        if record["deployment"] == "Batched"
+    }
     assert batched == {0: 0, 1: 2, 2: 4, 3: 6}
     (many,) = (record for record in found if record["deployment"] == "Many")
     assert (many["model_id"], decode(many["output"])) == ("m7", {"by": "model m7"})
@@ -221,7 +239,9 @@ def test_an_ingress_is_captured_once_wherever_the_decorator_is_and_so_are_websoc
 def test_a_function_that_ends_gracefully_loses_nothing_older_than_the_flush(deploy, folder, endpoint):
     name = f"app{uuid.uuid4().hex[:8]}"
     # The loop waits once for this long before the replica ends: twenty flushes.
-    deployment = serve.deployment(capture(endpoint, store=folder.uri)(generator), **{**OPTIONS, "graceful_shutdown_wait_loop_s": 1.0})
+    deployment = serve.deployment(
+        capture(endpoint, store=folder.uri)(generator), **{**OPTIONS, "graceful_shutdown_wait_loop_s": 1.0}
+    )
     handle = serve.run(deployment.bind(), name=name, route_prefix=None)
     for i in range(30):
         assert len(list(handle.options(stream=True).remote(i))) == i

@@ -1,4 +1,5 @@
-"""Settings, sampling and control: all edges of a request together, sums unbiased, changed without replacing a replica."""
+"""Settings, sampling and control: all edges of a request together, sums unbiased, changed without replacing a
+replica."""
 
 from __future__ import annotations
 
@@ -18,7 +19,15 @@ from mmon_ray.capture.payload.snapshot import Body, freeze
 from mmon_ray.capture.recorder.line import Draft
 from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import Settings, settings_of
-from mmon_ray.capture.spool.control import Control, ControlFile, fetch_controls, get_control, is_sampled, reset_control, set_control
+from mmon_ray.capture.spool.control import (
+    Control,
+    ControlFile,
+    fetch_controls,
+    get_control,
+    is_sampled,
+    reset_control,
+    set_control,
+)
 from mmon_ray.capture.spool.spool import Origin, Spool
 from mmon_ray.errors import CaptureError, InputError, StoreError
 from mmon_ray.records.parse import parse
@@ -57,9 +66,18 @@ def records(spool):
 def test_settings_of_takes_every_option_and_none_is_its_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert settings_of("credit") == Settings("credit") == settings_of("credit", store=None, sample=None, drop=None)
-    made = settings_of("credit", store="s", spool="here", sample=1, drop="a.b", mask=["c", "d.*.e"], max_bytes=10, hash_key="k")
+    made = settings_of(
+        "credit", store="s", spool="here", sample=1, drop="a.b", mask=["c", "d.*.e"], max_bytes=10, hash_key="k"
+    )
     assert made == Settings(
-        "credit", f"{tmp_path}/s", f"{tmp_path}/here", sample=1.0, drop=("a.b",), mask=("c", "d.*.e"), max_bytes=10, hash_key="k"
+        "credit",
+        f"{tmp_path}/s",
+        f"{tmp_path}/here",
+        sample=1.0,
+        drop=("a.b",),
+        mask=("c", "d.*.e"),
+        max_bytes=10,
+        hash_key="k",
     )
     assert hash(made) is not None
     assert "hash_key" not in repr(made)
@@ -102,7 +120,9 @@ def test_all_edges_of_a_request_are_kept_or_none_and_the_weights_keep_sums_unbia
     for recorder in recorders:
         recorder.close()
     found = records(spool)
-    ingress, model = ({one["request_id"] for one in found if one["deployment"] == name} for name in ("Ingress", "Model"))
+    ingress, model = (
+        {one["request_id"] for one in found if one["deployment"] == name} for name in ("Ingress", "Model")
+    )
     assert ingress == model == {f"request-{i}" for i in range(count) if is_sampled(f"request-{i}", 0.2)}
     assert {one["weight"] for one in found} == {5.0}
     counters = recorders[0].counters()
@@ -114,7 +134,8 @@ def test_all_edges_of_a_request_are_kept_or_none_and_the_weights_keep_sums_unbia
 
 
 @pytest.mark.parametrize(
-    ("sides", "columns"), [("both", {"i", "order.id", "prediction.y"}), ("request", {"i", "order.id"}), ("response", {"prediction.y"})]
+    ("sides", "columns"),
+    [("both", {"i", "order.id", "prediction.y"}), ("request", {"i", "order.id"}), ("response", {"prediction.y"})],
 )
 def test_sides_record_the_request_or_the_response_alone_and_both_can_be_read(spool, sides, columns):
     recorder = Recorder(settings_of("credit", sides=sides), origin(), spool)

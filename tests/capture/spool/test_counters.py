@@ -105,7 +105,9 @@ time.sleep(600)
 def test_the_counts_of_a_killed_replica_stay_and_are_added_once(tmp_path):
     root = tmp_path / "spool"
     for number in (1, 2):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(root), str(tmp_path / "store")], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(root), str(tmp_path / "store")], stdout=subprocess.PIPE
+        )
         assert child.stdout.readline() == b"written\n"
         fold_counts(root)  # it lives: its counts are its own
         assert list(root.rglob("*.counts"))
@@ -205,7 +207,9 @@ def test_the_uploader_of_a_node_answers_status_and_sets_metrics_without_a_replic
         values = {line.partition("{")[0]: float(line.rpartition(" ")[2]) for line in lines}
     assert sorted(line.partition("{")[0] for line in lines) == sorted(f"ray_mmon_{name}" for name in METRICS)
     assert (values["ray_mmon_captured"], values["ray_mmon_uploaded"], values["ray_mmon_dropped"]) == (3, 3, 0)
-    assert all(f'node="{node}"' in line and 'deployment="Model"' in line and "replica" not in line.lower() for line in lines)
+    assert all(
+        f'node="{node}"' in line and 'deployment="Model"' in line and "replica" not in line.lower() for line in lines
+    )
     assert module._gauges.cache_info().currsize == 0  # set where the uploader is, not here
 
 

@@ -98,7 +98,9 @@ class Load:
 
         with self._changed:
             goal = count() + more
-            assert self._changed.wait_for(lambda: count() >= goal, 90), f"{count()} of {goal} were answered: {self.failed[-1:]}"
+            assert self._changed.wait_for(lambda: count() >= goal, 90), (
+                f"{count()} of {goal} were answered: {self.failed[-1:]}"
+            )
             return self.last_pid
 
     def _run(self) -> None:
@@ -186,7 +188,9 @@ def deploy(serve_port):
 
         def again(replicas):
             hurry = {"graceful_shutdown_wait_loop_s": 0.05, "health_check_period_s": 0.5}
-            deployment = serve.deployment(body, name="Echo", num_replicas=replicas, ray_actor_options={"num_cpus": 0}, **hurry)
+            deployment = serve.deployment(
+                body, name="Echo", num_replicas=replicas, ray_actor_options={"num_cpus": 0}, **hurry
+            )
             serve.run(deployment.bind(*arguments), name=name, route_prefix=f"/{name}")
 
         again(replicas)
@@ -199,7 +203,9 @@ def deploy(serve_port):
 
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("uploader_too", [False, True], ids=["replica", "replica and uploader"])
-def test_a_killed_replica_loses_at_most_a_flush_period_or_nothing(deploy, folder, endpoint, tmp_path, durability, uploader_too):
+def test_a_killed_replica_loses_at_most_a_flush_period_or_nothing(
+    deploy, folder, endpoint, tmp_path, durability, uploader_too
+):
     url, _, _ = deploy(endpoint, folder, 0, str(tmp_path / "beats"), durability=durability)
     with Load(url) as load:
         pid = load.wait_for(200)
@@ -217,7 +223,9 @@ def test_a_killed_replica_loses_at_most_a_flush_period_or_nothing(deploy, folder
     period_s = max(later - earlier for earlier, later in pairwise([*beats, killed_s]))
     assert period_s < 5 * FLUSH_S, "this machine was too busy to tell"
     assert all(killed_s - period_s - WRITE_S <= load.answered[i] <= killed_s + WRITE_S for i in lost)
-    assert len(lost) <= sum(killed_s - period_s - WRITE_S <= at_s <= killed_s + WRITE_S for at_s in load.answered.values())
+    assert len(lost) <= sum(
+        killed_s - period_s - WRITE_S <= at_s <= killed_s + WRITE_S for at_s in load.answered.values()
+    )
 
 
 def test_a_killed_uploader_loses_nothing_and_sends_nothing_twice(deploy, folder, endpoint):
@@ -284,8 +292,13 @@ def hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-ANSWER = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(SLOW_DOWN)
+SLOW_DOWN = (
+    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+ANSWER = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    % len(SLOW_DOWN)
+)
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -414,7 +427,11 @@ class Seaweed:
     def __init__(self, folder) -> None:
         folder.mkdir()
         self._folder = folder
-        identity = {"name": "t", "credentials": [{"accessKey": "testing", "secretKey": "testing"}], "actions": ["Admin"]}
+        identity = {
+            "name": "t",
+            "credentials": [{"accessKey": "testing", "secretKey": "testing"}],
+            "actions": ["Admin"],
+        }
         (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
         self._ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
         self.url = f"http://127.0.0.1:{self._ports['s3']}"
@@ -423,7 +440,16 @@ class Seaweed:
         ports = [f"-{name}.port={port}" for name, port in self._ports.items()]
         grpc = [f"-{name}.port.grpc={free_port()}" for name in self._ports]
         command = [
-            *("weed", "-logtostderr=true", "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"),
+            *(
+                "weed",
+                "-logtostderr=true",
+                "server",
+                f"-dir={self._folder}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-filer",
+                "-s3",
+            ),
             *(*ports, *grpc, "-s3.port.iceberg=0", f"-s3.config={self._folder}/s3.json", "-master.telemetry=false"),
             *("-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64", "-volume.max=20"),
         ]
@@ -434,7 +460,9 @@ class Seaweed:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/healthz").status_code == 200:
                     return
-            assert time.monotonic() < deadline and self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline and self._process.poll() is None, (self._folder / "log").read_text()[
+                -2000:
+            ]
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -442,7 +470,9 @@ class Seaweed:
         self._process.wait()
 
 
-def test_s3_is_away_for_a_minute_and_everything_is_there_when_it_is_back(deploy, seaweed, endpoint, serve_port, s3_endpoint, monkeypatch):
+def test_s3_is_away_for_a_minute_and_everything_is_there_when_it_is_back(
+    deploy, seaweed, endpoint, serve_port, s3_endpoint, monkeypatch
+):
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", seaweed.url)

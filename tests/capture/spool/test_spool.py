@@ -1,4 +1,5 @@
-"""The spool's laws: every whole line of every writer, living or dead, is sealed once; nothing is ever lost from the disk."""
+"""The spool's laws: every whole line of every writer, living or dead, is sealed once; nothing is ever lost from the
+disk."""
 
 from __future__ import annotations
 
@@ -64,7 +65,10 @@ def test_a_living_writer_is_left_alone_and_a_dead_one_adopted(spool):
     assert sorted(sealed_lines(spool)) == [b"dead", b"living"]
 
 
-@given(whole=st.lists(st.binary(max_size=200).map(lambda data: data.replace(b"\n", b"")), max_size=5), torn=st.binary(max_size=70_000))
+@given(
+    whole=st.lists(st.binary(max_size=200).map(lambda data: data.replace(b"\n", b"")), max_size=5),
+    torn=st.binary(max_size=70_000),
+)
 def test_a_torn_line_is_moved_aside(tmp_path_factory, whole, torn):
     spool = Spool(tmp_path_factory.mktemp("spool"))
     torn = torn.replace(b"\n", b"")
@@ -118,7 +122,10 @@ def test_a_writer_killed_in_the_middle_loses_nothing_that_it_had_written(spool):
         written = max([written, *(int(line) for line in child.stdout.read().split())])
         assert spool.adopt() <= 1
         numbers = [orjson.loads(line)["i"] for line in sealed_lines(spool)]
-        assert numbers in (list(range(written + 1)), list(range(written + 2)))  # it may die between the line and telling us
+        assert numbers in (
+            list(range(written + 1)),
+            list(range(written + 2)),
+        )  # it may die between the line and telling us
         for segment in spool.sealed():
             segment.path.unlink()
         spool.adopt()

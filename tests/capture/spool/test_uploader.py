@@ -1,4 +1,5 @@
-"""The shipper: at least once, the same key again, longer and longer waits; and the drain, which knows when all is there."""
+"""The shipper: at least once, the same key again, longer and longer waits; and the drain, which knows when all is
+there."""
 
 from __future__ import annotations
 

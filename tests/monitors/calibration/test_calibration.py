@@ -1,4 +1,5 @@
-"""Calibration: rows drawn are like their baseline, the replay counts what alarms, the proposal keeps to the budget, the power is true."""
+"""Calibration: rows drawn are like their baseline, the replay counts what alarms, the proposal keeps to the budget, the
+power is true."""
 
 from __future__ import annotations
 
@@ -122,7 +123,9 @@ def test_the_replay_counts_what_alarms() -> None:
     assert not found.holds
     (cost,) = found.costs
     assert (cost.constraint.name, cost.a_month) == ("mean", pytest.approx(found.alarms.estimate))
-    assert "mean of `x` alone costs 17 a month" in " ".join(found.sentences()) or "alone costs 1" in " ".join(found.sentences())
+    assert "mean of `x` alone costs 17 a month" in " ".join(found.sentences()) or "alone costs 1" in " ".join(
+        found.sentences()
+    )
 
 
 def test_the_proposal_keeps_to_the_budget() -> None:
@@ -156,7 +159,9 @@ def test_the_default_settings_keep_to_one_alarm_a_month(source: str) -> None:
 
 def test_what_people_have_edited_is_replayed_as_edited() -> None:
     strict = tuple(
-        replace(one, lower=0.5, upper=math.inf, level=1.0) if one.name == "completeness" and one.column == "holes" else one
+        replace(one, lower=0.5, upper=math.inf, level=1.0)
+        if one.name == "completeness" and one.column == "holes"
+        else one
         for one in BASE.constraints
         if one.name != "ks"
     )
@@ -191,7 +196,9 @@ def test_numbers_that_cannot_be(given: dict[str, float]) -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 4), st.integers(0, 3), st.integers(1, 6), st.floats(0, 1), st.floats(0, 1))
-def test_the_probability_of_an_alarm_is_that_of_all_sequences(hits: int, more: int, count: int, violated: float, share: float) -> None:
+def test_the_probability_of_an_alarm_is_that_of_all_sequences(
+    hits: int, more: int, count: int, violated: float, share: float
+) -> None:
     policy, once = Policy(hits, hits + more), violated * share
     expected = 0.0
     for sequence in itertools.product((0, 1, 2), repeat=count):  # nothing, violated, violated beyond doubt
@@ -228,14 +235,26 @@ def test_the_change_that_is_said_to_be_seen_is_seen_and_half_of_it_is_not() -> N
 
 
 def test_changes_of_every_kind_of_column_have_a_size() -> None:
-    found = {(one.column, one.change): one for one in power(MONITOR, BASE, rows=2_000, windows=2, columns=("n", "colour", "flag"))}
-    assert set(found) == {(name, "missing") for name in ("n", "colour", "flag")} | {("n", "shift"), ("colour", "share"), ("flag", "share")}
+    found = {
+        (one.column, one.change): one
+        for one in power(MONITOR, BASE, rows=2_000, windows=2, columns=("n", "colour", "flag"))
+    }
+    assert set(found) == {(name, "missing") for name in ("n", "colour", "flag")} | {
+        ("n", "shift"),
+        ("colour", "share"),
+        ("flag", "share"),
+    }
     assert all(0 < one.size < 0.5 for one in found.values())
     assert found["n", "missing"].size < 0.02
     size, within = f"{found['n', 'shift'].size:.2g}", "within 2 h with probability 0.95"
-    assert found["n", "shift"].sentence() == f"with 2,000 rows an hour a shift of {size} standard deviations in `n` is seen {within}"
+    assert (
+        found["n", "shift"].sentence()
+        == f"with 2,000 rows an hour a shift of {size} standard deviations in `n` is seen {within}"
+    )
     assert "a value that becomes more frequent by" in found["flag", "share"].sentence(24.0)
-    assert "rows in 24 h" in found["flag", "share"].sentence(24.0) and "within 48 h" in found["flag", "share"].sentence(24.0)
+    assert "rows in 24 h" in found["flag", "share"].sentence(24.0) and "within 48 h" in found["flag", "share"].sentence(
+        24.0
+    )
 
 
 def test_more_rows_and_more_windows_see_smaller_changes() -> None:

@@ -57,7 +57,9 @@ def parts(*fields: tuple[str, str, str, bytes]) -> Payload:
     """A form with files: name, file, content type, content."""
     body = b""
     for name, file, kind, data in fields:
-        body += f'--xYz\r\nContent-Disposition: form-data; name="{name}"'.encode() + (f'; filename="{file}"'.encode() if file else b"")
+        body += f'--xYz\r\nContent-Disposition: form-data; name="{name}"'.encode() + (
+            f'; filename="{file}"'.encode() if file else b""
+        )
         body += (f"\r\nContent-Type: {kind}".encode() if kind else b"") + b"\r\n\r\n" + data + b"\r\n"
     return http(body + b"--xYz--\r\n", "multipart/form-data; boundary=xYz")
 
@@ -86,7 +88,12 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
     "lines that are called JSON": (http(LINES), None, ANY, TWO),
     "lines sent with curl -d": (http(LINES, "application/x-www-form-urlencoded"), None, ANY, TWO),
     "lines of lists": (http('[1, "r"]\n\n[2, "s"]\n', "application/jsonlines"), None, AB, TWO),
-    "lines of features": (http('{"features": [1, "r"]}\n{"features": [2, "s"]}', "application/jsonlines"), None, AB, TWO),
+    "lines of features": (
+        http('{"features": [1, "r"]}\n{"features": [2, "s"]}', "application/jsonlines"),
+        None,
+        AB,
+        TWO,
+    ),
     "lines of nested features": (
         http('{"data": {"features": {"values": [1.5, 2.5, 3.5]}}}\n' * 2, "application/jsonlines"),
         None,
@@ -106,7 +113,12 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
     "a row that holds a list": (js({"instances": [[1, [0.5, 0.6]]]}), None, LISTS, [{"a": 1, "vector": [0.5, 0.6]}]),
     "a bare row that holds a list": (js([1, [0.5, 0.6]]), None, LISTS, [{"a": 1, "vector": [0.5, 0.6]}]),
     # Open Inference Protocol
-    "tensors by name": (js({"id": "7", "inputs": V2, "outputs": [{"name": "p"}], "parameters": {"x": 1}}), None, AB, TWO),
+    "tensors by name": (
+        js({"id": "7", "inputs": V2, "outputs": [{"name": "p"}], "parameters": {"x": 1}}),
+        None,
+        AB,
+        TWO,
+    ),
     "tensors without a baseline": (js({"inputs": V2}), None, ANY, TWO),
     "one tensor of two rows": (
         js({"inputs": [tensor("input-0", [2, 3], [1, 2, 3, 4, 5, 6])]}),
@@ -123,10 +135,25 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
         [{"x": v} for v in (1.5, 2.5, 3.5)],
     ),
     "one tensor of a column": (js({"inputs": [tensor("x", [2, 1], [1, 2])]}), None, XYZ, [{"x": 1}, {"x": 2}]),
-    "one tensor of another column": (js({"inputs": [tensor("q", [3, 1], [1, 2, 3])]}), None, XYZ, [{"q": 1}, {"q": 2}, {"q": 3}]),
-    "one tensor of lists": (js({"inputs": [tensor("vector", [1, 2], [0.5, 0.6])]}), None, LISTS, [{"vector": [0.5, 0.6]}]),
+    "one tensor of another column": (
+        js({"inputs": [tensor("q", [3, 1], [1, 2, 3])]}),
+        None,
+        XYZ,
+        [{"q": 1}, {"q": 2}, {"q": 3}],
+    ),
+    "one tensor of lists": (
+        js({"inputs": [tensor("vector", [1, 2], [0.5, 0.6])]}),
+        None,
+        LISTS,
+        [{"vector": [0.5, 0.6]}],
+    ),
     # Seldon
-    "ndarray with names": (js({"data": {"names": ["b", "a"], "ndarray": [["r", 1], ["s", 2]]}, "meta": {"puid": "p"}}), None, AB, TWO),
+    "ndarray with names": (
+        js({"data": {"names": ["b", "a"], "ndarray": [["r", 1], ["s", 2]]}, "meta": {"puid": "p"}}),
+        None,
+        AB,
+        TWO,
+    ),
     "ndarray without": (js({"data": {"ndarray": GRID}}), None, AB, TWO),
     "ndarray of one row": (js({"data": {"names": ["a", "b"], "ndarray": [1, "r"]}}), None, ANY, TWO[:1]),
     "tensor of Seldon": (js({"data": {"tensor": {"shape": [1, 3], "values": [1.5, 2.5, 3.5]}}}), SCORES, XYZ, ROW),
@@ -138,7 +165,12 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
     "inputs by column": (js({"inputs": {"a": [1, 2], "b": ["r", "s"]}, "signature_name": "s"}), None, AB, TWO),
     "inputs by column, in lists of one": (js({"inputs": {"a": [[1], [2]], "b": [["r"], ["s"]]}}), None, AB, TWO),
     # frames
-    "dataframe_split": (js({"dataframe_split": json.loads(FRAME.to_json(orient="split")), "params": {"t": 1}}), None, ANY, TWO),
+    "dataframe_split": (
+        js({"dataframe_split": json.loads(FRAME.to_json(orient="split")), "params": {"t": 1}}),
+        None,
+        ANY,
+        TWO,
+    ),
     "dataframe_records": (js({"dataframe_records": TWO}), None, AB, TWO),
     "records": (http(FRAME.to_json(orient="records")), None, ANY, TWO),
     "split": (http(FRAME.to_json(orient="split")), None, ANY, TWO),
@@ -166,7 +198,12 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
         Schema((Column("data.0", "integral"),)),
         [{"data.0": 5}],
     ),
-    "control fields of a plain object": (js({"a": 1, "id": 7, "parameters": "p"}), None, AB, [{"a": 1, "id": 7, "parameters": "p"}]),
+    "control fields of a plain object": (
+        js({"a": 1, "id": 7, "parameters": "p"}),
+        None,
+        AB,
+        [{"a": 1, "id": 7, "parameters": "p"}],
+    ),
     "control fields that the baseline has": (
         js({"instances": [{"a": 1}], "id": 7}),
         None,
@@ -181,16 +218,36 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
     "a text with a comma": (http("red, green", "text/plain"), None, AB, [{"text": "red, green"}]),
     "a number as text": (http("1.5", "text/plain"), None, ONE_NUMBER, [{"x": 1.5}]),
     # characters
-    "latin-1": (http('{"a": 1, "b": "é"}'.encode("latin-1"), "application/json; charset=latin-1"), None, AB, [{"a": 1, "b": "é"}]),
-    "CSV in windows-1252": (http("1,€\n".encode("cp1252"), 'text/csv; charset="windows-1252"'), None, AB, [{"a": 1, "b": "€"}]),
-    "UTF-8 that is called latin-1": (http('{"b": "é"}'.encode(), "application/json; charset=ISO-8859-1"), None, AB, [{"b": "é"}]),
+    "latin-1": (
+        http('{"a": 1, "b": "é"}'.encode("latin-1"), "application/json; charset=latin-1"),
+        None,
+        AB,
+        [{"a": 1, "b": "é"}],
+    ),
+    "CSV in windows-1252": (
+        http("1,€\n".encode("cp1252"), 'text/csv; charset="windows-1252"'),
+        None,
+        AB,
+        [{"a": 1, "b": "€"}],
+    ),
+    "UTF-8 that is called latin-1": (
+        http('{"b": "é"}'.encode(), "application/json; charset=ISO-8859-1"),
+        None,
+        AB,
+        [{"b": "é"}],
+    ),
     "UTF-16, declared": (
         http('{"a": 1, "b": "é"}'.encode("utf-16-le"), "application/json; charset=utf-16le"),
         None,
         AB,
         [{"a": 1, "b": "é"}],
     ),
-    "UTF-16 with a mark": (http('{"a": 1, "b": "é"}'.encode("utf-16"), "application/json"), None, AB, [{"a": 1, "b": "é"}]),
+    "UTF-16 with a mark": (
+        http('{"a": 1, "b": "é"}'.encode("utf-16"), "application/json"),
+        None,
+        AB,
+        [{"a": 1, "b": "é"}],
+    ),
     "UTF-16 without a mark": (http('{"a": 1, "b": "r"}'.encode("utf-16-be")), None, AB, TWO[:1]),
     "an unknown charset": (http('{"a": 1, "b": "r"}', "application/json; charset=klingon"), None, AB, TWO[:1]),
     # compressed
@@ -207,7 +264,12 @@ REQUESTS: dict[str, tuple[Payload, Payload | None, Schema, Rows]] = {
         AB,
         [{"run": 7, **row} for row in TWO],
     ),
-    "a form with a file of JSON": (parts(("file", "rows.json", "application/json", json.dumps(TWO).encode())), None, AB, TWO),
+    "a form with a file of JSON": (
+        parts(("file", "rows.json", "application/json", json.dumps(TWO).encode())),
+        None,
+        AB,
+        TWO,
+    ),
     "a form with a document": (parts(("body", "", "application/json", b'{"a": 1, "b": "r"}')), None, AB, TWO[:1]),
     "a form with an image": (
         parts(("a", "", "", b"1"), ("file", "c.jpg", "image/jpeg", b"\xff\xd8\r\n\xff")),
@@ -231,16 +293,23 @@ def test_a_request_in_any_form_is_its_rows(form: str) -> None:
     assert instances_of(payload, answer, schema) == rows
 
 
-MIXED = Schema((Column("age", "integral"), Column("pay", "fractional"), Column("ok", "boolean"), Column("job", "string")))
+MIXED = Schema(
+    (Column("age", "integral"), Column("pay", "fractional"), Column("ok", "boolean"), Column("job", "string"))
+)
 # what was sent: in each the first row is words for missing values, which are words of its own in the text column
 MISSING_WORDS: dict[str, Payload] = {
     "an object": js({"age": "NA", "pay": "NaN", "ok": "null", "job": "NA"}),
     "a number that JSON does not have": http('{"age": " NA ", "pay": NaN, "ok": "?", "job": "NA"}'),
-    "records": js([{"age": "-", "pay": " NaN ", "ok": "None", "job": "NA"}, {"age": 3, "pay": "nan", "ok": True, "job": "x"}]),
+    "records": js(
+        [{"age": "-", "pay": " NaN ", "ok": "None", "job": "NA"}, {"age": 3, "pay": "nan", "ok": True, "job": "x"}]
+    ),
     "lists": js({"instances": [["NA", "NaN", "", "NA"], [4, 1.5, True, "NaN"]]}),
-    "a split frame": js({"dataframe_split": {"columns": ["age", "pay", "ok", "job"], "data": [["", "NULL", "none", "NA"]]}}),
+    "a split frame": js(
+        {"dataframe_split": {"columns": ["age", "pay", "ok", "job"], "data": [["", "NULL", "none", "NA"]]}}
+    ),
     "JSON Lines": http(
-        '{"age": "n/a", "pay": "NaN", "ok": "?", "job": "NA"}\n{"age": 1, "pay": 2, "ok": false, "job": "q"}\n', "application/jsonlines"
+        '{"age": "n/a", "pay": "NaN", "ok": "?", "job": "NA"}\n{"age": 1, "pay": 2, "ok": false, "job": "q"}\n',
+        "application/jsonlines",
     ),
     "CSV": http("NA,NaN,?,NA\n", "text/csv"),
     "tensors": js(
@@ -258,13 +327,21 @@ MISSING_WORDS: dict[str, Payload] = {
 
 @pytest.mark.parametrize("form", MISSING_WORDS)
 def test_words_for_missing_values_are_missing_in_every_column_but_text(form: str) -> None:
-    record = {"event_id": "e", "time": "2026-11-22T10:00:00Z", "status": "200", "input": MISSING_WORDS[form], "output": js(1)}
+    record = {
+        "event_id": "e",
+        "time": "2026-11-22T10:00:00Z",
+        "status": "200",
+        "input": MISSING_WORDS[form],
+        "output": js(1),
+    }
     table, tally, _ = parse(orjson.dumps(record), MIXED)
     assert (tally.rejected, tally.failed) == (0, 0)
     types = {column.name: column.type for column in MIXED}
     profile = Profile.zero([Need(Types(), (name,)) for name in types], types).update(table)
     missing = {
-        need.columns[0]: state.missing for need, state in zip(profile.needs, profile.states, strict=True) if isinstance(state, Types)
+        need.columns[0]: state.missing
+        for need, state in zip(profile.needs, profile.states, strict=True)
+        if isinstance(state, Types)
     }
     assert missing == {"age": 1, "pay": 2 if form == "records" else 1, "ok": 1, "job": 0}
     assert table["job"][0].as_py() == "NA"
@@ -274,9 +351,15 @@ def test_words_for_missing_values_are_missing_in_every_column_but_text(form: str
 
 
 REFUSED: dict[str, tuple[Payload, str]] = {
-    "a shape that the data do not fill": (js({"inputs": [tensor("t", [2, 3], [1, 2, 3, 4, 5])]}), r"'t' has 5 values.*\[2, 3\]"),
+    "a shape that the data do not fill": (
+        js({"inputs": [tensor("t", [2, 3], [1, 2, 3, 4, 5])]}),
+        r"'t' has 5 values.*\[2, 3\]",
+    ),
     "a shape that is none": (js({"inputs": [tensor("t", [-1, "n"], [1])]}), "do not fill its shape"),
-    "tensors of different length": (js({"inputs": [tensor("a", [2], [1, 2]), tensor("b", [1], ["r"])]}), "a, b have 1 and 2 rows"),
+    "tensors of different length": (
+        js({"inputs": [tensor("a", [2], [1, 2]), tensor("b", [1], ["r"])]}),
+        "a, b have 1 and 2 rows",
+    ),
     "a tensor of Seldon likewise": (js({"data": {"tensor": {"shape": [2, 2], "values": [1]}}}), "do not fill"),
     "no rows": (js({"inputs": [tensor("t", [0, 3], [])]}), "no instances"),
     "no instances": (js({"instances": [], "signature_name": "s"}), "no instances"),
@@ -307,7 +390,12 @@ def test_a_body_that_inflates_without_bound_is_refused(monkeypatch: pytest.Monke
 
 P = "prediction"
 ANSWERS: dict[str, tuple[Payload, int, Schema, Rows | None]] = {
-    "JSON Lines": (http('{"score": 0.5}\n{"score": 0.6}\n', "application/jsonlines"), 2, ANY, [{f"{P}.score": 0.5}, {f"{P}.score": 0.6}]),
+    "JSON Lines": (
+        http('{"score": 0.5}\n{"score": 0.6}\n', "application/jsonlines"),
+        2,
+        ANY,
+        [{f"{P}.score": 0.5}, {f"{P}.score": 0.6}],
+    ),
     "lines of numbers": (http("0.5\n0.6\n", "application/x-ndjson"), 2, ANY, [{P: 0.5}, {P: 0.6}]),
     "lines of text": (http("0.5\n0.6\n", "text/plain"), 2, ANY, [{P: 0.5}, {P: 0.6}]),
     "numbers on one line": (http("0.5,0.6", "text/csv; charset=utf-8"), 2, ANY, [{P: 0.5}, {P: 0.6}]),
@@ -353,15 +441,30 @@ ANSWERS: dict[str, tuple[Payload, int, Schema, Rows | None]] = {
         ANY,
         [{f"{P}.0": 0.4, f"{P}.1": 0.6}, {f"{P}.0": 0.3, f"{P}.1": 0.7}],
     ),
-    "one tensor of the scores of one": (js({"outputs": [tensor("p", [2], [0.4, 0.6])]}), 1, ANY, [{f"{P}.0": 0.4, f"{P}.1": 0.6}]),
+    "one tensor of the scores of one": (
+        js({"outputs": [tensor("p", [2], [0.4, 0.6])]}),
+        1,
+        ANY,
+        [{f"{P}.0": 0.4, f"{P}.1": 0.6}],
+    ),
     "tensors": (
         js({"outputs": [tensor("label", [2], ["r", "s"], "BYTES"), tensor("p", [2, 1], [0.5, 0.6])]}),
         2,
         ANY,
         [{f"{P}.label": "r", f"{P}.p": 0.5}, {f"{P}.label": "s", f"{P}.p": 0.6}],
     ),
-    "Seldon": (js({"data": {"names": ["t:0", "t:1"], "ndarray": [[0.4, 0.6]]}, "meta": {}}), 1, ANY, [{f"{P}.t:0": 0.4, f"{P}.t:1": 0.6}]),
-    "Seldon with one value a row": (js({"data": {"names": ["proba"], "ndarray": [[0.5], [0.6]]}}), 2, ANY, [{P: 0.5}, {P: 0.6}]),
+    "Seldon": (
+        js({"data": {"names": ["t:0", "t:1"], "ndarray": [[0.4, 0.6]]}, "meta": {}}),
+        1,
+        ANY,
+        [{f"{P}.t:0": 0.4, f"{P}.t:1": 0.6}],
+    ),
+    "Seldon with one value a row": (
+        js({"data": {"names": ["proba"], "ndarray": [[0.5], [0.6]]}}),
+        2,
+        ANY,
+        [{P: 0.5}, {P: 0.6}],
+    ),
     "outputs by column": (
         js({"outputs": {"label": ["r", "s"], "p": [0.5, 0.6]}}),
         2,
@@ -375,7 +478,12 @@ ANSWERS: dict[str, tuple[Payload, int, Schema, Rows | None]] = {
         [{f"{P}.label": "r", f"{P}.p": 0.5}, {f"{P}.label": "s", f"{P}.p": 0.6}],
     ),
     "columns of one": (js({"label": ["r"], "p": [0.5]}), 1, ANY, [{f"{P}.label": "r", f"{P}.p": 0.5}]),
-    "a frame": (http(pd.DataFrame({"label": ["r", "s"]}).to_json(orient="columns")), 2, ANY, [{f"{P}.label": "r"}, {f"{P}.label": "s"}]),
+    "a frame": (
+        http(pd.DataFrame({"label": ["r", "s"]}).to_json(orient="columns")),
+        2,
+        ANY,
+        [{f"{P}.label": "r"}, {f"{P}.label": "s"}],
+    ),
     "gzip": (http(gzip.compress(b"[0.5, 0.6]")), 2, ANY, [{P: 0.5}, {P: 0.6}]),
     # not one a row
     "no predictions": (js({"predictions": []}), 1, ANY, None),
@@ -395,7 +503,7 @@ def test_an_answer_in_any_form_is_one_part_a_row(form: str) -> None:
     assert predictions_of(payload, count, schema) == rows
 
 
-# --- any rows in any form -----------------------------------------------------------------------------------------------
+# --- any rows in any form ---------------------------------------------------------------------------------------------
 
 names = st.lists(st.text("abcxyz_", min_size=1, max_size=4), min_size=2, max_size=4, unique=True)
 numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6).map(lambda value: round(value, 3) + 0.0)
@@ -404,7 +512,9 @@ numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6).map(lambda value: roun
 @st.composite
 def tables(draw: Callable[..., Any]) -> tuple[list[str], list[list[Any]]]:
     columns = draw(names)
-    return columns, draw(st.lists(st.lists(numbers, min_size=len(columns), max_size=len(columns)), min_size=1, max_size=5))
+    return columns, draw(
+        st.lists(st.lists(numbers, min_size=len(columns), max_size=len(columns)), min_size=1, max_size=5)
+    )
 
 
 def records(columns: list[str], grid: list[list[Any]]) -> Rows:
@@ -436,14 +546,20 @@ FORMS: dict[str, Callable[[list[str], list[list[Any]]], Payload]] = {
     "a list of objects": lambda c, g: js(records(c, g)),
     "a list of lists": lambda c, g: js(g),
     "JSON Lines": lambda c, g: http("\n".join(map(json.dumps, records(c, g))), "application/jsonlines"),
-    "JSON Lines of features": lambda c, g: http("\n".join(json.dumps({"features": row}) for row in g), "application/jsonlines"),
+    "JSON Lines of features": lambda c, g: http(
+        "\n".join(json.dumps({"features": row}) for row in g), "application/jsonlines"
+    ),
     "SageMaker's instances": lambda c, g: js({"instances": [{"features": row} for row in g]}),
     "columns": lambda c, g: js({name: [row[i] for row in g] for i, name in enumerate(c)}),
     "columns in inputs": lambda c, g: js({"inputs": {name: [[row[i]] for row in g] for i, name in enumerate(c)}}),
     "tensors": lambda c, g: js({"inputs": [tensor(name, [len(g)], [row[i] for row in g]) for i, name in enumerate(c)]}),
-    "one tensor": lambda c, g: js({"inputs": [tensor("input-0", [len(g), len(c)], [cell for row in g for cell in row])]}),
+    "one tensor": lambda c, g: js(
+        {"inputs": [tensor("input-0", [len(g), len(c)], [cell for row in g for cell in row])]}
+    ),
     "Seldon": lambda c, g: js({"data": {"names": c, "ndarray": g}}),
-    "Seldon's tensor": lambda c, g: js({"data": {"tensor": {"shape": [len(g), len(c)], "values": [cell for row in g for cell in row]}}}),
+    "Seldon's tensor": lambda c, g: js(
+        {"data": {"tensor": {"shape": [len(g), len(c)], "values": [cell for row in g for cell in row]}}}
+    ),
     "dataframe_split": lambda c, g: js({"dataframe_split": {"columns": c, "data": g}}),
     "dataframe_records": lambda c, g: js({"dataframe_records": records(c, g)}),
     **{f"orient {orient}": oriented(orient) for orient in ("records", "split", "columns", "index", "values", "table")},
@@ -459,7 +575,9 @@ FORMS: dict[str, Callable[[list[str], list[list[Any]]], Payload]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @given(table=tables(), scores=st.integers(0, 4))
-def test_rows_in_any_form_are_the_same_rows_whatever_was_answered(form: str, table: tuple[list[str], list[list[Any]]], scores: int) -> None:
+def test_rows_in_any_form_are_the_same_rows_whatever_was_answered(
+    form: str, table: tuple[list[str], list[list[Any]]], scores: int
+) -> None:
     columns, grid = table
     schema = Schema(tuple(Column(name, "fractional") for name in columns))
     doubts: list[str] = []
@@ -482,20 +600,25 @@ ANSWER_FORMS: dict[str, Callable[[list[str], list[list[Any]]], Payload]] = {
     )
 } | {
     "predictions": lambda c, g: js({"predictions": records(c, g), "model_version": "3"}),
-    "outputs": lambda c, g: js({"outputs": [tensor(name, [len(g)], [row[i] for row in g]) for i, name in enumerate(c)]}),
+    "outputs": lambda c, g: js(
+        {"outputs": [tensor(name, [len(g)], [row[i] for row in g]) for i, name in enumerate(c)]}
+    ),
     "CSV with a header": FORMS["CSV with a header"],
 }
 
 
 @pytest.mark.parametrize("form", ANSWER_FORMS)
 @given(table=tables())
-def test_answers_in_any_form_are_the_same_answers_and_never_those_of_more_rows(form: str, table: tuple[list[str], list[list[Any]]]) -> None:
+def test_answers_in_any_form_are_the_same_answers_and_never_those_of_more_rows(
+    form: str, table: tuple[list[str], list[list[Any]]]
+) -> None:
     columns, grid = table
     schema = Schema(tuple(Column(f"prediction.{name}", "fractional", "prediction") for name in columns))
     payload = ANSWER_FORMS[form](columns, grid)
     answers = predictions_of(payload, len(grid), schema)
     assert answers == [
-        pytest.approx({f"prediction.{name}": value for name, value in row.items()}, abs=1e-9) for row in records(columns, grid)
+        pytest.approx({f"prediction.{name}": value for name, value in row.items()}, abs=1e-9)
+        for row in records(columns, grid)
     ]
     assert predictions_of(payload, len(grid) + 2, schema) is None
 
@@ -508,7 +631,10 @@ def test_the_values_of_a_tensor_are_in_row_major_order(shape: list[int]) -> None
     assert [json.loads(row["vector"]) if isinstance(row["vector"], str) else row["vector"] for row in rows] == expected
 
 
-@given(st.binary(max_size=200), st.sampled_from(["", "text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=a"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["", "text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=a"]),
+)
 def test_no_bytes_raise_anything_but_an_input_error(data: bytes, kind: str) -> None:
     try:
         rows = instances_of(http(data, kind), None, AB)
@@ -532,12 +658,24 @@ def test_text_comes_back_from_every_encoding_that_says_what_it_is(text: str) -> 
 
 
 DOUBTS: dict[str, tuple[Payload, Schema, str]] = {
-    "another number of values": (js([1.5, 2.5]), XYZ, "without names a row has 2 values, and the baseline has 3 features"),
+    "another number of values": (
+        js([1.5, 2.5]),
+        XYZ,
+        "without names a row has 2 values, and the baseline has 3 features",
+    ),
     "one value": (js(1.5), XYZ, "without names a row has 1 value, and the baseline has 3 features"),
-    "bytes": (http(b"\xff\xd8\xff", "image/jpeg"), XYZ, "without names a row has 1 value, and the baseline has 3 features"),
+    "bytes": (
+        http(b"\xff\xd8\xff", "image/jpeg"),
+        XYZ,
+        "without names a row has 1 value, and the baseline has 3 features",
+    ),
     "unknown fields": (js({"payload": {"u": 1.5}}), XYZ, "none of its fields is a column of the baseline"),
     "nothing": (js({}), XYZ, "it holds no value"),
-    "lists of different length": (js({"x": [1, 2], "y": [1], "z": 3}), XYZ, "it has lists where the baseline has single values"),
+    "lists of different length": (
+        js({"x": [1, 2], "y": [1], "z": 3}),
+        XYZ,
+        "it has lists where the baseline has single values",
+    ),
     "a second row": (js([{"x": 1}, {"u": 1}]), XYZ, "none of its fields is a column of the baseline"),
 }
 
@@ -550,7 +688,9 @@ def test_what_is_only_half_understood_is_told(body: str) -> None:
     assert doubts == [reason]
 
 
-@pytest.mark.parametrize("payload", [js({"x": 1.5, "y": 2, "z": 3}), js({"x": 1.5}), js({"x": 1, "new": [1, 2]}), js([[1, 2, 3]])])
+@pytest.mark.parametrize(
+    "payload", [js({"x": 1.5, "y": 2, "z": 3}), js({"x": 1.5}), js({"x": 1, "new": [1, 2]}), js([[1, 2, 3]])]
+)
 def test_what_the_baseline_has_is_not_doubted(payload: Payload) -> None:
     doubts: list[str] = []
     instances_of(payload, None, XYZ, doubts.append)

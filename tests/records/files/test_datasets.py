@@ -1,4 +1,5 @@
-"""A dataset has one schema, that of all its parts, whatever they are; frames and files agree; what is not watched is said."""
+"""A dataset has one schema, that of all its parts, whatever they are; frames and files agree; what is not watched is
+said."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ from mmon_ray.storage.open import open_store
 UTC = timezone.utc
 NOON = datetime(2026, 11, 22, 12)
 
-# --- one schema of several parts: the values of the first and the second, the type, and all values as they are read -----
+# --- one schema of several parts: the values of the first and the second, the type, and all values as they are read
+# -----
 
 PARTS: dict[str, tuple[pa.Array, pa.Array, pa.DataType, list[Any]]] = {
     "nulls first": (pa.nulls(2), pa.array([1.5, 2.5]), pa.float64(), [None, None, 1.5, 2.5]),
@@ -51,7 +53,12 @@ PARTS: dict[str, tuple[pa.Array, pa.Array, pa.DataType, list[Any]]] = {
     "booleans and text": (pa.array([True]), pa.array(["no"]), pa.string(), ["true", "no"]),
     "decimals and fractions": (pa.array([decimal.Decimal("1.25")]), pa.array([0.5]), pa.float64(), [1.25, 0.5]),
     "text and numbers": (pa.array(["7"]), pa.array([8.0]), pa.string(), ["7", "8"]),
-    "dictionary and large text": (pa.array(["a"]).dictionary_encode(), pa.array(["b"], pa.large_string()), pa.string(), ["a", "b"]),
+    "dictionary and large text": (
+        pa.array(["a"]).dictionary_encode(),
+        pa.array(["b"], pa.large_string()),
+        pa.string(),
+        ["a", "b"],
+    ),
     "text views": (pa.array(["a"], pa.string_view()), pa.array(["b"]), pa.string(), ["a", "b"]),
     "units of time": (
         pa.array([NOON], pa.timestamp("s")),
@@ -65,7 +72,12 @@ PARTS: dict[str, tuple[pa.Array, pa.Array, pa.DataType, list[Any]]] = {
         pa.timestamp("ms"),
         [datetime(2026, 1, 2), NOON],
     ),
-    "times and numbers": (pa.array([NOON], pa.timestamp("ms")), pa.array([5]), pa.string(), ["2026-11-22 12:00:00.000", "5"]),
+    "times and numbers": (
+        pa.array([NOON], pa.timestamp("ms")),
+        pa.array([5]),
+        pa.string(),
+        ["2026-11-22 12:00:00.000", "5"],
+    ),
     "lists of other numbers": (pa.array([[1]]), pa.array([[0.5]]), pa.list_(pa.float64()), [[1.0], [0.5]]),
     "lists and numbers": (pa.array([[1]]), pa.array([2]), pa.string(), ["[1]", "2"]),
     "bytes and text": (pa.array([b"a"]), pa.array(["b"]), pa.string(), ["a", "b"]),
@@ -98,7 +110,8 @@ def test_parts_of_different_types_have_one(case: str, form: str, tmp_path: Path)
 
 @pytest.mark.parametrize("case", PARTS)
 def test_a_fold_of_files_is_that_of_their_rows_as_one_table(case: str, tmp_path: Path) -> None:
-    """Each file is folded as it is, for a number is one whatever other files hold: the numbers and the texts are the same."""
+    """Each file is folded as it is, for a number is one whatever other files hold: the numbers and the texts are the
+    same."""
     first, second, _, _ = PARTS[case]
     tables = [pa.table({"a": first}), pa.table({"a": second})]
     source = open_source(parquets(tmp_path, tables))
@@ -118,7 +131,11 @@ def test_the_schema_of_parts_that_are_alike_is_theirs() -> None:
 
 
 def test_a_stream_can_be_read_again_once_its_schema_was_asked_for() -> None:
-    tables = [pa.table({"a": pa.nulls(3)}), pa.table({"b": ["x"] * 2}), pa.table({"a": [1.5], "b": pa.array(["y"]).dictionary_encode()})]
+    tables = [
+        pa.table({"a": pa.nulls(3)}),
+        pa.table({"b": ["x"] * 2}),
+        pa.table({"a": [1.5], "b": pa.array(["y"]).dictionary_encode()}),
+    ]
     source = open_source(iter(tables))
     assert source.schema.names == ["a", "b"] and source.schema.field("a").type == pa.float64()
     for _ in range(2):
@@ -150,7 +167,7 @@ def test_every_block_of_a_ray_dataset_is_looked_at(ray_session: Any) -> None:
         _ = open_source(ray.data.from_arrow(pa.table({"a": pa.array([], pa.int64())}))).schema
 
 
-# --- several CSV files: a column's type is found in all of them ---------------------------------------------------------
+# --- several CSV files: a column's type is found in all of them -------------------------------------------------------
 
 CSVS: dict[str, tuple[list[str], dict[str, list[Any]]]] = {
     "fractions later": (["a\n1\n", "a\n0.5\n"], {"a": [1.0, 0.5]}),
@@ -191,7 +208,11 @@ ODD_CSVS: dict[str, tuple[bytes, dict[str, list[Any]], str]] = {
     "an index is said": (b",a\n0,5\n1,6\n", {"a": [5, 6]}, "first column counts the rows"),
     "an index from 1, as R writes it": (b'"","a"\n"1",5\n"2",6\n', {"a": [5, 6]}, "first column counts the rows"),
     "dates among missing ones": (b"d\n2026-01-02\nNA\n", {"d": [date(2026, 1, 2), None]}, ""),
-    "names with dots, blanks and backticks": (b'"Phone No.",a`b,x/y\n1,2,3\n', {"Phone No.": [1], "a`b": [2], "x/y": [3]}, ""),
+    "names with dots, blanks and backticks": (
+        b'"Phone No.",a`b,x/y\n1,2,3\n',
+        {"Phone No.": [1], "a`b": [2], "x/y": [3]},
+        "",
+    ),
 }
 
 
@@ -296,7 +317,9 @@ def test_an_index_is_no_feature_and_that_is_said(tmp_path: Path) -> None:
     baseline = Monitor("m").fit(tmp_path / "named.parquet")
     assert (baseline.schema["customer"].role, baseline.schema["age"].role) == ("ignored", "feature")
     assert baseline.notes == ("`customer` is the index of a pandas frame, and no feature",)
-    assert Monitor("m").fit(tmp_path / "named.parquet", label="customer").schema["customer"].role == "label", "whoever names it means it"
+    assert Monitor("m").fit(tmp_path / "named.parquet", label="customer").schema["customer"].role == "label", (
+        "whoever names it means it"
+    )
     frame[frame.age > 3].to_parquet(tmp_path / "level.parquet")
     left = Monitor("m").fit(tmp_path / "level.parquet")
     assert left.schema == Monitor("m").fit(frame[frame.age > 3]).schema and "__index_level_0__" in left.notes[0]
@@ -305,7 +328,7 @@ def test_an_index_is_no_feature_and_that_is_said(tmp_path: Path) -> None:
     assert read.schema == Monitor("m").fit(tmp_path / "f.csv").schema == Monitor("m").fit(frame).schema
 
 
-# --- what is not watched is said ----------------------------------------------------------------------------------------
+# --- what is not watched is said --------------------------------------------------------------------------------------
 
 UNWATCHED: dict[str, tuple[pa.Array, str]] = {
     "blob": (pa.array([b"a"] * 300), "binary values are not watched"),
@@ -319,7 +342,9 @@ UNWATCHED: dict[str, tuple[pa.Array, str]] = {
 
 
 def learned() -> Baseline:
-    return Monitor("m").fit(pa.table({"age": np.arange(300) % 50, **{name: column for name, (column, _) in UNWATCHED.items()}}))
+    return Monitor("m").fit(
+        pa.table({"age": np.arange(300) % 50, **{name: column for name, (column, _) in UNWATCHED.items()}})
+    )
 
 
 def test_what_is_not_watched_is_said_with_the_reason() -> None:
@@ -359,7 +384,9 @@ def test_the_words_for_missing_values_are_a_setting(tmp_path: Path) -> None:
     monitor = Monitor("m", missing=("gone",))
     baseline = monitor.fit(tmp_path / "t.csv")
     assert (baseline.schema["a"].type, baseline.schema.missing) == ("integral", ("gone",))
-    report = monitor.evaluate(fold(tmp_path / "t.csv", monitor.zero(baseline.schema), missing=monitor.missing), baseline)
+    report = monitor.evaluate(
+        fold(tmp_path / "t.csv", monitor.zero(baseline.schema), missing=monitor.missing), baseline
+    )
     share = report.metric("completeness", "a")
     assert share is not None and share.value == 0.75
 
@@ -374,10 +401,14 @@ def test_the_command_says_it_all(tmp_path: Path) -> None:
     doc = orjson.loads(CliRunner().invoke(main, words).stdout)
     assert doc["unwatched"] == {} and "separated by ';'" in doc["notes"][0]
     baseline = latest_baseline(open_store(tmp_path / "s"), "n")
-    assert baseline is not None and baseline.schema["a"].type == "integral" and baseline.schema.missing == (*MISSING, "gone")
+    assert (
+        baseline is not None
+        and baseline.schema["a"].type == "integral"
+        and baseline.schema.missing == (*MISSING, "gone")
+    )
 
 
-# --- names --------------------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -416,7 +447,9 @@ def test_frames_that_come_one_by_one_have_one_schema() -> None:
 def test_what_was_said_of_the_target_is_kept_with_the_baseline(tmp_path: Path) -> None:
     """A score that is named by hand holds for every analysis of each later run."""
     rows = pa.table({"y": [0, 1] * 200, "prediction.0": [0.2, 0.6] * 200, "prediction.1": [0.8, 0.4] * 200})
-    baseline = Monitor("m", analyses=(ModelQuality(),)).fit(rows, label="y", score="prediction.0", problem="binary", positive="1")
+    baseline = Monitor("m", analyses=(ModelQuality(),)).fit(
+        rows, label="y", score="prediction.0", problem="binary", positive="1"
+    )
     store = open_store(tmp_path)
     save_baseline(store, baseline)
     assert load_baseline(store, "m", baseline.version).schema == baseline.schema

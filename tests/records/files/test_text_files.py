@@ -1,4 +1,5 @@
-"""CSV and JSON files as people have them: a table of odd inputs, with the right columns beside each; and how deep JSON may be."""
+"""CSV and JSON files as people have them: a table of odd inputs, with the right columns beside each; and how deep JSON
+may be."""
 
 from __future__ import annotations
 
@@ -83,13 +84,18 @@ def test_a_header_that_cannot_be_is_refused_in_words(body: bytes, words: str, tm
 @pytest.mark.parametrize("word", MISSING)
 def test_every_word_for_missing_is_one_among_numbers_and_text_among_text(word: str) -> None:
     table = read_csv(f"n,t\n1,a\n{word},{word}\n3,b\n".encode())
-    assert open_source(table).schema.field("n").type in (pa.int64(), pa.float64())  # NaN makes them floats, as everywhere
-    assert [None if math.isnan(value or math.nan) else value for value in table["n"].to_pylist()] == [1, None, 3] and table[
-        "t"
-    ].to_pylist() == ["a", word, "b"]
+    assert open_source(table).schema.field("n").type in (
+        pa.int64(),
+        pa.float64(),
+    )  # NaN makes them floats, as everywhere
+    assert [None if math.isnan(value or math.nan) else value for value in table["n"].to_pylist()] == [
+        1,
+        None,
+        3,
+    ] and table["t"].to_pylist() == ["a", word, "b"]
 
 
-# -- several files -------------------------------------------------------------------------------------------------------------------------
+# -- several files -----------------------------------------------------------------------------------------------------
 
 
 def parquet(folder: Path, *tables: pa.Table) -> Path:
@@ -108,19 +114,30 @@ def parquet(folder: Path, *tables: pa.Table) -> Path:
         (pa.array([str(row) for row in range(300)]), np.arange(300.0), "string", None),
     ],
 )
-def test_the_files_of_a_folder_have_one_schema(first: Any, later: Any, kind: str, mean: float | None, tmp_path: Path) -> None:
+def test_the_files_of_a_folder_have_one_schema(
+    first: Any, later: Any, kind: str, mean: float | None, tmp_path: Path
+) -> None:
     monitor = Monitor("m")
-    baseline = monitor.fit(parquet(tmp_path, pa.table({"a": first, "k": np.arange(300.0)}), pa.table({"k": np.arange(300.0), "a": later})))
+    baseline = monitor.fit(
+        parquet(tmp_path, pa.table({"a": first, "k": np.arange(300.0)}), pa.table({"k": np.arange(300.0), "a": later}))
+    )
     assert baseline.schema["a"].type == kind
     metric = next((one for _, own in baseline.metrics for one in own if (one.name, one.column) == ("mean", "a")), None)
     assert (metric is None) if mean is None else (metric is not None and metric.value == pytest.approx(mean))
 
 
 def test_a_column_of_a_later_file_is_watched(tmp_path: Path) -> None:
-    folder = parquet(tmp_path, pa.table({"k": np.arange(300.0)}), pa.table({"k": np.arange(300.0), "new": np.arange(300.0)}))
+    folder = parquet(
+        tmp_path, pa.table({"k": np.arange(300.0)}), pa.table({"k": np.arange(300.0), "new": np.arange(300.0)})
+    )
     baseline = Monitor("m").fit(folder)
     assert baseline.schema["new"].type == "fractional"
-    assert next(one.value for _, own in baseline.metrics for one in own if (one.name, one.column) == ("completeness", "new")) == 0.5
+    assert (
+        next(
+            one.value for _, own in baseline.metrics for one in own if (one.name, one.column) == ("completeness", "new")
+        )
+        == 0.5
+    )
 
 
 def test_a_stream_that_begins_with_nulls_has_the_types_of_what_follows() -> None:
@@ -129,7 +146,7 @@ def test_a_stream_that_begins_with_nulls_has_the_types_of_what_follows() -> None
     assert source.schema.field("a").type == pa.float64() and sum(table.num_rows for table in source.batches()) == 7
 
 
-# -- frames --------------------------------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_index_of_a_frame_is_no_feature_in_parquet(tmp_path: Path) -> None:
@@ -159,11 +176,13 @@ def test_columns_of_frames(column: Any, kind: str, values: list[Any]) -> None:
     assert next(source.batches())["x"].to_pylist() == values
 
 
-# -- how deep ------------------------------------------------------------------------------------------------------------------------------
+# -- how deep ----------------------------------------------------------------------------------------------------------
 
 Json = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.text(alphabet='[]{}"\\ab', max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(alphabet='[{"\\a', max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(alphabet='[{"\\a', max_size=3), inner, max_size=3)
+    ),
     max_leaves=20,
 )
 
@@ -176,7 +195,9 @@ def test_depth_is_that_of_the_value_and_brackets_in_text_are_none(value: Any, le
 
 
 def test_the_deepest_that_is_read() -> None:
-    assert not nested_too_deep(b"[" * DEEPEST + b"]" * DEEPEST) and nested_too_deep(b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1))
+    assert not nested_too_deep(b"[" * DEEPEST + b"]" * DEEPEST) and nested_too_deep(
+        b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)
+    )
 
 
 @pytest.mark.parametrize("depth", [DEEPEST + 1, 254, 255, 1_023, 1_025, 2_000, 20_000])
@@ -200,7 +221,12 @@ def test_deep_json_is_refused_by_every_reader(depth: int, tmp_path: Path) -> Non
         Monitor("m").fit(tmp_path / "train.jsonl")
     with pytest.raises(InputError, match="nested deeper than 100 levels"):
         decode({"encoding": "json", "data": deep})
-    good = {"event_id": "e", "time": "2026-03-02T10:00:00Z", "input": {"encoding": "json", "data": '{"a": 1}'}, "output": None}
+    good = {
+        "event_id": "e",
+        "time": "2026-03-02T10:00:00Z",
+        "input": {"encoding": "json", "data": '{"a": 1}'},
+        "output": None,
+    }
     line = json.dumps({**good, "input": {"encoding": "json", "data": deep}})
     table, tally, rejected = parse(f"{json.dumps(good)}\n{line}\n".encode())
     assert (table.num_rows, tally.rejected, len(rejected)) == (1, 1, 1)

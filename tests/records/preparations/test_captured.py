@@ -1,4 +1,5 @@
-"""Texts and images on their way: captured as JSON, described when their records are made, judged, and refused when too many are bad."""
+"""Texts and images on their way: captured as JSON, described when their records are made, judged, and refused when too
+many are bad."""
 
 from __future__ import annotations
 
@@ -48,7 +49,10 @@ def rows(seed: int, count: int) -> list[dict[str, Any]]:
 def run(home: Path, sent: list[dict[str, Any]]) -> Report:
     calls = [
         {
-            "input": {"encoding": "json", "data": orjson.dumps({"question": row["question"], "digit": row["digit"]}).decode()},
+            "input": {
+                "encoding": "json",
+                "data": orjson.dumps({"question": row["question"], "digit": row["digit"]}).decode(),
+            },
             "output": {"encoding": "json", "data": orjson.dumps({"answer": row["prediction.answer"]}).decode()},
         }
         for row in sent
@@ -61,8 +65,13 @@ def captured(home: Path, monitor: Monitor, training: Any, calls: list[dict[str, 
     store = open_store(str(home))
     catalog.save_monitor(store, monitor)
     catalog.save_baseline(store, monitor.fit(training))
-    lines = [{"v": 1, "event_id": f"e{number}", "time": "2026-11-22T10:15:00Z"} | call for number, call in enumerate(calls)]
-    store.put(capture_key(monitor.name, "Model", HOUR, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
+    lines = [
+        {"v": 1, "event_id": f"e{number}", "time": "2026-11-22T10:15:00Z"} | call for number, call in enumerate(calls)
+    ]
+    store.put(
+        capture_key(monitor.name, "Model", HOUR, "a-0.jsonl.zst"),
+        zstandard.compress(b"\n".join(map(orjson.dumps, lines))),
+    )
     report = engine.run(monitor, Window.hour(HOUR), store)
     assert report.errors == {}
     return report
@@ -74,7 +83,9 @@ def test_an_hour_as_usual_violates_nothing(tmp_path: Path) -> None:
     for column in ("question.length", "prediction.answer.words", "digit.brightness"):
         assert report.metric("ks", column) is not None
     predicted = report.metric("prediction_drift")
-    assert predicted is not None and "prediction.answer." in predicted.detail, "what describes an answer is a prediction"
+    assert predicted is not None and "prediction.answer." in predicted.detail, (
+        "what describes an answer is a prediction"
+    )
 
 
 def test_what_has_changed_is_told(tmp_path: Path) -> None:
@@ -99,7 +110,10 @@ def test_too_many_bad_images_fail_the_run(tmp_path: Path) -> None:
     sent = rows(3, 200)
     for row in sent[:30]:
         row["digit"] = [[1, 2], [3]]
-    with pytest.raises(InputError, match=r"30 of 200 rows .* could not be prepared.*: `digit` holds an image whose rows differ in length"):
+    with pytest.raises(
+        InputError,
+        match=r"30 of 200 rows .* could not be prepared.*: `digit` holds an image whose rows differ in length",
+    ):
         run(tmp_path, sent)
 
 
@@ -110,15 +124,22 @@ def test_a_body_that_is_an_image_is_one(tmp_path: Path) -> None:
         return sink.getvalue()
 
     monitor = Monitor("photos", prepare=(ImageDescriptors("image"),))
-    bodies = [{"content_type": "image/png", "encoding": "base64", "data": base64.b64encode(photo(seed)).decode()} for seed in range(300)]
-    report = captured(tmp_path, monitor, {"image": [photo(seed) for seed in range(300, 900)]}, [{"input": body} for body in bodies])
+    bodies = [
+        {"content_type": "image/png", "encoding": "base64", "data": base64.b64encode(photo(seed)).decode()}
+        for seed in range(300)
+    ]
+    report = captured(
+        tmp_path, monitor, {"image": [photo(seed) for seed in range(300, 900)]}, [{"input": body} for body in bodies]
+    )
     mean = report.metric("mean", "image.aspect")
     assert mean is not None and mean.value == pytest.approx(9 / 5) and report.violations == ()
 
 
 def test_a_monitor_that_prepares_is_calibrated_on_rows_as_they_come(tmp_path: Path) -> None:
     store, training = tmp_path / "store", tmp_path / "training.jsonl"
-    training.write_bytes(b"\n".join(orjson.dumps({"question": row["question"], "digit": row["digit"]}) for row in rows(0, 600)))
+    training.write_bytes(
+        b"\n".join(orjson.dumps({"question": row["question"], "digit": row["digit"]}) for row in rows(0, 600))
+    )
 
     def mmon(*words: str) -> Any:
         done = CliRunner().invoke(main, ["--store", str(store), "--json", *words])

@@ -1,4 +1,5 @@
-"""Encode: vectors of texts, whatever a row or an encoder does; in process, from captured requests, and on Ray's workers."""
+"""Encode: vectors of texts, whatever a row or an encoder does; in process, from captured requests, and on Ray's
+workers."""
 
 from __future__ import annotations
 
@@ -37,7 +38,14 @@ def test_it_encodes_batch_by_batch_and_leaves_rows_without_text() -> None:
     texts = ["a tree", None, "", "sea", "fail", "oo"] * 3
     made = Encode("t", "mmon_ray.records.preparations.encode:vowels", batch=4).prepare(pa.table({"t": texts}))
     vectors = made.table.column("t.vector").to_pylist()
-    assert vectors[:6] == [[1.0, 2.0, 0.0, 0.0, 0.0], None, None, [1.0, 1.0, 0.0, 0.0, 0.0], None, [0.0, 0.0, 0.0, 2.0, 0.0]]
+    assert vectors[:6] == [
+        [1.0, 2.0, 0.0, 0.0, 0.0],
+        None,
+        None,
+        [1.0, 1.0, 0.0, 0.0, 0.0],
+        None,
+        [0.0, 0.0, 0.0, 2.0, 0.0],
+    ]
     assert made.spoiled == 6, "three empty ones, three that fail; null is not spoiled, only missing"
     assert made.reasons == (
         "an empty text has no vector",
@@ -50,11 +58,16 @@ def test_columns_of_any_text_and_of_bytes_and_a_column_that_is_not_there() -> No
     for column in (pa.array(["sea"], pa.large_string()), pa.array(["sea"]).dictionary_encode()):
         assert step.prepare(pa.table({"t": column})).table.column("to").to_pylist() == [[1.0, 1.0, 0.0, 0.0, 0.0]]
     nested = [pa.array([[[1, 2], [3, 4]], None]), pa.array(["[[1,2],[3,4]]", None])]
-    pictures = [Encode("t", f"{HERE}:corners", "to").prepare(pa.table({"t": column})).table.column("to").to_pylist() for column in nested]
+    pictures = [
+        Encode("t", f"{HERE}:corners", "to").prepare(pa.table({"t": column})).table.column("to").to_pylist()
+        for column in nested
+    ]
     assert pictures == [[[1.0, 4.0], None]] * 2
     sizes = Encode("t", "builtins:len", "to")
     odd = sizes.prepare(pa.table({"t": pa.array([b"\x00\xff"], pa.binary())}))
-    assert odd.spoiled == 1 and odd.reasons == ("'builtins:len' returned an array of shape () for 1 of them; expected (1, length)",)
+    assert odd.spoiled == 1 and odd.reasons == (
+        "'builtins:len' returned an array of shape () for 1 of them; expected (1, length)",
+    )
     assert step.prepare(pa.table({"other": [1]})).table.column("to").to_pylist() == [None]
 
 
@@ -139,8 +152,15 @@ def captured(texts: list[str]) -> bytes:
 
 def queries(count: int, seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
-    what, where, how = (["card", "transfer", "payment", "cash", "account"], ["app", "shop", "bank", "machine"], ["lost", "late", "refused"])
-    return [f"my {rng.choice(what)} from the {rng.choice(where)} is {rng.choice(how)} {rng.integers(9)}" for _ in range(count)]
+    what, where, how = (
+        ["card", "transfer", "payment", "cash", "account"],
+        ["app", "shop", "bank", "machine"],
+        ["lost", "late", "refused"],
+    )
+    return [
+        f"my {rng.choice(what)} from the {rng.choice(where)} is {rng.choice(how)} {rng.integers(9)}"
+        for _ in range(count)
+    ]
 
 
 def songs(count: int) -> list[str]:
@@ -151,7 +171,10 @@ def songs(count: int) -> list[str]:
 def watched(store: Store) -> Callable[[list[str]], engine.Report]:
     """Runs a monitor of texts over an hour whose captured requests had these."""
     monitor = Monitor(
-        "banking", analyses=(Embedding("text.vector", "text"),), prepare=(Encode("text", "mmon_ray.encoders:wordllama"),), most_spoiled=0.1
+        "banking",
+        analyses=(Embedding("text.vector", "text"),),
+        prepare=(Encode("text", "mmon_ray.encoders:wordllama"),),
+        most_spoiled=0.1,
     )
     catalog.save_monitor(store, monitor)
     catalog.save_baseline(store, monitor.fit(pa.table({"text": queries(600, 0)})))
@@ -176,7 +199,9 @@ def test_captured_texts_that_drift_alarm_with_the_strangest_and_the_map_is_kept(
 def test_rows_that_have_no_vector_fail_the_run_only_when_they_are_too_many(watched) -> None:
     some = watched([*queries(195, 3), *[""] * 5])
     assert not some.alarms
-    with pytest.raises(InputError, match=r"30 of 200 rows of 2026-11-22 10:00 could not be prepared.*an empty text has no vector"):
+    with pytest.raises(
+        InputError, match=r"30 of 200 rows of 2026-11-22 10:00 could not be prepared.*an empty text has no vector"
+    ):
         watched([*queries(170, 3), *[""] * 30])
 
 
@@ -201,7 +226,11 @@ def test_on_ray_an_encoder_is_loaded_once_a_worker(ray_session, store: Store) ->
         store.put(capture_key("many", "Model", HOUR, f"{part}-0.jsonl.zst"), captured(texts[part::4]))
     report = engine.run(monitor, Window.hour(HOUR), store, engine="ray")
     assert report.rows == 4_000
-    parts = [pq.read_table(io.BytesIO(store.get(entry.key))) for entry in store.list("records/") if entry.key.endswith(".parquet")]
+    parts = [
+        pq.read_table(io.BytesIO(store.get(entry.key)))
+        for entry in store.list("records/")
+        if entry.key.endswith(".parquet")
+    ]
     vectors = np.array(pa.concat_tables([part.select(["text.vector"]) for part in parts]).column(0).to_pylist())
     assert len(vectors) == 4_000
     assert os.getpid() not in vectors[:, 0]

@@ -54,12 +54,20 @@ def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-# -- oracles -------------------------------------------------------------------------------------------------------------------------------
+# -- oracles -----------------------------------------------------------------------------------------------------------
 
 
 def test_by_hand():
     (found,) = described([[[0, 255, 255], [0, 0, 255]]])
-    assert found == {"width": 3, "height": 2, "aspect": 1.5, "brightness": 0.5, "contrast": 0.5, "entropy": 1.0, "bytes": None}
+    assert found == {
+        "width": 3,
+        "height": 2,
+        "aspect": 1.5,
+        "brightness": 0.5,
+        "contrast": 0.5,
+        "entropy": 1.0,
+        "bytes": None,
+    }
     (found,) = described([[[0, 4], [8, 16]]], ImageDescriptors(white=16))
     assert found["entropy"] == 2.0 and found["brightness"] == pytest.approx((0 + 64 + 128 + 255) / 4 / 255)
     (found,) = described([[[[255, 0, 0]], [[0, 255, 0]], [[0, 0, 255]], [[255, 255, 255]]]])
@@ -109,12 +117,14 @@ def test_numbers_are_the_image_that_pillow_makes_of_them(height, width, channels
 def test_arrow_tensors_know_their_shape():
     pixels = noise(3, 5, 8, 6)
     tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
-    assert described(tensors) == described(pixels.tolist()) == [expected(Image.fromarray(image), None) for image in pixels]
+    assert (
+        described(tensors) == described(pixels.tolist()) == [expected(Image.fromarray(image), None) for image in pixels]
+    )
     lists = pa.array(pixels.tolist(), pa.large_list(pa.list_(pa.int16(), 6)))
     assert described(lists) == described(pixels.tolist())
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------------------------
+# -- bad input ---------------------------------------------------------------------------------------------------------
 
 WHOLE = file_of(Image.fromarray(noise(0, 60, 60, 3)))
 
@@ -162,9 +172,14 @@ def test_what_is_no_image_is_counted_with_its_reason(cells, reason):
 
 def test_a_bad_image_leaves_the_others():
     body = file_of(Image.fromarray(noise(0, 4, 5)))
-    made = ImageDescriptors().prepare(pa.table({"image": pa.array([body, b"x", None, b"", body, b"x"]).dictionary_encode()}))
+    made = ImageDescriptors().prepare(
+        pa.table({"image": pa.array([body, b"x", None, b"", body, b"x"]).dictionary_encode()})
+    )
     assert made.table["image.width"].to_pylist() == [5, None, None, None, 5, None]
-    assert (made.spoiled, made.reasons) == (3, ("`image` holds what is no image that Pillow knows", "`image` holds an empty file"))
+    assert (made.spoiled, made.reasons) == (
+        3,
+        ("`image` holds what is no image that Pillow knows", "`image` holds an empty file"),
+    )
 
 
 def test_an_image_that_is_too_large_is_not_decoded(monkeypatch):
@@ -175,7 +190,9 @@ def test_an_image_that_is_too_large_is_not_decoded(monkeypatch):
 
 def test_files_need_pillow_and_numbers_do_not(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InputError, match=r"Pillow, which is not installed; in the folder of mmon_ray, pip install '\.\[image\]'"):
+    with pytest.raises(
+        InputError, match=r"Pillow, which is not installed; in the folder of mmon_ray, pip install '\.\[image\]'"
+    ):
         ImageDescriptors().prepare(pa.table({"image": [WHOLE]}))
     assert described([[[1, 2]]])[0]["width"] == 2
 
@@ -200,7 +217,7 @@ def test_no_column_and_no_images():
         assert made.spoiled == 0 and made.table["image.width"].to_pylist() == [None, None]
 
 
-# -- end to end ----------------------------------------------------------------------------------------------------------------------------
+# -- end to end --------------------------------------------------------------------------------------------------------
 
 MONITOR = Monitor("photos", prepare=(ImageDescriptors("photo"),))
 
@@ -209,7 +226,9 @@ def photos(seed: int, rows: int) -> list[Image.Image]:
     """Blurred clouds, wider than high, some of them larger."""
     rng = np.random.default_rng(seed)
     return [
-        Image.fromarray(rng.integers(40, 216, (3, 4, 3), np.uint8)).resize((24 + 4 * int(rng.integers(0, 3)), 18), Image.Resampling.BICUBIC)
+        Image.fromarray(rng.integers(40, 216, (3, 4, 3), np.uint8)).resize(
+            (24 + 4 * int(rng.integers(0, 3)), 18), Image.Resampling.BICUBIC
+        )
         for _ in range(rows)
     ]
 
@@ -279,4 +298,6 @@ def test_digits_as_flat_lists_that_are_darker():
     assert told(digits[1::2]) == []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert any(message.startswith("`digit.brightness` has moved: its mean is 0.1") for message in told(digits[1::2] / 2))
+        assert any(
+            message.startswith("`digit.brightness` has moved: its mean is 0.1") for message in told(digits[1::2] / 2)
+        )

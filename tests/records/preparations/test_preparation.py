@@ -38,7 +38,9 @@ class Halves(Preparation, kind="test_halves"):
     def prepare(self, table: pa.Table) -> Prepared:
         column = table.column(self.column)
         odd = pc.sum(pc.equal(column, -1)).as_py() or 0
-        made = table.append_column("half", pc.if_else(pc.equal(column, -1), None, pc.divide(pc.cast(column, pa.float64()), 2)))
+        made = table.append_column(
+            "half", pc.if_else(pc.equal(column, -1), None, pc.divide(pc.cast(column, pa.float64()), 2))
+        )
         return Prepared(made, odd, ("a row is -1",) if odd else ())
 
     @classmethod
@@ -72,7 +74,9 @@ def test_steps_are_done_in_order_and_say_what_is_wrong() -> None:
         prepared(pa.table({"x": [1]}), (Halves(),))
     with pytest.raises(InputError, match=r"'builtins:len' returned a int; expected a pyarrow table"):
         prepared(pa.table({"x": [1]}), (Batch("builtins:len"),))
-    with pytest.raises(InputError, match=r"'builtins:int' raised TypeError.*it is given a pyarrow table and returns one"):
+    with pytest.raises(
+        InputError, match=r"'builtins:int' raised TypeError.*it is given a pyarrow table and returns one"
+    ):
         prepared(pa.table({"x": [1]}), (Batch("builtins:int"),))
 
 
@@ -88,7 +92,9 @@ def test_training_rows_of_every_form_are_prepared() -> None:
 
 def test_training_rows_of_which_none_can_be_prepared_are_refused() -> None:
     monitor = Monitor("credit", prepare=(Halves(),))
-    with pytest.raises(InputError, match="none of the first 2 rows of a table of 2 rows could be prepared: a row is -1"):
+    with pytest.raises(
+        InputError, match="none of the first 2 rows of a table of 2 rows could be prepared: a row is -1"
+    ):
         monitor.fit({"age": [-1, -1]})
     assert monitor.fit({"age": [-1, 2]}).profile.rows == 2
 
@@ -107,11 +113,16 @@ def test_captured_rows_are_prepared_once_and_too_many_spoiled_ones_fail_the_run(
         }
         for age in (10, 20, 30, -1)
     ]
-    store.put(capture_key("credit", "Model", hour, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
+    store.put(
+        capture_key("credit", "Model", hour, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines)))
+    )
     report = engine.run(monitor, Window.hour(hour), store)
     assert report.rows == 4
     run = catalog.load_runs(store, "credit", 1)[0]
     assert (run.tally.spoiled, run.tally.reasons) == (1, ("a row is -1",))
     strict = Monitor("credit", prepare=(Halves(),), most_spoiled=0.2)
-    with pytest.raises(InputError, match=r"1 of 4 rows of 2026-11-22 10:00 could not be prepared, more than the 20% that may: a row is -1"):
+    with pytest.raises(
+        InputError,
+        match=r"1 of 4 rows of 2026-11-22 10:00 could not be prepared, more than the 20% that may: a row is -1",
+    ):
         engine.run(strict, Window.hour(hour), store)

@@ -43,8 +43,12 @@ def put_hour(folder: Path, bodies: Sequence[dict[str, Any] | str], encoding: str
         asked = {"content_type": f"text/{encoding}", "encoding": encoding, "data": data} | more
         answer = {"content_type": "application/json", "encoding": "json", "data": '{"prediction": 1}'}
         time = (HOUR + timedelta(seconds=number)).isoformat()
-        lines.append(orjson.dumps({"event_id": f"{number}", "time": time, "status": "200", "input": asked, "output": answer}))
-    open_store(folder).put(capture_key("bikes", "Model", HOUR, "n1-r1-0.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\n"))
+        lines.append(
+            orjson.dumps({"event_id": f"{number}", "time": time, "status": "200", "input": asked, "output": answer})
+        )
+    open_store(folder).put(
+        capture_key("bikes", "Model", HOUR, "n1-r1-0.jsonl.zst"), zstandard.compress(b"\n".join(lines) + b"\n")
+    )
 
 
 def test_columns_change_names_all_at_once() -> None:
@@ -123,15 +127,21 @@ def learned_weather(folder: Path) -> tuple[Path, str]:
 
 def test_names_with_a_prefix_are_one_proposal_whose_command_applies_it(tmp_path: Path) -> None:
     store, data = learned_weather(tmp_path)
-    put_hour(store, [{f"weather.{name}": value for name, value in row.items()} for row in weather(600, 2).to_dict("records")])
+    put_hour(
+        store, [{f"weather.{name}": value for name, value in row.items()} for row in weather(600, 2).to_dict("records")]
+    )
     before = mmon(store, "run", "bikes")
     assert before.exit_code == 1
     assert "undefined" not in before.output, "not a row each for eleven columns"
     assert before.output.count("by name: `weather.temp` is `temp`") == 1
     hint = (
-        "11 of 11 features are missing, and 11 unknown columns came: `mmon baseline bikes --check-traffic` proposes which of them is which."
+        "11 of 11 features are missing, and 11 unknown columns came: `mmon baseline bikes --check-traffic` "
+        "proposes "
+        "which of them is which."
     )
-    assert hint in " ".join(mmon(store, "report", "bikes").output.split()), "kept with the report, for runs that nobody looks at"
+    assert hint in " ".join(mmon(store, "report", "bikes").output.split()), (
+        "kept with the report, for runs that nobody looks at"
+    )
     assert before.output.count("features are missing") == 1
     renames = [word for name in WEATHER for word in ("--rename", f"weather.{name}={name}")]
     command = shlex.join(["mmon", "--store", str(store), "baseline", "bikes", data, *renames])
@@ -169,7 +179,13 @@ def test_names_that_say_nothing_are_proposed_by_their_values_and_twins_are_not(t
 
 def test_names_are_those_of_requests_however_odd(tmp_path: Path) -> None:
     """Blanks, quotes, equals signs and hyphens come through the shell and the option as they are."""
-    names = dict(zip(WEATHER, (" lead", "a=b", "--c", "it's", 'say "x"', "$HOME", "é t", "a;b", "*", "tab\tx", "back\\slash"), strict=True))
+    names = dict(
+        zip(
+            WEATHER,
+            (" lead", "a=b", "--c", "it's", 'say "x"', "$HOME", "é t", "a;b", "*", "tab\tx", "back\\slash"),
+            strict=True,
+        )
+    )
     store, _ = learned_weather(tmp_path)
     put_hour(store, weather(600, 2).rename(columns=names).to_dict("records"))
     doc = orjson.loads(mmon(store, "--json", "baseline", "bikes", "--check-traffic").stdout)["names"]
@@ -185,7 +201,10 @@ def test_requests_with_the_names_of_the_baseline_get_no_proposal(tmp_path: Path)
     put_hour(store, weather(600, 2).drop(columns="temp").assign(caller="app").to_dict("records"))
     assert "rename" not in mmon(store, "run", "bikes").output
     checked = mmon(store, "baseline", "bikes", "--check-traffic")
-    assert "of 11 features of the baseline, the requests of 2026-11-22T10 UTC lack `temp`; unknown are `caller`" in checked.output
+    assert (
+        "of 11 features of the baseline, the requests of 2026-11-22T10 UTC lack `temp`; unknown are `caller`"
+        in checked.output
+    )
     assert mmon(store, "baseline", "cars", "--check-traffic").exit_code == 2
     refused = mmon(store, "baseline", "bikes", "--check-traffic", "--rename", "caller=temp")
     assert (refused.exit_code, "give DATA for what the other options say" in refused.output) == (2, True)
@@ -193,17 +212,23 @@ def test_requests_with_the_names_of_the_baseline_get_no_proposal(tmp_path: Path)
 
 def test_a_proposal_replaces_a_name_that_was_misspelt(tmp_path: Path) -> None:
     store, data = learned_weather(tmp_path)
-    put_hour(store, [{f"weather.{name}": value for name, value in row.items()} for row in weather(600, 2).to_dict("records")])
+    put_hour(
+        store, [{f"weather.{name}": value for name, value in row.items()} for row in weather(600, 2).to_dict("records")]
+    )
     wrong = ("--rename", "wether.temp=temp", "--rename", "weather.rain=rian")
     assert mmon(store, "baseline", "bikes", data, *wrong).exit_code == 0
     result = mmon(store, "run", "bikes")
     assert "no request has a name that is to be renamed by `wether.temp=temp`" in " ".join(result.output.split())
     doc = orjson.loads(mmon(store, "--json", "run", "bikes").stdout)["names"]
-    assert doc["rename"] == {f"weather.{name}": name for name in WEATHER}, "`rian` is told by its values, and called as requests call it"
+    assert doc["rename"] == {f"weather.{name}": name for name in WEATHER}, (
+        "`rian` is told by its values, and called as requests call it"
+    )
     applied = CliRunner().invoke(main, [*shlex.split(doc["command"])[1:], "--check-traffic"])
     assert "have all 11 features of the baseline" in applied.output, applied.output
     after = mmon(store, "run", "bikes")
-    assert (after.exit_code, "renamed" in after.output, "--check-traffic" in after.output) == (0, False, False), after.output
+    assert (after.exit_code, "renamed" in after.output, "--check-traffic" in after.output) == (0, False, False), (
+        after.output
+    )
 
 
 TRAINED = pd.DataFrame({"code": ["01", "02", "03", "01"] * 50, "on": [True, False] * 100, "x": np.linspace(0, 1, 200)})
@@ -219,12 +244,20 @@ TRAINED = pd.DataFrame({"code": ["01", "02", "03", "01"] * 50, "on": [True, Fals
         ("code=01&on=true&x=1", "query", {}),
     ],
 )
-def test_text_is_read_as_the_types_of_the_new_names(tmp_path: Path, body: str, encoding: str, more: dict[str, Any]) -> None:
+def test_text_is_read_as_the_types_of_the_new_names(
+    tmp_path: Path, body: str, encoding: str, more: dict[str, Any]
+) -> None:
     put_hour(tmp_path, [body], encoding, **more)
     names = Rename((("q.code", "code"), ("q.on", "on"), ("q.x", "x")))
-    hour = compile_hour(DeploymentHour(open_store(tmp_path), "bikes", "Model", HOUR), Monitor("m").fit(TRAINED).schema, (names,))
+    hour = compile_hour(
+        DeploymentHour(open_store(tmp_path), "bikes", "Model", HOUR), Monitor("m").fit(TRAINED).schema, (names,)
+    )
     (row,) = pq.read_table(f"{tmp_path}/{hour.keys[0]}").to_pylist()
-    assert {name: row[name] for name in row if not name.startswith(("mmon.", "prediction"))} == {"code": "01", "on": True, "x": 1.0}
+    assert {name: row[name] for name in row if not name.startswith(("mmon.", "prediction"))} == {
+        "code": "01",
+        "on": True,
+        "x": 1.0,
+    }
     assert isinstance(row["x"], float)
     assert hour.tally.unclear == 0
     assert hour.tally.renamed == (() if body.startswith("code") else ("q.code", "q.on", "q.x"))
@@ -235,11 +268,17 @@ def test_a_path_operation_is_about_the_model_by_its_renamed_parameter(tmp_path: 
     put_hour(tmp_path, ["", ""], "none", data=None, **more)
     store = open_store(tmp_path)
     (entry,) = store.list("")
-    lines = [orjson.loads(line) | {"operation": "predict", "http_method": "GET"} for line in plain(store.get(entry.key)).splitlines()]
+    lines = [
+        orjson.loads(line) | {"operation": "predict", "http_method": "GET"}
+        for line in plain(store.get(entry.key)).splitlines()
+    ]
     store.put(entry.key, zstandard.compress(b"\n".join(map(orjson.dumps, lines))))
     schema = Monitor("m").fit(pd.DataFrame({"x": [0.5, 1.5, 2.5]})).schema
     assert compile_hour(DeploymentHour(store, "bikes", "Model", HOUR), schema).tally.rows == 0
-    assert compile_hour(DeploymentHour(store, "bikes", "Model", HOUR), schema, (Rename((("place", "x"),)),)).tally.rows == 2
+    assert (
+        compile_hour(DeploymentHour(store, "bikes", "Model", HOUR), schema, (Rename((("place", "x"),)),)).tally.rows
+        == 2
+    )
 
 
 def test_columns_that_changed_places_are_those_of_requests_and_not_of_the_training_data(tmp_path: Path) -> None:

@@ -22,15 +22,25 @@ from mmon_ray.states.fold import fold
 
 SPACELESS = ("Han", "Hiragana", "Thai", "Lao", "Khmer", "Myanmar")
 ALPHABET = "aB é'’1_ \t-ßЖж漢字かカーไทยนี้́ا٣😀"
-TEXTS = st.one_of(st.none(), st.text(max_size=12), st.text(ALPHABET, max_size=20), st.sampled_from(["", " ", "don't", "'tis", "x''y", "️"]))
+TEXTS = st.one_of(
+    st.none(),
+    st.text(max_size=12),
+    st.text(ALPHABET, max_size=20),
+    st.sampled_from(["", " ", "don't", "'tis", "x''y", "️"]),
+)
 
 
 def described(texts: list[str | None] | pa.Array) -> list[dict[str, object]]:
-    rows = TextDescriptors().prepare(pa.table({"text": pa.array(texts, pa.string())})).table.drop_columns(["text"]).to_pylist()
+    rows = (
+        TextDescriptors()
+        .prepare(pa.table({"text": pa.array(texts, pa.string())}))
+        .table.drop_columns(["text"])
+        .to_pylist()
+    )
     return [{name.removeprefix("text."): value for name, value in row.items()} for row in rows]
 
 
-# -- by hand -------------------------------------------------------------------------------------------------------------------------------
+# -- by hand -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,10 +65,17 @@ def described(texts: list[str | None] | pa.Array) -> list[dict[str, object]]:
 )
 def test_what_a_person_would_write_down(text, length, words, non_ascii, upper, script, empty):
     (found,) = described([text])
-    assert found == {"length": length, "words": words, "non_ascii": non_ascii, "upper": upper, "script": script, "empty": empty}
+    assert found == {
+        "length": length,
+        "words": words,
+        "non_ascii": non_ascii,
+        "upper": upper,
+        "script": script,
+        "empty": empty,
+    }
 
 
-# -- oracles -------------------------------------------------------------------------------------------------------------------------------
+# -- oracles -----------------------------------------------------------------------------------------------------------
 
 
 def kind(character: str) -> str:
@@ -78,7 +95,9 @@ def words_of(text: str) -> list[str]:
 @given(st.lists(st.text(ALPHABET, max_size=25), max_size=6))
 def test_words_are_those_of_a_regular_expression(texts):
     found = [(row, word) for row, text in enumerate(texts) for word in words_of(text)]
-    assert [row["words"] for row in described(texts)] == [sum(at == row for at, _ in found) for row in range(len(texts))]
+    assert [row["words"] for row in described(texts)] == [
+        sum(at == row for at, _ in found) for row in range(len(texts))
+    ]
     assert split_by_kernel(texts) == found
 
 
@@ -110,7 +129,9 @@ def test_counts_are_those_of_python(texts, coded):
         if text is None:
             assert set(row.values()) == {None}
             continue
-        letters = [character for character in text if unicodedata.category(character)[0] == "L" and ord(character) < 0x32400]
+        letters = [
+            character for character in text if unicodedata.category(character)[0] == "L" and ord(character) < 0x32400
+        ]
         capitals = sum(unicodedata.category(letter) in ("Lu", "Lt") for letter in letters)
         assert row["text.length"] == len(text)
         assert row["text.non_ascii"] == (sum(ord(character) > 127 for character in text) / len(text) if text else None)
@@ -120,7 +141,8 @@ def test_counts_are_those_of_python(texts, coded):
 
 
 def test_scripts_are_those_of_unicode():
-    """Every letter of a script that the table names, beside RE2's own tables; phonetic letters count as Latin, shared ones as any."""
+    """Every letter of a script that the table names, beside RE2's own tables; phonetic letters count as Latin, shared
+    ones as any."""
     points = [point for point in range(0x32400) if unicodedata.category(chr(point))[0] == "L"]
     letters = pa.array([chr(point) for point in points])
     own = np.array(SCRIPTS)[classes()[points] & SCRIPT]
@@ -142,10 +164,12 @@ def test_capitals_are_those_that_python_lowers():
     assert not (classes()[[ord(letter) for letter in "abcßжא漢1!"]] & CAPITAL).any()
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------------------------
+# -- bad input ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("column", [pa.array([1.5, None, 2.0]), pa.array([b"a", b"\xff", None]), pa.array([["a"], None, []])])
+@pytest.mark.parametrize(
+    "column", [pa.array([1.5, None, 2.0]), pa.array([b"a", b"\xff", None]), pa.array([["a"], None, []])]
+)
 def test_what_is_no_text_is_counted_and_keeps_its_place(column):
     made = TextDescriptors().prepare(pa.table({"text": column}))
     assert (made.spoiled, made.reasons) == (2, (f"`text` holds {column.type}, not text",))
@@ -166,9 +190,11 @@ def test_a_column_of_any_text_type_has_the_same_descriptors():
     assert none.table.schema.remove(0).equals(expected.schema.remove_metadata()) and none.spoiled == 0
 
 
-# -- end to end ----------------------------------------------------------------------------------------------------------------------------
+# -- end to end --------------------------------------------------------------------------------------------------------
 
-WORDS = "where is my card and why can i not pay with it today please tell me how long a transfer takes to arrive in euros"
+WORDS = (
+    "where is my card and why can i not pay with it today please tell me how long a transfer takes to arrive in euros"
+)
 
 
 def queries(seed: int, rows: int) -> list[str]:
@@ -193,7 +219,9 @@ def judged(baseline: Baseline, texts: list[str | None]) -> Report:
 def test_unchanged_texts_violate_nothing(baseline):
     for seed in (1, 2, 3):
         assert [violation.message for violation in judged(baseline, queries(seed, 800)).violations] == []
-    assert [column.name for column in baseline.schema if column.derived] == [f"text.{name}" for name in described(["a"])[0]]
+    assert [column.name for column in baseline.schema if column.derived] == [
+        f"text.{name}" for name in described(["a"])[0]
+    ]
 
 
 def test_a_missing_text_is_told_once(baseline):
@@ -201,7 +229,9 @@ def test_a_missing_text_is_told_once(baseline):
     (found,) = judged(baseline, texts).violations
     assert found.message == "`text` is missing in 10 % of 800 rows; the baseline allows 0 %"
     both = MONITOR.fit({"n": [1, 2] * 300, "text": queries(0, 600)})
-    (gone,) = MONITOR.evaluate(fold({"n": [1, 2] * 300}, MONITOR.zero(both.schema), prepare=MONITOR.prepare), both).violations
+    (gone,) = MONITOR.evaluate(
+        fold({"n": [1, 2] * 300}, MONITOR.zero(both.schema), prepare=MONITOR.prepare), both
+    ).violations
     assert gone.message == "1 column missing from the data: `text`"
     letterless = [text if place % 10 else "12:30" for place, text in enumerate(queries(5, 800))]
     messages = [violation.message for violation in judged(baseline, letterless).violations]
@@ -215,8 +245,16 @@ CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхижкл
     ("change", "column", "sentence"),
     [
         (str.upper, "text.upper", "`text.upper` has moved: its mean is 1, 0.0"),
-        (lambda text: text.lower().translate(CYRILLIC), "text.script", "`text.script` is distributed differently: 'Latin' is 0 %"),
-        (lambda text: text.lower().translate(CYRILLIC), "text.script", "`text.script` has values not seen before in 100 %"),
+        (
+            lambda text: text.lower().translate(CYRILLIC),
+            "text.script",
+            "`text.script` is distributed differently: 'Latin' is 0 %",
+        ),
+        (
+            lambda text: text.lower().translate(CYRILLIC),
+            "text.script",
+            "`text.script` has values not seen before in 100 %",
+        ),
         (
             lambda text: text.lower().translate(CYRILLIC),
             "text.non_ascii",
@@ -224,10 +262,18 @@ CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхижкл
         ),
         (lambda text: text[:12], "text.length", "`text.length` has moved: its mean is 1"),
         (lambda text: text[:12], "text.words", "`text.words` has moved: its mean is"),
-        (lambda text: text if len(text) > 40 else " ", "text.empty", "`text.empty` is distributed differently: 'true' is "),
+        (
+            lambda text: text if len(text) > 40 else " ",
+            "text.empty",
+            "`text.empty` is distributed differently: 'true' is ",
+        ),
         (lambda text: text if len(text) > 40 else None, "text", "`text` is missing in "),
     ],
 )
 def test_a_change_is_told_in_words(baseline, change, column, sentence):
-    messages = [one.message for one in judged(baseline, list(map(change, queries(4, 800)))).alarms if one.constraint.column == column]
+    messages = [
+        one.message
+        for one in judged(baseline, list(map(change, queries(4, 800)))).alarms
+        if one.constraint.column == column
+    ]
     assert any(message.startswith(sentence) for message in messages), messages

@@ -21,7 +21,9 @@ def quantiles(values: list[float] | np.ndarray) -> Quantiles:
 
 
 def counted(table: dict[str, int], total: int = 0, error: int = 0) -> Counts:
-    return Counts(table={(key,): count for key, count in table.items()}, total=total or sum(table.values()), error=error)
+    return Counts(
+        table={(key,): count for key, count in table.items()}, total=total or sum(table.values()), error=error
+    )
 
 
 def of(now: Quantiles | Counts, base: Quantiles | Counts) -> Cells:
@@ -105,7 +107,10 @@ def test_a_new_value_is_not_hidden_by_a_large_baseline() -> None:
 
 def test_a_new_value_has_its_own_cell_from_twice_enough_on() -> None:
     base = {"a": 900_000, "b": 90_000} | {f"r{place}": 500 for place in range(20)}
-    assert shown(of(counted({"a": 700, "b": 270, "new": 30}), counted(base)))["values such as 'b' are"] == (300, 100_000)
+    assert shown(of(counted({"a": 700, "b": 270, "new": 30}), counted(base)))["values such as 'b' are"] == (
+        300,
+        100_000,
+    )
     assert shown(of(counted({"a": 700, "b": 100, "new": 200}), counted(base)))["'new' is"] == (200, 0)
 
 

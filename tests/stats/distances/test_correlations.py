@@ -1,4 +1,5 @@
-"""Relations: scipy's correlations, their error against simulation for all kinds of dependence, and what a margin allows."""
+"""Relations: scipy's correlations, their error against simulation for all kinds of dependence, and what a margin
+allows."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ KINDS: dict[str, Draw] = {
     "a rare class": of_first(lambda rng, x: rng.random(len(x)) < 0.07 * np.exp(x - 0.5)),
     "counts": of_first(lambda rng, x: rng.poisson(np.exp(x))),
     "heavy tails": of_first(lambda rng, x: rng.standard_cauchy(len(x)) * np.exp(x)),
-    "gaps": of_first(lambda rng, x: np.where(rng.random(len(x)) < 0.3 + 0.3 * (x > 0), np.nan, x + rng.normal(size=len(x)))),
+    "gaps": of_first(
+        lambda rng, x: np.where(rng.random(len(x)) < 0.3 + 0.3 * (x > 0), np.nan, x + rng.normal(size=len(x)))
+    ),
 }
 
 
@@ -52,13 +55,16 @@ def test_numbers_are_compared_by_spearmans_correlation() -> None:
     expected = [scipy.stats.spearmanr(side).statistic for side in (now, base)]
     found = compared(now, base)
     assert found.value == pytest.approx(abs(expected[0] - expected[1]), rel=1e-6)
-    assert found.words.startswith(f"rank of 0 and rank of 1, correlation {expected[0]:.2f}, {expected[1]:.2f} in the baseline")
+    assert found.words.startswith(
+        f"rank of 0 and rank of 1, correlation {expected[0]:.2f}, {expected[1]:.2f} in the baseline"
+    )
 
 
 def test_categories_are_compared_by_the_correlation_of_being_one() -> None:
     rng = np.random.default_rng(0)
     now, base = (
-        np.column_stack([side := rng.integers(0, 3, n), (side + (rng.random(n) < noise)) % 3]) for n, noise in ((400, 1), (500, 0.2))
+        np.column_stack([side := rng.integers(0, 3, n), (side + (rng.random(n) < noise)) % 3])
+        for n, noise in ((400, 1), (500, 0.2))
     )
     scores = scores_of(base.astype(np.float32), 0)
     found = relations(now.astype(np.float32), base.astype(np.float32), scores, [f"{score}" for score in scores], 0.0)
@@ -83,7 +89,9 @@ def test_a_column_that_is_bent_alone_changes_nothing() -> None:
 def test_its_standard_error_by_simulation_and_its_level(kind: str) -> None:
     rng = np.random.default_rng(7)
     scores = scores_of(KINDS[kind](np.random.default_rng(1), 1000).astype(np.float32), 2)
-    pair = tuple(next(score for score in scores if score.column == column and score.what != MISSING) for column in (0, 1))
+    pair = tuple(
+        next(score for score in scores if score.column == column and score.what != MISSING) for column in (0, 1)
+    )
     gaps, errors, p_values = [], [], []
     for _ in range(150):
         now, base = (KINDS[kind](rng, n).astype(np.float32) for n in (300, 600))

@@ -1,4 +1,5 @@
-"""Laws of every distance and every test: any two states give a value or a reason, and a wider margin is never more surprising."""
+"""Laws of every distance and every test: any two states give a value or a reason, and a wider margin is never more
+surprising."""
 
 from __future__ import annotations
 
@@ -18,7 +19,17 @@ from mmon_ray.analyses.row_anomalies import UnusualRows
 from mmon_ray.core.codec import dumps, kinds, loads
 from mmon_ray.core.report import Test
 from mmon_ray.states import Counts, Moments, Quantiles
-from mmon_ray.stats import Distance, Divergence, Frequencies, KolmogorovSmirnov, MeanShift, MoreCopies, Share, SpreadRatio, Triangle
+from mmon_ray.stats import (
+    Distance,
+    Divergence,
+    Frequencies,
+    KolmogorovSmirnov,
+    MeanShift,
+    MoreCopies,
+    Share,
+    SpreadRatio,
+    Triangle,
+)
 from mmon_ray.stats.distances.proportions import Excess
 from mmon_ray.stats.inference.bonferroni import Worst
 from mmon_ray.stats.inference.distributions import chi_squared_tail, hypergeometric_tail, normal_tail, student_tail
@@ -53,7 +64,16 @@ OF_CATEGORIES: dict[str, Callable[[Counts, Counts], Distance]] = {
     "service.robust": stats.service.robust,
     "service.chi_squared": stats.service.chi_squared,
 }
-AT_MOST_ONE = {"ks", "linf", "jensen_shannon", "hellinger", "total_variation", "cramers_v", "service.simple", "service.robust"}
+AT_MOST_ONE = {
+    "ks",
+    "linf",
+    "jensen_shannon",
+    "hellinger",
+    "total_variation",
+    "cramers_v",
+    "service.simple",
+    "service.robust",
+}
 
 
 def numbers(values: Any) -> Numbers:
@@ -70,7 +90,9 @@ columns = st.one_of(
     st.lists(st.one_of(st.floats(), st.none()), max_size=30),
     st.builds(lambda value, n: [value] * n, st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 40)),
     st.lists(st.sampled_from([0.0, 1.0, -0.0, 1e-300, 1e300, 1.7e308, -1.7e308]), max_size=30),
-    st.builds(lambda seed, n: np.random.default_rng(seed).normal(size=n), st.integers(0, 99), st.sampled_from([3, 300, 5000])),
+    st.builds(
+        lambda seed, n: np.random.default_rng(seed).normal(size=n), st.integers(0, 99), st.sampled_from([3, 300, 5000])
+    ),
 )
 texts = st.one_of(
     st.lists(st.one_of(st.sampled_from("abcdefgh"), st.none()), max_size=60),
@@ -82,7 +104,12 @@ texts = st.one_of(
 def sound(name: str, found: Distance) -> None:
     """A value or a reason, never both, never neither."""
     if found.reason:
-        assert found.status == "undefined" and math.isnan(found.value) and found.test is None and math.isnan(found.p_value())
+        assert (
+            found.status == "undefined"
+            and math.isnan(found.value)
+            and found.test is None
+            and math.isnan(found.p_value())
+        )
         assert found.reason[0].islower() and not found.reason.endswith(".") and "\n" not in found.reason
         return
     assert found.status == "ok" and math.isfinite(found.value)
@@ -130,7 +157,9 @@ def test_categories_are_at_no_distance_from_themselves(name: str, values: Any) -
     assert found.test is None or found.p_value(0.01) > 0.5
 
 
-@pytest.mark.parametrize("name", ["ks", "psi", "jensen_shannon", "hellinger", "total_variation", "cramers_v", "chi_squared", "linf"])
+@pytest.mark.parametrize(
+    "name", ["ks", "psi", "jensen_shannon", "hellinger", "total_variation", "cramers_v", "chi_squared", "linf"]
+)
 def test_a_constant_that_moved_is_seen(name: str) -> None:
     """Never a silent 0: below, at and above a constant are three cells."""
     below, at, above = ([value] * 300 for value in (1.0, 2.0, 3.0))
@@ -162,7 +191,9 @@ tests = st.one_of(
     st.builds(KolmogorovSmirnov, probabilities, sizes, sizes, st.floats(0, 0.1), ends, ends),
     st.builds(MeanShift, st.floats(-1e9, 1e9), st.integers(2, 10**9), errors_of_means, errors_of_means),
     st.builds(
-        lambda counts, n, m, more, error: Frequencies(tuple((min(a, n), min(b, m)) for a, b in counts), n, m, len(counts) + more, error),
+        lambda counts, n, m, more, error: Frequencies(
+            tuple((min(a, n), min(b, m)) for a, b in counts), n, m, len(counts) + more, error
+        ),
         st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), max_size=4).map(tuple),
         st.integers(1, 10**6),
         st.integers(1, 10**6),
@@ -201,13 +232,25 @@ def test_a_test_survives_json(test: Test, margin: float) -> None:
 
 def test_every_kind_of_test_is_among_these() -> None:
     own = {kind for kind, cls in kinds(Test).items() if cls.__module__.startswith("mmon_ray.")}
-    elsewhere = {Discrepancy, Disjoint, Drop, Surprise, UnusualRows, Worst}  # whose laws are with the analyses and forecasts that make them
-    of_shares, of_distances = {Share, Excess, MoreCopies}, {KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, SpreadRatio}
+    elsewhere = {
+        Discrepancy,
+        Disjoint,
+        Drop,
+        Surprise,
+        UnusualRows,
+        Worst,
+    }  # whose laws are with the analyses and forecasts that make them
+    of_shares, of_distances = (
+        {Share, Excess, MoreCopies},
+        {KolmogorovSmirnov, MeanShift, Frequencies, Divergence, Triangle, SpreadRatio},
+    )
     assert own == {cls.kind for cls in of_shares | of_distances | elsewhere}
 
 
 @given(probabilities, st.integers(1, 10**6), st.integers(1, 10**6), probabilities, probabilities)
-def test_a_lower_bound_on_a_share_is_never_more_surprising(value: float, n: int, m: int, one: float, other: float) -> None:
+def test_a_lower_bound_on_a_share_is_never_more_surprising(
+    value: float, n: int, m: int, one: float, other: float
+) -> None:
     low, high = sorted((one, other))
     test = Share(value, n, m)
     assert 0 <= test.p_value(high, math.inf) <= 1
@@ -225,12 +268,23 @@ def test_the_tails_are_scipys() -> None:
         expected = scipy.stats.ncx2.sf(x, df, shift) if shift else scipy.stats.chi2.sf(x, df)
         assert chi_squared_tail(x, df, shift) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert chi_squared_tail(3.0, 0) == chi_squared_tail(0.0, 4) == 1.0
-    for k, n, marked, total in [(0, 5, 3, 20), (3, 5, 3, 20), (4, 5, 3, 20), (2, 5, 18, 20), (4, 5, 18, 20), (900, 10_000, 8_000, 10**5)]:
-        assert hypergeometric_tail(k, n, marked, total) == pytest.approx(scipy.stats.hypergeom.sf(k - 1, total, marked, n), rel=1e-8)
+    for k, n, marked, total in [
+        (0, 5, 3, 20),
+        (3, 5, 3, 20),
+        (4, 5, 3, 20),
+        (2, 5, 18, 20),
+        (4, 5, 18, 20),
+        (900, 10_000, 8_000, 10**5),
+    ]:
+        assert hypergeometric_tail(k, n, marked, total) == pytest.approx(
+            scipy.stats.hypergeom.sf(k - 1, total, marked, n), rel=1e-8
+        )
 
 
 @given(probabilities, probabilities, st.integers(1, 10**6), st.integers(1, 10**6), probabilities, probabilities)
-def test_an_upper_bound_on_a_share_is_never_more_surprising(share: float, usual: float, n: int, m: int, one: float, other: float) -> None:
+def test_an_upper_bound_on_a_share_is_never_more_surprising(
+    share: float, usual: float, n: int, m: int, one: float, other: float
+) -> None:
     low, high = sorted((one, other))
     for test in (MoreCopies(share, usual, n, m), Excess(Share(1 - share, n, m))):
         assert 0 <= test.p_value(-math.inf, low) <= 1
@@ -238,12 +292,19 @@ def test_an_upper_bound_on_a_share_is_never_more_surprising(share: float, usual:
         assert loads(dumps(test)) == test
 
 
-@given(st.floats(0, 100), st.lists(st.tuples(st.floats(0, 1), st.floats(1, 9)), min_size=7, max_size=7), st.floats(1, 20), st.floats(1, 20))
+@given(
+    st.floats(0, 100),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(1, 9)), min_size=7, max_size=7),
+    st.floats(1, 20),
+    st.floats(1, 20),
+)
 def test_a_wider_range_of_spreads_is_never_more_surprising(
     ratio: float, steps: list[tuple[float, float]], one: float, other: float
 ) -> None:
     lows, highs = (np.cumprod([step[side] for step in steps]) for side in (0, 1))
-    test = SpreadRatio(ratio, tuple((ratio * float(low), ratio * float(high)) for low, high in zip(lows, highs, strict=True)))
+    test = SpreadRatio(
+        ratio, tuple((ratio * float(low), ratio * float(high)) for low, high in zip(lows, highs, strict=True))
+    )
     narrow, wide = sorted((one, other))
     assert 0 <= test.p_value(1 / narrow, narrow) <= test.p_value(1 / wide, wide) + 1e-12 <= 1 + 1e-12
     assert loads(dumps(test)) == test

@@ -1,4 +1,5 @@
-"""Divergences against scipy and by hand, their standard errors by simulation, and the level of their test at the margin."""
+"""Divergences against scipy and by hand, their standard errors by simulation, and the level of their test at the
+margin."""
 
 from __future__ import annotations
 
@@ -19,12 +20,16 @@ from mmon_ray.stats import Distance, Divergence, association, chi_squared, crame
 
 Function = Callable[[Counts, Counts], Distance]
 EVERY: tuple[Function, ...] = (psi, jensen_shannon, hellinger, cramers_v, chi_squared)
-sides = st.integers(2, 8).flatmap(lambda size: st.tuples(*[st.lists(st.integers(100, 500), min_size=size, max_size=size)] * 2))
+sides = st.integers(2, 8).flatmap(
+    lambda size: st.tuples(*[st.lists(st.integers(100, 500), min_size=size, max_size=size)] * 2)
+)
 
 
 def counted(counts: list[int] | np.ndarray) -> Counts:
     """Counts of the values v00, v01 ..."""
-    return Counts(table={(f"v{place:02}",): int(count) for place, count in enumerate(counts) if count}, total=int(sum(counts)))
+    return Counts(
+        table={(f"v{place:02}",): int(count) for place, count in enumerate(counts) if count}, total=int(sum(counts))
+    )
 
 
 def quantiles(values: np.ndarray) -> Quantiles:
@@ -37,13 +42,17 @@ def quantiles(values: np.ndarray) -> Quantiles:
 @given(sides)
 def test_jensen_shannon_is_scipys(both: tuple[list[int], list[int]]) -> None:
     a, b = both
-    assert jensen_shannon(counted(a), counted(b)).value == pytest.approx(scipy.spatial.distance.jensenshannon(a, b, base=2), abs=1e-7)
+    assert jensen_shannon(counted(a), counted(b)).value == pytest.approx(
+        scipy.spatial.distance.jensenshannon(a, b, base=2), abs=1e-7
+    )
 
 
 @given(sides)
 def test_chi_squared_is_scipys(both: tuple[list[int], list[int]]) -> None:
     found, expected = chi_squared(*map(counted, both)), scipy.stats.chi2_contingency(np.array(both), correction=False)
-    assert (found.value, found.p_value(), found.chance) == pytest.approx((expected.statistic, expected.pvalue, expected.dof), abs=1e-9)
+    assert (found.value, found.p_value(), found.chance) == pytest.approx(
+        (expected.statistic, expected.pvalue, expected.dof), abs=1e-9
+    )
 
 
 @given(sides)
@@ -119,15 +128,20 @@ def test_disjoint_columns_are_at_distance_one(function: Function) -> None:
 
 @pytest.mark.parametrize("function", EVERY)
 @pytest.mark.parametrize(
-    ("p", "q"), [((0.3, 0.3, 0.4), (0.3, 0.3, 0.4)), ((0.4, 0.2, 0.4), (0.3, 0.3, 0.4)), ((0.6, 0.3, 0.1), (0.2, 0.3, 0.5))]
+    ("p", "q"),
+    [((0.3, 0.3, 0.4), (0.3, 0.3, 0.4)), ((0.4, 0.2, 0.4), (0.3, 0.3, 0.4)), ((0.6, 0.3, 0.1), (0.2, 0.3, 0.5))],
 )
-def test_the_standard_error_is_that_of_repeated_windows(function: Function, p: tuple[float, ...], q: tuple[float, ...]) -> None:
+def test_the_standard_error_is_that_of_repeated_windows(
+    function: Function, p: tuple[float, ...], q: tuple[float, ...]
+) -> None:
     rng = np.random.default_rng(4)
     found = [function(counted(rng.multinomial(800, p)), counted(rng.multinomial(2000, q))) for _ in range(1500)]
     spread = float(np.std([one.value for one in found]))
     stated = float(np.median([one.std for one in found]))
     if p == q and function in (jensen_shannon, hellinger, cramers_v):
-        assert spread < 1.1 * stated < 2.5 * spread  # the root of a chi-squared, not normal: about right, and not too small
+        assert (
+            spread < 1.1 * stated < 2.5 * spread
+        )  # the root of a chi-squared, not normal: about right, and not too small
     else:
         assert stated == pytest.approx(spread, rel=0.15)
 
@@ -135,17 +149,23 @@ def test_the_standard_error_is_that_of_repeated_windows(function: Function, p: t
 @pytest.mark.parametrize("function", [psi, jensen_shannon, hellinger, chi_squared])
 def test_what_chance_adds_is_known(function: Function) -> None:
     rng = np.random.default_rng(5)
-    found = [function(counted(rng.multinomial(800, [0.1] * 10)), counted(rng.multinomial(2000, [0.1] * 10))) for _ in range(600)]
+    found = [
+        function(counted(rng.multinomial(800, [0.1] * 10)), counted(rng.multinomial(2000, [0.1] * 10)))
+        for _ in range(600)
+    ]
     assert np.mean([one.value for one in found]) == pytest.approx(found[0].chance, rel=0.07)
 
 
 def test_cramers_v_has_no_bias() -> None:
     rng = np.random.default_rng(5)
-    found = [cramers_v(counted(rng.multinomial(800, [0.1] * 10)), counted(rng.multinomial(2000, [0.1] * 10))).value for _ in range(300)]
+    found = [
+        cramers_v(counted(rng.multinomial(800, [0.1] * 10)), counted(rng.multinomial(2000, [0.1] * 10))).value
+        for _ in range(300)
+    ]
     assert np.median(found) < 0.01
 
 
-# --- the test -----------------------------------------------------------------------------------------------------------
+# --- the test ---------------------------------------------------------------------------------------------------------
 
 LEVEL, RUNS = 0.05, 1000
 ALLOWED = int(scipy.stats.binom.ppf(0.999, RUNS, LEVEL))
@@ -193,7 +213,10 @@ def test_equal_shares_alarm_at_most_at_the_level_without_a_margin(function: Func
     """Also with a thousand values of which none is frequent: there, what others do alarms always."""
     rng = np.random.default_rng(size)
     shares = [1 / size] * size
-    found = [function(counted(rng.multinomial(900, shares)), counted(rng.multinomial(1500, shares))).p_value() for _ in range(RUNS)]
+    found = [
+        function(counted(rng.multinomial(900, shares)), counted(rng.multinomial(1500, shares))).p_value()
+        for _ in range(RUNS)
+    ]
     assert sum(p < LEVEL for p in found) <= ALLOWED
     assert sum(p < 0.001 for p in found) <= scipy.stats.binom.ppf(0.999, RUNS, 0.001)
 
@@ -216,21 +239,34 @@ def test_the_test_at_margin_zero_is_the_chi_squared(both: tuple[list[int], list[
         assert test.unit == pytest.approx((1 / sum(both[0]) + 1 / sum(both[1])) / weight)
 
 
-@given(st.floats(0.001, 0.5), st.integers(1, 60), st.floats(1e-4, 0.01), st.floats(0.001, 0.1), st.floats(0.01, 0.1), st.floats(0.01, 0.3))
+@given(
+    st.floats(0.001, 0.5),
+    st.integers(1, 60),
+    st.floats(1e-4, 0.01),
+    st.floats(0.001, 0.1),
+    st.floats(0.01, 0.1),
+    st.floats(0.01, 0.3),
+)
 def test_with_a_margin_it_is_the_larger_of_the_noncentral_and_the_normal(
     x: float, df: int, unit: float, chance: float, std: float, margin: float
 ) -> None:
-    near, far = scipy.stats.ncx2.sf(x / unit, df, 4 * margin**2 / unit), scipy.stats.norm.sf((x - chance - 4 * margin**2) / std)
-    assert Divergence(x, df, unit, chance, std, 4.0, 2.0).p_value(0.0, margin) == pytest.approx(max(near, far), rel=1e-6, abs=1e-11)
+    near, far = (
+        scipy.stats.ncx2.sf(x / unit, df, 4 * margin**2 / unit),
+        scipy.stats.norm.sf((x - chance - 4 * margin**2) / std),
+    )
+    assert Divergence(x, df, unit, chance, std, 4.0, 2.0).p_value(0.0, margin) == pytest.approx(
+        max(near, far), rel=1e-6, abs=1e-11
+    )
 
 
-# --- the relation of two columns ------------------------------------------------------------------------------------------
+# --- the relation of two columns --------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.lists(st.integers(1, 90), min_size=3, max_size=3), min_size=2, max_size=5))
 def test_the_relation_of_two_columns_is_scipys_less_bergsmas_bias(table: list[list[int]]) -> None:
     joint = Counts(
-        table={(f"r{r}", f"c{c}"): count for r, row in enumerate(table) for c, count in enumerate(row)}, total=sum(map(sum, table))
+        table={(f"r{r}", f"c{c}"): count for r, row in enumerate(table) for c, count in enumerate(row)},
+        total=sum(map(sum, table)),
     )
     found, counts = association(joint), np.array(table)
     n, (r, c) = counts.sum(), counts.shape

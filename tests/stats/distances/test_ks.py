@@ -1,4 +1,5 @@
-"""The Kolmogorov-Smirnov distance and test: scipy, by hand, the crossing probability by simulation, the level where it is hardest."""
+"""The Kolmogorov-Smirnov distance and test: scipy, by hand, the crossing probability by simulation, the level where it
+is hardest."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def judge(distance: float, n: int, m: int) -> KolmogorovSmirnov:
 @given(columns, columns)
 def test_the_distance_is_scipys_while_the_sketches_lose_nothing(a: list[float], b: list[float]) -> None:
     # Method asymp only shapes scipy's p-value; its statistic is the exact one.
-    assert ks(quantiles(a), quantiles(b)).value == pytest.approx(scipy.stats.ks_2samp(a, b, method="asymp").statistic, abs=1e-12)
+    assert ks(quantiles(a), quantiles(b)).value == pytest.approx(
+        scipy.stats.ks_2samp(a, b, method="asymp").statistic, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.05, 0.5])
@@ -63,7 +66,9 @@ def test_the_levels_of_a_sketch_have_weights() -> None:
 def test_its_standard_error_and_its_chance_by_simulation() -> None:
     rng = np.random.default_rng(3)
     shifted = [ks(quantiles(rng.normal(0.5, 1, 600)), quantiles(rng.normal(size=1500))) for _ in range(400)]
-    assert np.std([found.value for found in shifted]) == pytest.approx(np.mean([found.std for found in shifted]), rel=0.15)
+    assert np.std([found.value for found in shifted]) == pytest.approx(
+        np.mean([found.std for found in shifted]), rel=0.15
+    )
     equal = [ks(quantiles(rng.normal(size=600)), quantiles(rng.normal(size=1500))) for _ in range(400)]
     assert np.mean([found.value for found in equal]) == pytest.approx(equal[0].chance, rel=0.1)
 
@@ -105,7 +110,8 @@ def test_a_contact_set_of_one_value_is_a_test_of_two_binomials(z: float) -> None
 
 @pytest.mark.parametrize(("n", "m"), [(1000, 1000), (1000, 10**7)])
 def test_the_crossing_probability_by_simulation(n: int, m: int) -> None:
-    """Two empirical distributions with a plateau from 0.2 to 0.6: how often their difference exceeds the margin by t anywhere on it."""
+    """Two empirical distributions with a plateau from 0.2 to 0.6: how often their difference exceeds the margin by t
+    anywhere on it."""
     rng, runs, cells = np.random.default_rng(8), 20_000, 200
     f, g = np.r_[0.3, np.full(cells, 0.4 / cells), 0.3], np.r_[0.2, np.full(cells, 0.4 / cells), 0.4]
     gaps = rng.multinomial(n, f, runs).cumsum(1) / n - rng.multinomial(m, g, runs).cumsum(1) / m
@@ -116,15 +122,19 @@ def test_the_crossing_probability_by_simulation(n: int, m: int) -> None:
         assert level * 0.9 < p < level * 1.35  # shares are moved towards 1/2 by t, so it is a little careful
 
 
-# --- the level, where it is hardest to keep -------------------------------------------------------------------------------
+# --- the level, where it is hardest to keep ---------------------------------------------------------------------------
 
 LEVEL, RUNS, MARGIN = 0.05, 2000, 0.1
-# How many of 2 000 runs may alarm at a true rate of 5 %: the 99.9 % point of the binomial, so a sound test fails here once in 1000 seeds.
+# How many of 2 000 runs may alarm at a true rate of 5 %: the 99.9 % point of the binomial, so a sound test fails here
+# once in 1000 seeds.
 ALLOWED = int(scipy.stats.binom.ppf(0.999, RUNS, LEVEL))
 EVEN = (1 - MARGIN) / 60
 PAIRS = {
     "plateau": ([MARGIN, *[EVEN] * 60, 0], [0, *[EVEN] * 60, MARGIN]),
-    "two plateaus": ([MARGIN, *[0.4 / 30] * 30, 0, *[0.4 / 30] * 30, MARGIN], [0, *[0.4 / 30] * 30, 2 * MARGIN, *[0.4 / 30] * 30, 0]),
+    "two plateaus": (
+        [MARGIN, *[0.4 / 30] * 30, 0, *[0.4 / 30] * 30, MARGIN],
+        [0, *[0.4 / 30] * 30, 2 * MARGIN, *[0.4 / 30] * 30, 0],
+    ),
     "one value": ([0.55, 0.45], [0.45, 0.55]),
     "rare": ([0.995, 0.005], [0.895, 0.105]),
 }
@@ -151,13 +161,19 @@ def test_the_level_is_kept_at_every_pair_of_columns_of_two_values(n: int, m: int
     for level in (0.05, 0.01, 1e-3, 1e-5):
         alarms = surprise <= level
         for q in np.unique(np.r_[0.0, 0.001, 0.01, np.linspace(0.02, 1 - margin - 0.001, 30), 1 - margin]):
-            a_, b_ = scipy.stats.binom.pmf(np.arange(n + 1), n, min(1.0, q + margin)), scipy.stats.binom.pmf(np.arange(m + 1), m, q)
+            a_, b_ = (
+                scipy.stats.binom.pmf(np.arange(n + 1), n, min(1.0, q + margin)),
+                scipy.stats.binom.pmf(np.arange(m + 1), m, q),
+            )
             assert a_ @ alarms @ b_ <= level
 
 
 def test_the_contact_set_is_as_wide_as_noise_and_sketches_can_make_it() -> None:
     rng = np.random.default_rng(9)
-    p, q = (Quantiles({"c": 0.64, "k": 100.0}).update(pa.table({"x": rng.normal(shift, 1, 40_000)})) for shift in (-0.5, 0.0))
+    p, q = (
+        Quantiles({"c": 0.64, "k": 100.0}).update(pa.table({"x": rng.normal(shift, 1, 40_000)}))
+        for shift in (-0.5, 0.0)
+    )
     found = ks(p, q)
     points = np.union1d(p.items[0], q.items[0])
     f, g = p.cdf(points), q.cdf(points)
@@ -177,12 +193,16 @@ def weighted(counts: np.ndarray) -> Quantiles:
 
 def test_twice_the_margin_is_seen() -> None:
     rng = np.random.default_rng(6)
-    seen = sum(ks(quantiles(rng.normal(0.51, 1, 1000)), quantiles(rng.normal(size=1000))).p_value(MARGIN) < LEVEL for _ in range(200))
+    seen = sum(
+        ks(quantiles(rng.normal(0.51, 1, 1000)), quantiles(rng.normal(size=1000))).p_value(MARGIN) < LEVEL
+        for _ in range(200)
+    )
     assert seen > 0.95 * 200  # a shift of 0.51 standard deviations has the distance 0.2
 
 
 def test_a_change_in_a_tail_is_seen_with_few_rows() -> None:
-    """A fifth becomes 0, one of 40 tests: the bound for all distributions sees it in one window of five, this in nine of ten."""
+    """A fifth becomes 0, one of 40 tests: the bound for all distributions sees it in one window of five, this in nine
+    of ten."""
     rng = np.random.default_rng(7)
     seen, bound = 0, 0
     for a, b in zip(rng.binomial(500, 0.22, 300), rng.binomial(500, 0.02, 300), strict=True):

@@ -1,4 +1,5 @@
-"""The shift of a mean and its test: scipy's two t-tests at margin 0, the level at the margin, and columns with a few huge values."""
+"""The shift of a mean and its test: scipy's two t-tests at margin 0, the level at the margin, and columns with a few
+huge values."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def test_a_shift_by_hand() -> None:
     found = mean_shift(moments([2.0, 4.0, 6.0]), moments([1.0, 2.0, 3.0]))
     assert found.value == pytest.approx(2 / math.sqrt(2 / 3))
     assert found.words == "its mean is 4, 2 in the baseline (+2.45 standard deviations)"
-    # in the unit sqrt(2/3): window variance 4, so Welch has sqrt(4 / 2 + 1 / 2); Student's pooled variance is (3 * 4 + 3) / 4
+    # in the unit sqrt(2/3): window variance 4, so Welch has sqrt(4 / 2 + 1 / 2); Student's pooled variance is (3 * 4 +
+    # 3) / 4
     assert found.std == pytest.approx(math.sqrt(2.5)) == pytest.approx(math.sqrt(15 / 4 * 2 / 3))
 
 
@@ -66,15 +68,19 @@ def test_a_mean_at_the_margin_alarms_at_most_at_the_level(n: int, m: int) -> Non
 @pytest.mark.parametrize(("n", "m"), [(200, 200), (2000, 200), (200, 2000)])
 @pytest.mark.parametrize("margin", [0.1, 0.5])
 def test_the_level_is_kept_although_the_unit_is_measured(n: int, m: int, margin: float) -> None:
-    """Normal columns by their means and variances: twenty thousand of them; without the error of the unit it is 1.4 % for 1 %."""
+    """Normal columns by their means and variances: twenty thousand of them; without the error of the unit it is 1.4 %
+    for 1 %."""
     rng, runs = np.random.default_rng(n + m), 20_000
     means = rng.normal(margin, 1 / math.sqrt(n), runs), rng.normal(0, 1 / math.sqrt(m), runs)
     squares = rng.chisquare(n - 1, runs), rng.chisquare(m - 1, runs)
-    columns = zip(*(zip(mean.tolist(), square.tolist(), strict=True) for mean, square in zip(means, squares, strict=True)), strict=True)
+    columns = zip(
+        *(zip(mean.tolist(), square.tolist(), strict=True) for mean, square in zip(means, squares, strict=True)),
+        strict=True,
+    )
     found = [
-        mean_shift(*(Moments(rows=size, n=size, m1=mean, m2=square) for size, (mean, square) in zip((n, m), pair, strict=True))).p_value(
-            margin
-        )
+        mean_shift(
+            *(Moments(rows=size, n=size, m1=mean, m2=square) for size, (mean, square) in zip((n, m), pair, strict=True))
+        ).p_value(margin)
         for pair in columns
     ]
     assert sum(p < 0.01 for p in found) <= scipy.stats.binom.ppf(0.999, runs, 0.0112)
@@ -92,12 +98,14 @@ HUGE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 def test_a_column_with_a_few_huge_values_does_not_alarm_on_itself(column: str, n: int, m: int) -> None:
     """Welch's test alone alarms in up to 14 % of these windows at a level of 0.1 %."""
     rng = np.random.default_rng(n)
-    found = [mean_shift(moments(HUGE[column](rng, n)), moments(HUGE[column](rng, m))).p_value(MARGIN) for _ in range(RUNS)]
+    found = [
+        mean_shift(moments(HUGE[column](rng, n)), moments(HUGE[column](rng, m))).p_value(MARGIN) for _ in range(RUNS)
+    ]
     assert sum(p < LEVEL for p in found) <= ALLOWED
     assert sum(p < 0.001 for p in found) <= scipy.stats.binom.ppf(0.999, RUNS, 0.001)
 
 
-# --- numbers at the edge of what a float can hold ------------------------------------------------------------------------
+# --- numbers at the edge of what a float can hold ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e150, 1e200, 1e307])

@@ -1,4 +1,5 @@
-"""L-infinity and the tests of shares: by hand, Fisher's test of scipy, and their levels enumerated over all pairs of counts."""
+"""L-infinity and the tests of shares: by hand, Fisher's test of scipy, and their levels enumerated over all pairs of
+counts."""
 
 from __future__ import annotations
 
@@ -68,21 +69,27 @@ def root(p: float, q: float, n: int, m: int, margin: float) -> float:
         )
 
     low, high = max(0.0, -margin), min(1.0, 1 - margin)
-    best = scipy.optimize.minimize_scalar(lost, bounds=(low + 1e-9, high - 1e-9), method="bounded", options={"xatol": 1e-10})
+    best = scipy.optimize.minimize_scalar(
+        lost, bounds=(low + 1e-9, high - 1e-9), method="bounded", options={"xatol": 1e-10}
+    )
     return math.sqrt(2 * best.fun)
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.05, 0.1])
 def test_two_values_by_hand(margin: float) -> None:
     found = linf(counted(a=130, b=70), counted(a=180, b=320))
-    one = scipy.stats.norm.sf(root(0.65, 0.36, 200, 500, margin)) + scipy.stats.norm.sf(root(0.65, 0.36, 200, 500, -margin))
+    one = scipy.stats.norm.sf(root(0.65, 0.36, 200, 500, margin)) + scipy.stats.norm.sf(
+        root(0.65, 0.36, 200, 500, -margin)
+    )
     assert found.p_value(margin) == pytest.approx(2 * one, rel=1e-5)
 
 
 def test_without_a_margin_it_is_the_g_test_but_for_the_continuity() -> None:
     table = np.array([[52_000, 48_000], [50_600, 49_400]])
     found = linf(counted(a=52_000, b=48_000), counted(a=50_600, b=49_400))
-    assert found.p_value() / 2 == pytest.approx(scipy.stats.chi2_contingency(table, lambda_="log-likelihood").pvalue, rel=0.05)
+    assert found.p_value() / 2 == pytest.approx(
+        scipy.stats.chi2_contingency(table, lambda_="log-likelihood").pvalue, rel=0.05
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(60, 60), (60, 400), (400, 60)])
@@ -97,7 +104,10 @@ def test_the_level_is_kept_at_every_pair_of_shares(n: int, m: int, margin: float
     for level in (0.05, 0.01, 1e-3, 1e-5):
         alarms = surprise <= level
         for q in shares:
-            a, b = scipy.stats.binom.pmf(np.arange(n + 1), n, min(1.0, q + margin)), scipy.stats.binom.pmf(np.arange(m + 1), m, q)
+            a, b = (
+                scipy.stats.binom.pmf(np.arange(n + 1), n, min(1.0, q + margin)),
+                scipy.stats.binom.pmf(np.arange(m + 1), m, q),
+            )
             assert a @ alarms @ b <= level
 
 
@@ -117,7 +127,9 @@ def test_many_values_at_the_margin_alarm_at_most_at_the_level(n: int, m: int, ca
     names = [f"v{place}" for place in range(len(now))]
 
     def drawn(rows: int, shares: np.ndarray) -> Counts:
-        return counted(**{name: count for name, count in zip(names, rng.multinomial(rows, shares).tolist(), strict=True) if count})
+        return counted(
+            **{name: count for name, count in zip(names, rng.multinomial(rows, shares).tolist(), strict=True) if count}
+        )
 
     assert sum(linf(drawn(n, now), drawn(m, base)).p_value(MARGIN) < LEVEL for _ in range(RUNS)) <= ALLOWED
 
@@ -136,7 +148,9 @@ def test_twice_the_margin_is_seen_among_a_thousand_values() -> None:
 
 @settings(max_examples=300)
 @given(tables, tables, st.lists(st.floats(0, 1), min_size=1, max_size=5))
-def test_the_values_that_are_left_out_hardly_decide(now: dict[str, int], base: dict[str, int], margins: list[float]) -> None:
+def test_the_values_that_are_left_out_hardly_decide(
+    now: dict[str, int], base: dict[str, int], margins: list[float]
+) -> None:
     p, q = counted(**now), counted(**base)
     test = linf(p, q).test
     assert isinstance(test, Frequencies)
@@ -164,7 +178,9 @@ def test_a_share_is_tested_against_its_bound() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 20), st.data())
-def test_rows_without_an_exception_do_not_prove_that_there_are_none(n: int, m: int, unseen: int, data: st.DataObject) -> None:
+def test_rows_without_an_exception_do_not_prove_that_there_are_none(
+    n: int, m: int, unseen: int, data: st.DataObject
+) -> None:
     k = data.draw(st.integers(1, n))
     expected = scipy.stats.hypergeom.sf(k - 1, n + m, min(k + unseen, n + m), n)
     assert Share(1 - k / n, n, m, unseen).p_value(1.0, math.inf) == pytest.approx(expected, rel=1e-9, abs=1e-300)

@@ -69,7 +69,9 @@ def test_its_level_without_a_margin(kind: str) -> None:
     assert alarms <= scipy.stats.binom.ppf(0.999, runs, level)
 
 
-@pytest.mark.parametrize("kind", ["all rows differ", "a thousand kinds", "Zipf", "one row and many", "20 000 rows drawn again and again"])
+@pytest.mark.parametrize(
+    "kind", ["all rows differ", "a thousand kinds", "Zipf", "one row and many", "20 000 rows drawn again and again"]
+)
 def test_rows_that_are_sent_twice_are_seen_at_once(kind: str) -> None:
     rng = np.random.default_rng(8)
     base = rows(CASES[kind](rng, 20_000), np.zeros(20_000))

@@ -34,14 +34,22 @@ def test_numbers() -> None:
 def test_categories() -> None:
     p, q = counted(a=10, b=20, c=25, d=10, e=5), counted(a=11, b=20, c=25, d=10, e=10)
     assert service.simple(p, q).value == pytest.approx(0.06015037593984962, abs=1e-15)
-    assert service.simple(p, counted(f=11, a=20, c=25, d=10, e=10)).value == pytest.approx(0.2857142857142857, abs=1e-15)
+    assert service.simple(p, counted(f=11, a=20, c=25, d=10, e=10)).value == pytest.approx(
+        0.2857142857142857, abs=1e-15
+    )
     assert service.robust(p, q).value == service.robust(p, counted(f=11, a=20, c=25, d=10, e=10)).value == 0.0
     assert service.robust(p, q).p_value() != service.robust(p, q).p_value()  # it has no test
 
 
-# (window, baseline, statistic, p-value): the unit values of Deequ; where it prints only one of the two, the other is None
+# (window, baseline, statistic, p-value): the unit values of Deequ; where it prints only one of the two, the other is
+# None
 DEEQU = [
-    (dict(a=207, b=20, c=25, d=14, e=25, g=13), dict(a=223, b=20, c=25, d=12, e=13, f=15), 28.175042782458068, 3.3640191298478506e-05),
+    (
+        dict(a=207, b=20, c=25, d=14, e=25, g=13),
+        dict(a=223, b=20, c=25, d=12, e=13, f=15),
+        28.175042782458068,
+        3.3640191298478506e-05,
+    ),
     (dict(a=207, b=20, c=25, d=14, e=25), dict(a=223, b=20, c=25, d=12, e=13), None, 0.013227994814265176),
     (dict(a=100, b=20, c=25, d=10, e=5, f=2), dict(a=100, b=22, c=25, d=5, e=13, f=2), 8.789790456457125, None),
     (dict(a=100, b=40, c=30, d=10), dict(a=100, b=40, c=30, e=4), 0.38754325259515626, None),
@@ -56,7 +64,9 @@ DEEQU = [
 
 
 @pytest.mark.parametrize(("now", "base", "statistic", "p"), DEEQU)
-def test_chi_squared_is_the_services(now: dict[str, int], base: dict[str, int], statistic: float | None, p: float | None) -> None:
+def test_chi_squared_is_the_services(
+    now: dict[str, int], base: dict[str, int], statistic: float | None, p: float | None
+) -> None:
     found = service.chi_squared(counted(**now), counted(**base))
     if statistic is not None:
         assert found.value == pytest.approx(statistic, rel=1e-12)
@@ -75,7 +85,10 @@ def test_the_limits_of_small_expected_counts_are_ten_of_two_and_five_of_more() -
 def test_chi_squared_of_too_few_values_and_why() -> None:
     # Deequ's unit case: after putting together, one value is left
     assert "too rare" in service.chi_squared(counted(a=100, b=4, c=3), counted(a=100, b=4, c=3)).reason
-    assert service.chi_squared(counted(z=9), counted(a=100, b=50)).reason == "no value of the window is known to the baseline"
+    assert (
+        service.chi_squared(counted(z=9), counted(a=100, b=50)).reason
+        == "no value of the window is known to the baseline"
+    )
     assert service.chi_squared(Counts(), counted(a=9)).reason == "the window has no values"
     assert service.chi_squared(counted(a=9), Counts()).reason == "the baseline has no values"
 
@@ -86,11 +99,17 @@ def test_chi_squared_of_frequent_values_is_scipys(base: dict[str, int], data: st
     expected = np.array([base[value] for value in base], float) * sum(now.values()) / sum(base.values())
     if expected.min() < 10:
         return
-    found, scipys = service.chi_squared(counted(**now), counted(**base)), scipy.stats.chisquare([now[value] for value in base], expected)
+    found, scipys = (
+        service.chi_squared(counted(**now), counted(**base)),
+        scipy.stats.chisquare([now[value] for value in base], expected),
+    )
     assert (found.value, found.p_value()) == pytest.approx((scipys.statistic, scipys.pvalue), rel=1e-9, abs=1e-12)
 
 
-@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 10**6))
+@given(
+    st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 40), min_size=1, max_size=60),
+    st.integers(1, 10**6),
+)
 def test_no_value_is_lost_when_rare_ones_are_put_together(base: dict[str, int], scale: int) -> None:
     """The window is the baseline, scaled: whatever is put together, the statistic stays 0."""
     counts = Counts(table={(key,): count for key, count in base.items()}, total=sum(base.values()))
@@ -100,6 +119,9 @@ def test_no_value_is_lost_when_rare_ones_are_put_together(base: dict[str, int], 
 
 
 def test_two_thousand_values_are_put_together_in_no_time() -> None:
-    table = Counts(table={(f"v{place}",): 1 + place % 3 for place in range(2048)}, total=sum(1 + place % 3 for place in range(2048)))
+    table = Counts(
+        table={(f"v{place}",): 1 + place % 3 for place in range(2048)},
+        total=sum(1 + place % 3 for place in range(2048)),
+    )
     found = service.chi_squared(table, table)
     assert found.value == 0.0 and 10 < found.chance < 2048

@@ -59,7 +59,9 @@ def test_a_normal_that_is_wider_by_half_has_the_ratio_one_and_a_half_whatever_it
 
 
 @given(columns, columns, st.floats(0.1, 10), st.floats(-1e3, 1e3))
-def test_it_knows_no_place_and_is_proportional_to_the_window(a: list[float], b: list[float], scale: float, place: float) -> None:
+def test_it_knows_no_place_and_is_proportional_to_the_window(
+    a: list[float], b: list[float], scale: float, place: float
+) -> None:
     one = spread_ratio(sketch(a), sketch(b))
     assume(not one.reason and one.value > 1e-3 and width(np.array(b)) > 1e-3)
     other = spread_ratio(sketch(scale * np.array(a) + place), sketch(np.array(b) - place))

@@ -23,7 +23,9 @@ def far(now: list[float] | np.ndarray, base: list[float] | np.ndarray) -> Distan
 
 
 def counted(counts: list[int] | np.ndarray) -> Counts:
-    return Counts(table={(f"v{place}",): int(count) for place, count in enumerate(counts) if count}, total=int(sum(counts)))
+    return Counts(
+        table={(f"v{place}",): int(count) for place, count in enumerate(counts) if count}, total=int(sum(counts))
+    )
 
 
 @given(columns, columns)
@@ -65,7 +67,10 @@ def test_its_standard_error_is_that_of_the_difference_of_means() -> None:
 def test_total_variation_by_hand() -> None:
     found = total_variation(counted([300, 500, 200]), counted([500, 300, 200]))
     assert found.value == pytest.approx(0.2)
-    assert found.words in ("'v0' is 30 % of its values, 50 % in the baseline", "'v1' is 50 % of its values, 30 % in the baseline")
+    assert found.words in (
+        "'v0' is 30 % of its values, 50 % in the baseline",
+        "'v1' is 50 % of its values, 30 % in the baseline",
+    )
     assert total_variation(counted([500, 500, 0, 0]), counted([0, 0, 45, 55])).value == 1.0
 
 
@@ -78,13 +83,20 @@ def test_what_chance_adds_is_that_of_the_larger_of_two_variances() -> None:
     assert found.chance == pytest.approx(std * math.sqrt(2 / math.pi))  # half of two cells
     rng = np.random.default_rng(4)
     alarms = sum(
-        total_variation(counted(rng.multinomial(500, [0.05] * 20)), counted(rng.multinomial(500, [0.05] * 20))).p_value() < LEVEL
+        total_variation(
+            counted(rng.multinomial(500, [0.05] * 20)), counted(rng.multinomial(500, [0.05] * 20))
+        ).p_value()
+        < LEVEL
         for _ in range(RUNS)
     )
     assert alarms <= ALLOWED  # 20 equal cells look 11 % apart by chance
 
 
-@given(st.integers(2, 8).flatmap(lambda size: st.tuples(*[st.lists(st.integers(100, 500), min_size=size, max_size=size)] * 2)))
+@given(
+    st.integers(2, 8).flatmap(
+        lambda size: st.tuples(*[st.lists(st.integers(100, 500), min_size=size, max_size=size)] * 2)
+    )
+)
 def test_total_variation_is_half_the_city_block(both: tuple[list[int], list[int]]) -> None:
     p, q = (np.array(side) / sum(side) for side in both)
     assert total_variation(*map(counted, both)).value == pytest.approx(float(np.abs(p - q).sum()) / 2)
@@ -92,7 +104,10 @@ def test_total_variation_is_half_the_city_block(both: tuple[list[int], list[int]
 
 def test_the_standard_error_of_total_variation_is_an_upper_bound_that_is_reached() -> None:
     rng = np.random.default_rng(5)
-    found = [total_variation(counted(rng.multinomial(500, [0.75, 0.25])), counted(rng.multinomial(2000, [0.25, 0.75]))) for _ in range(500)]
+    found = [
+        total_variation(counted(rng.multinomial(500, [0.75, 0.25])), counted(rng.multinomial(2000, [0.25, 0.75])))
+        for _ in range(500)
+    ]
     spread = float(np.std([one.value for one in found]))
     assert 0.8 * found[0].std < spread <= found[0].std * 1.07
 
@@ -109,7 +124,12 @@ def test_at_the_margin_they_alarm_at_most_at_the_level_and_at_three_times_they_d
         base = rng.normal(size=m)
         alarms += far(rng.normal(0.1, 1, n), base).p_value(0.1) < LEVEL
         far_off += far(rng.normal(0.5, 1, n), base).p_value(0.1) < LEVEL
-        mixed += total_variation(counted(rng.multinomial(n, [0.6, 0.4])), counted(rng.multinomial(m, [0.5, 0.5]))).p_value(0.1) < LEVEL
+        mixed += (
+            total_variation(counted(rng.multinomial(n, [0.6, 0.4])), counted(rng.multinomial(m, [0.5, 0.5]))).p_value(
+                0.1
+            )
+            < LEVEL
+        )
     assert alarms <= ALLOWED and mixed <= ALLOWED
     assert far_off > 0.95 * RUNS
 

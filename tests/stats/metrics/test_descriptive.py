@@ -62,7 +62,10 @@ def test_a_measure_is_what_it_says(name: str) -> None:
             (state,), (other,) = states(values, (kind,)), states(others, (kind,))
             if not isinstance(state, Moments) or which == "number":
                 value = found.value(state, other)
-                assert value == (expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-3)), (kind, which)
+                assert value == (expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-3)), (
+                    kind,
+                    which,
+                )
 
 
 def test_every_measure_has_a_case_and_says_what_it_is() -> None:
@@ -86,7 +89,9 @@ def test_of_nothing_a_measure_is_undefined_or_a_count_of_nothing(name: str) -> N
 
 @pytest.mark.parametrize("name", ["", "average", "p101", "p", "pNN", "p50%", "P50", "share", "p-1", "mean ", "p5."])
 def test_a_name_that_is_none_says_which_there_are(name: str) -> None:
-    with pytest.raises(InputError, match=f"no metric '{name}'; there are count, missing, .*pNN, .*share:VALUE, .*linf") as caught:
+    with pytest.raises(
+        InputError, match=f"no metric '{name}'; there are count, missing, .*pNN, .*share:VALUE, .*linf"
+    ) as caught:
         find_measures(["mean", name])
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,5 @@
-"""The metrics of bias: a table computed by hand, rows counted one by one, published numbers, and what division by nothing gives."""
+"""The metrics of bias: a table computed by hand, rows counted one by one, published numbers, and what division by
+nothing gives."""
 
 from __future__ import annotations
 
@@ -33,7 +34,13 @@ BY_HAND = {
     "CI": (100 - 50) / 150,
     "DPL": 60 / 100 - 25 / 50,
     "KL": 0.4 * math.log(0.4 / 0.5) + 0.6 * math.log(0.6 / 0.5),
-    "JS": 0.5 * (0.4 * math.log(0.4 / 0.45) + 0.6 * math.log(0.6 / 0.55) + 0.5 * math.log(0.5 / 0.45) + 0.5 * math.log(0.5 / 0.55)),
+    "JS": 0.5
+    * (
+        0.4 * math.log(0.4 / 0.45)
+        + 0.6 * math.log(0.6 / 0.55)
+        + 0.5 * math.log(0.5 / 0.45)
+        + 0.5 * math.log(0.5 / 0.55)
+    ),
     "LP": math.sqrt(0.1**2 + 0.1**2),
     "TVD": 0.1,
     "KS": 0.1,
@@ -63,7 +70,8 @@ def test_every_metric_of_a_table_by_hand(name: str) -> None:
 
 
 def test_the_numbers_of_smclarify() -> None:
-    """60 random tables (group, [others, facet], label, prediction), many with empty cells; answers of smclarify 0.5's bias_report."""
+    """60 random tables (group, [others, facet], label, prediction), many with empty cells; answers of smclarify 0.5's
+    bias_report."""
     stored = json.loads((Path(__file__).parent / "smclarify.json").read_text())
     compared = 0
     for case in stored:
@@ -71,7 +79,10 @@ def test_the_numbers_of_smclarify() -> None:
         table = Groups(grouped.sum(axis=0), grouped)
         for name, value in case["metrics"].items():
             expected = math.nan if value is None else float(value)
-            assert float(disparities()[name].ask(table)) == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True), (name, case)
+            assert float(disparities()[name].ask(table)) == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True), (
+                name,
+                case,
+            )
             compared += 1
     assert compared == 60 * 20
 
@@ -94,7 +105,7 @@ def test_labels_of_several_values() -> None:
     assert ask("LP", counts) == pytest.approx(math.sqrt(0.2**2 + 0.3**2 + 0.5**2))
 
 
-# -- rows, counted one by one ------------------------------------------------------------------------------------------------------------
+# -- rows, counted one by one ------------------------------------------------------------------------------------------
 
 
 def over(part: float, whole: float) -> float:
@@ -118,7 +129,9 @@ def by_rows(d: np.ndarray, y: np.ndarray, said: np.ndarray, group: np.ndarray) -
         total = 0.0
         for one in np.unique(group):
             g = group == one
-            total += g.sum() * (over((g & d & ~out).sum(), (g & ~out).sum()) - over((g & d & out).sum(), (g & out).sum()))
+            total += g.sum() * (
+                over((g & d & ~out).sum(), (g & ~out).sum()) - over((g & d & out).sum(), (g & out).sum())
+            )
         return total / len(y)
 
     found["CDDL"], found["CDDPL"] = cdd(y), cdd(said)
@@ -186,7 +199,12 @@ def test_many_tables_at_once_are_each_of_them(several: list[list[tuple[bool, boo
 
 
 def test_rows_that_lack_something_count_where_it_is_not_needed() -> None:
-    cells = [Cell("f", POSITIVE, POSITIVE), Cell("f", UNKNOWN, NEGATIVE), Cell(None, NEGATIVE, UNKNOWN), Cell("m", UNKNOWN, POSITIVE)]
+    cells = [
+        Cell("f", POSITIVE, POSITIVE),
+        Cell("f", UNKNOWN, NEGATIVE),
+        Cell(None, NEGATIVE, UNKNOWN),
+        Cell("m", UNKNOWN, POSITIVE),
+    ]
     table = Joint(dict(zip(cells, (1, 2, 3, 4), strict=True)), grouped=False)
 
     def counted(*uses: str) -> list[list[list[float]]]:
@@ -200,7 +218,9 @@ def test_rows_that_lack_something_count_where_it_is_not_needed() -> None:
 
 
 @given(ROWS)
-def test_draws_are_of_as_many_rows_and_of_what_may_happen_to_each_value(rows: list[tuple[bool, bool, bool, str]]) -> None:
+def test_draws_are_of_as_many_rows_and_of_what_may_happen_to_each_value(
+    rows: list[tuple[bool, bool, bool, str]],
+) -> None:
     table = joint(rows)
     values = {row[0] for row in rows}
     assert table.counts.sum() == len(rows) and table.likely.sum() == pytest.approx(len(rows))
@@ -208,7 +228,9 @@ def test_draws_are_of_as_many_rows_and_of_what_may_happen_to_each_value(rows: li
     for side, here in enumerate((False in values, True in values)):
         assert (either[side] > 0).all() == here
     raw = table.groups(table.counts[None], ["in"], ("label", "prediction")).counts[0]
-    assert either == pytest.approx((raw + 0.25 * (raw.sum(axis=(1, 2), keepdims=True) > 0)) * len(rows) / (len(rows) + len(values)))
+    assert either == pytest.approx(
+        (raw + 0.25 * (raw.sum(axis=(1, 2), keepdims=True) > 0)) * len(rows) / (len(rows) + len(values))
+    )
 
 
 def test_division_by_nothing() -> None:
@@ -223,7 +245,7 @@ def test_division_by_nothing() -> None:
     assert math.isnan(ask("CDDL", TABLE))
 
 
-# -- the test ------------------------------------------------------------------------------------------------------------------------------
+# -- the test ----------------------------------------------------------------------------------------------------------
 
 CONFIDENCES = st.sampled_from([0.8, 0.9, 0.95, 0.99])
 
@@ -243,8 +265,12 @@ def test_the_p_value_is_below_the_level_where_interval_and_range_are_disjoint(
     assert again == found.test and again.p_value(lower, upper) == found.test.p_value(lower, upper)
 
 
-@given(st.integers(0, 100), st.floats(-3, 3), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["normal", "percentile"]))
-def test_a_wider_range_is_never_more_surprising(seed: int, middle: float, half: float, more: float, method: str) -> None:
+@given(
+    st.integers(0, 100), st.floats(-3, 3), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["normal", "percentile"])
+)
+def test_a_wider_range_is_never_more_surprising(
+    seed: int, middle: float, half: float, more: float, method: str
+) -> None:
     test = spread(np.random.default_rng(seed).normal(size=200), 0.0, 0.95, method).test
     assert test is not None
     narrow, wide = test.p_value(middle - half, middle + half), test.p_value(middle - half - more, middle + half + more)
@@ -256,7 +282,11 @@ def test_infinite_and_equal_draws() -> None:
     assert infinite.test is not None and infinite.test.std == 0
     assert infinite.test.p_value(-0.5, 0.5) == pytest.approx(2 / 5) and infinite.test.p_value(-5.0, 5.0) == 1
     equal = spread([0.3] * 99, 0.3, 0.95, "normal")
-    assert equal.test is not None and equal.test.p_value(-0.3, 0.3) == 1 and equal.test.p_value(-0.2, 0.2) == pytest.approx(0.02)
+    assert (
+        equal.test is not None
+        and equal.test.p_value(-0.3, 0.3) == 1
+        and equal.test.p_value(-0.2, 0.2) == pytest.approx(0.02)
+    )
     assert spread([0.3], 0.3, 0.95, "normal").test is None
     assert spread([math.nan] * 5, 0.3, 0.95, "percentile").test is None
     assert Disjoint(0.5, std=0.1).p_value(-0.3, 0.3) == pytest.approx(0.0455, abs=1e-4)

@@ -22,7 +22,9 @@ def squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def once(distances: np.ndarray, inside: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return flips(distances, inside.astype(bool), others.astype(bool), np.ones((1, len(inside))), np.ones((1, len(others))))[0]
+    return flips(
+        distances, inside.astype(bool), others.astype(bool), np.ones((1, len(inside))), np.ones((1, len(others)))
+    )[0]
 
 
 def ft(found: np.ndarray) -> float:
@@ -53,7 +55,9 @@ def test_the_numbers_of_smclarify() -> None:
     assert len({round(case["FT"], 6) for case in stored}) > 12
     for case in stored:
         x, d, said = (np.array(case[name]) for name in ("features", "inside", "positive"))
-        assert ft(once(squares(x[d == 1], x[d == 0]), said[d == 1], said[d == 0])) == pytest.approx(case["FT"], abs=1e-12)
+        assert ft(once(squares(x[d == 1], x[d == 0]), said[d == 1], said[d == 0])) == pytest.approx(
+            case["FT"], abs=1e-12
+        )
 
 
 @given(st.integers(0, 10**6), st.integers(10, 60), st.integers(1, 20))
@@ -76,7 +80,11 @@ def test_others_equally_far_away_share_their_votes_whatever_the_order() -> None:
         assert once(squares(d, a[order]), said_d, said_a[order]).tolist() == found.tolist()
     # Each place of the grid has some twenty others: the vote is their share.
     share = np.array([said_a[(a == place).all(axis=1)].mean() for place in d])
-    assert found.tolist() == [(said_d & (share < 0.5)).sum(), (said_d == (share > 0.5)).sum(), (~said_d & (share > 0.5)).sum()]
+    assert found.tolist() == [
+        (said_d & (share < 0.5)).sum(),
+        (said_d == (share > 0.5)).sum(),
+        (~said_d & (share > 0.5)).sum(),
+    ]
     even = once(np.zeros((1, 10)), np.array([1]), np.array([1, 0] * 5))
     assert even.tolist() == [0, 1, 0]  # a tie turns nobody
 
@@ -103,7 +111,9 @@ def test_nobody_to_ask_and_nobody_asked() -> None:
 
 def test_distances_are_those_of_standardised_numbers_and_of_categories() -> None:
     x = [1.0, 3.0, None, 5.0, math.inf]
-    rows = pa.table({"x": x, "constant": [7] * 5, "word": ["a", "b", "a", None, None], "flag": [True, False, True, True, True]})
+    rows = pa.table(
+        {"x": x, "constant": [7] * 5, "word": ["a", "b", "a", None, None], "flag": [True, False, True, True, True]}
+    )
     inside = np.array([True, True, False, False, False])
     z = (np.array([1, 3, 3, 5, 3]) - 3) / math.sqrt(8 / 3)  # what is missing stands at the mean
     word = np.eye(3)[[0, 1, 0, 2, 2]]  # a missing word is a word
@@ -116,7 +126,8 @@ def test_distances_are_those_of_standardised_numbers_and_of_categories() -> None
 
 
 def test_the_bootstraps_error_is_that_of_fresh_samples() -> None:
-    """A bootstrap of nearest neighbours need not be right (Abadie and Imbens, 2008); of their votes it is, or a little too large."""
+    """A bootstrap of nearest neighbours need not be right (Abadie and Imbens, 2008); of their votes it is, or a little
+    too large."""
 
     def sample(seed: int, size: int = 400) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng(seed)

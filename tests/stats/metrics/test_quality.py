@@ -1,4 +1,5 @@
-"""Quality metrics: scikit-learn's on any table, the published cases, curves, and spreads like those of a bootstrap of rows."""
+"""Quality metrics: scikit-learn's on any table, the published cases, curves, and spreads like those of a bootstrap of
+rows."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_binary_metrics_are_scikit_learns(counts: tuple[int, int, int, int]) -> 
             assert found[name + suffix] == pytest.approx(value, nan_ok=True), name + suffix
         if not any(math.isnan(value) for value in expected.values()):
             for name, beta in (("f0_5", 0.5), ("f1", 1), ("f2", 2)):
-                assert found[name + suffix] == pytest.approx(sk.fbeta_score(y, answers, beta=beta, zero_division=0)), name + suffix
+                assert found[name + suffix] == pytest.approx(sk.fbeta_score(y, answers, beta=beta, zero_division=0)), (
+                    name + suffix
+                )
     assert found["true_positive_rate"] == pytest.approx(found["recall"], nan_ok=True)
     assert found["true_negative_rate"] == pytest.approx(1 - found["false_positive_rate"], nan_ok=True)
     assert found["false_negative_rate"] == pytest.approx(1 - found["recall"], nan_ok=True)
@@ -63,9 +66,14 @@ def test_multiclass_metrics_are_scikit_learns(counts: list[int]) -> None:
     found = asked("multiclass", Multi(matrix.astype(float)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for suffix, answers in (("", said), ("_best_constant_classifier", np.full_like(y, matrix.sum(axis=1).argmax()))):
+        for suffix, answers in (
+            ("", said),
+            ("_best_constant_classifier", np.full_like(y, matrix.sum(axis=1).argmax())),
+        ):
             assert found[f"accuracy{suffix}"] == pytest.approx(sk.accuracy_score(y, answers))
-            assert found[f"weighted_recall{suffix}"] == pytest.approx(sk.recall_score(y, answers, average="weighted", zero_division=0))
+            assert found[f"weighted_recall{suffix}"] == pytest.approx(
+                sk.recall_score(y, answers, average="weighted", zero_division=0)
+            )
             assert found[f"weighted_precision{suffix}"] == pytest.approx(
                 sk.precision_score(y, answers, average="weighted", zero_division=0)
             )
@@ -96,18 +104,30 @@ def test_the_papers_four_rows() -> None:
     """Appendix B: labels 1, 2, 3, 4 and predictions 1, 2, 4, 6."""
     state = Residuals().update(pa.table({"y": [1, 2, 3, 4], "p": [1, 2, 4, 6]}))
     found = asked("regression", Regression(state.means, state.n))
-    assert (found["mae"], found["mse"], found["rmse"], found["r2"]) == pytest.approx((0.75, 1.25, 1.118033988749895, 0.0))
+    assert (found["mae"], found["mse"], found["rmse"], found["r2"]) == pytest.approx(
+        (0.75, 1.25, 1.118033988749895, 0.0)
+    )
     # The five sample MAEs 1/3, 1/2, 1/2, 1/2, 1 give both printed deviations exactly, with divisor 5.
     assert np.std([1 / 3, 1 / 2, 1 / 2, 1 / 2, 1]) == pytest.approx(0.2260776661041756)
 
 
 def test_the_services_case_of_201_rows() -> None:
     found = asked("binary", Binary(*(np.array(float(one)) for one in (16, 0, 12, 173))))
-    for name, value in {"recall": 0.571429, "precision": 1, "accuracy": 0.940299, "f0_5": 0.869565, "f1": 0.727273, "f2": 0.625}.items():
+    for name, value in {
+        "recall": 0.571429,
+        "precision": 1,
+        "accuracy": 0.940299,
+        "f0_5": 0.869565,
+        "f1": 0.727273,
+        "f2": 0.625,
+    }.items():
         assert found[name] == pytest.approx(value, abs=1e-6)
     assert found["accuracy_best_constant_classifier"] == pytest.approx(0.8607, abs=1e-4)
     # The service printed .0086 and .0082 for the deviation of the accuracy; theory says .0083.
-    stds = [service_std(np.array([16, 0, 12, 173]), lambda t: (t[:, 0] + t[:, 3]) / t.sum(axis=1), seed) for seed in range(200)]
+    stds = [
+        service_std(np.array([16, 0, 12, 173]), lambda t: (t[:, 0] + t[:, 3]) / t.sum(axis=1), seed)
+        for seed in range(200)
+    ]
     assert np.sqrt(np.mean(np.square(stds))) == pytest.approx(0.0083 * math.sqrt(4 / 5), rel=0.1)
     assert math.isnan(service_std(np.array([16, 0, 12, 100]), lambda t: t[:, 0]))
 
@@ -127,7 +147,9 @@ def test_areas_and_curves_are_scikit_learns(rows: list[tuple[bool, int]]) -> Non
     assert drawn["roc"].x[:-1] == pytest.approx(fpr) and drawn["roc"].y[:-1] == pytest.approx(tpr)
     assert (drawn["roc"].x[-1], drawn["roc"].y[-1]) == (1.0, 1.0)  # an extra one, as Spark has it
     right, recalled, _ = sk.precision_recall_curve(y, score)
-    assert drawn["pr"].x[1:] == pytest.approx(recalled[:-1][::-1]) and drawn["pr"].y[1:] == pytest.approx(right[:-1][::-1])
+    assert drawn["pr"].x[1:] == pytest.approx(recalled[:-1][::-1]) and drawn["pr"].y[1:] == pytest.approx(
+        right[:-1][::-1]
+    )
     assert found["au_prc"] == pytest.approx(np.trapezoid(drawn["pr"].y, drawn["pr"].x))
     tens = np.minimum((score * 10).astype(int), 9)
     ece = sum(abs(y[tens == ten].sum() - score[tens == ten].sum()) for ten in range(10)) / len(y)
@@ -155,7 +177,9 @@ def test_spreads_are_those_of_a_bootstrap_of_rows() -> None:
     drawn = resampled_means(state, 4_000)
     for metric in metrics("regression"):
         if metric.name in ("mae", "rmse"):
-            ask = {"mae": sk.mean_absolute_error, "rmse": lambda a, b: math.sqrt(sk.mean_squared_error(a, b))}[metric.name]
+            ask = {"mae": sk.mean_absolute_error, "rmse": lambda a, b: math.sqrt(sk.mean_squared_error(a, b))}[
+                metric.name
+            ]
             by_rows = np.std([ask(price[at], guess[at]) for at in places[:800]])
             assert np.std(metric.ask(drawn)) == pytest.approx(by_rows, rel=0.15), metric.name
 
@@ -178,12 +202,17 @@ def test_a_name_is_taken_once() -> None:
         quality("binary", name="f1")(lambda t: t)
 
 
-@pytest.mark.parametrize(("hits", "misses", "others"), [(40, 10, 0), (40, 10, 5_000), (2, 0, 500), (0, 2, 500), (30, 0, 900)])
+@pytest.mark.parametrize(
+    ("hits", "misses", "others"), [(40, 10, 0), (40, 10, 5_000), (2, 0, 500), (0, 2, 500), (30, 0, 900)]
+)
 def test_a_share_rests_on_the_rows_that_it_is_a_share_of(hits: int, misses: int, others: int) -> None:
     table = likely([hits, misses, others])
     assert table.sum() == pytest.approx(hits + misses + others + 2)
     drawn = resample(table, 20_000)
-    found = rests_on(table[0] / table[:2].sum(), drawn[:, 0] / np.where(drawn[:, :2].sum(axis=1) > 0, drawn[:, :2].sum(axis=1), np.nan))
+    found = rests_on(
+        table[0] / table[:2].sum(),
+        drawn[:, 0] / np.where(drawn[:, :2].sum(axis=1) > 0, drawn[:, :2].sum(axis=1), np.nan),
+    )
     assert found == pytest.approx(hits + misses + 4 / 3, rel=0.1 if hits + misses > 20 else 0.5)
 
 

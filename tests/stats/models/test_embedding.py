@@ -1,4 +1,5 @@
-"""Distances of vectors, against pairwise loops, scikit-learn, and the share of false alarms when nothing has changed."""
+"""Distances of vectors, against pairwise loops, scikit-learn, and the share of false alarms when nothing has
+changed."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def cloud(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 
 def state(points: np.ndarray, **settings: int) -> Vectors:
-    return Vectors(**settings).update(pa.table({"v": pa.FixedSizeListArray.from_arrays(points.reshape(-1), points.shape[1])}))
+    return Vectors(**settings).update(
+        pa.table({"v": pa.FixedSizeListArray.from_arrays(points.reshape(-1), points.shape[1])})
+    )
 
 
 def measured(now: np.ndarray, base: np.ndarray) -> tuple[float, Discrepancy]:

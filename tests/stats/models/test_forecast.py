@@ -1,4 +1,5 @@
-"""Forecasts: statsmodels' Holt-Winters, hand-computed ones, seasons and holes; and that surprises are as rare as they say."""
+"""Forecasts: statsmodels' Holt-Winters, hand-computed ones, seasons and holes; and that surprises are as rare as they
+say."""
 
 from __future__ import annotations
 
@@ -24,16 +25,25 @@ def one(value: float) -> np.ndarray:
 @pytest.mark.parametrize("season", [0, 4, 12])
 def test_it_is_statsmodels_holt_winters(season: int) -> None:
     rng = np.random.default_rng(season)
-    series = 50 + 0.3 * np.arange(60) + rng.normal(size=60) + (5 * np.sin(np.arange(60) * 2 * np.pi / season) if season else 0)
+    series = (
+        50
+        + 0.3 * np.arange(60)
+        + rng.normal(size=60)
+        + (5 * np.sin(np.arange(60) * 2 * np.pi / season) if season else 0)
+    )
     alpha, beta, gamma = 0.4, 0.1, 0.25
     width = max(season, 1)
     made, errors = holt_winters(series, season, one(alpha), one(beta), one(gamma))
     level = series[:width].mean()
-    seasonal = {"seasonal": "add", "seasonal_periods": season, "initial_seasonal": series[:width] - level} if season else {}
+    seasonal = (
+        {"seasonal": "add", "seasonal_periods": season, "initial_seasonal": series[:width] - level} if season else {}
+    )
     model = ExponentialSmoothing(
         series[width:], trend="add", initialization_method="known", initial_level=level, initial_trend=0.0, **seasonal
     )
-    fitted = model.fit(smoothing_level=alpha, smoothing_trend=beta, smoothing_seasonal=gamma if season else None, optimized=False)
+    fitted = model.fit(
+        smoothing_level=alpha, smoothing_trend=beta, smoothing_seasonal=gamma if season else None, optimized=False
+    )
     assert made[0, width:-1] == pytest.approx(fitted.fittedvalues, rel=1e-10)
     assert made[0, -1] == pytest.approx(fitted.forecast(1)[0], rel=1e-10)
     assert errors[0, width:] == pytest.approx(series[width:] - fitted.fittedvalues, abs=1e-9)
@@ -64,7 +74,9 @@ def test_a_season_looks_at_the_same_hours_only() -> None:
     found = forecast(series, season=24)
     assert (found.expected, found.std) == (7.0, 0.0)
     assert forecast(series, "robust", season=24).expected == 7.0
-    smoothed = forecast(np.array(series) + 0.01 * np.random.default_rng(1).normal(size=len(series)), "holt_winters", season=24)
+    smoothed = forecast(
+        np.array(series) + 0.01 * np.random.default_rng(1).normal(size=len(series)), "holt_winters", season=24
+    )
     assert smoothed.expected == pytest.approx(7.0, abs=0.05)
     assert smoothed.std < 0.02
 
@@ -91,7 +103,14 @@ def test_too_few_values_are_no_forecast(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "count", "season"),
-    [("standard", 8, 0), ("standard", 168, 24), ("robust", 12, 0), ("robust", 168, 0), ("holt_winters", 24, 0), ("holt_winters", 96, 24)],
+    [
+        ("standard", 8, 0),
+        ("standard", 168, 24),
+        ("robust", 12, 0),
+        ("robust", 168, 0),
+        ("holt_winters", 24, 0),
+        ("holt_winters", 96, 24),
+    ],
 )
 def test_surprises_are_as_rare_as_they_say(method: str, count: int, season: int) -> None:
     rng = np.random.default_rng(count)
