@@ -22,7 +22,8 @@ from rich.console import Console
 from starlette.requests import Request
 
 import mmon_ray
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.encoders import wordllama
 from mmon_ray.monitors.report_table import print_report
@@ -72,8 +73,8 @@ def main(folder: str, port: int) -> None:
         mmon_ray.Embedding("text.vector", text="text"),
     )
     monitor = mmon_ray.Monitor("bank", analyses=(judge,), prepare=(encode,))
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit(pa.table({"text": bank[:TRAINING]})))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(pa.table({"text": bank[:TRAINING]})))
     url = f"http://127.0.0.1:{port}/bank"
     ask(url, bank[TRAINING:1_450], 0)
     ask(url, bank[1_450:1_600] + other[:100], 1)

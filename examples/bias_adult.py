@@ -54,7 +54,7 @@ def right(share: float, draws: int, learned: pa.Table, later: pa.Table, size: in
         (mmon_ray.Facet("sex", "Male"),), positive=">50K", metrics=("DPL",), draws=draws, share=share, min_rows=1
     )
     baseline = (monitor := mmon_ray.Monitor("adult", analyses=(bias,))).fit(learned, label="income")
-    b, rng = baseline.constraints[0].upper, np.random.default_rng(size)
+    b, rng = next(one for one in baseline.constraints if one.name == "DPL").upper, np.random.default_rng(size)
     found = {(confidence, draws, size): dict.fromkeys(RANGES, 0.0) for confidence in CONFIDENCES[share]}
     for _ in range(repetitions):
         window = later.take(rng.choice(later.num_rows, size, replace=False))

@@ -23,7 +23,8 @@ from sklearn.neural_network import MLPClassifier
 from starlette.requests import Request
 
 import mmon_ray
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.monitors.report_table import print_report
 
@@ -68,8 +69,8 @@ def main(folder: str, port: int) -> None:
     )
     monitor = mmon_ray.Monitor("digits", analyses=(mmon_ray.Embedding("prediction.embedding"),))
     digits, hidden = Reader().read(IMAGES[:TRAINING])
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit(pa.table({"prediction": digits, "prediction.embedding": hidden.tolist()})))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(pa.table({"prediction": digits, "prediction.embedding": hidden.tolist()})))
     later = IMAGES[TRAINING:]
     turned = np.clip([rotate(image.reshape(8, 8), 25, reshape=False, order=1) for image in later[300:]], 0, 16).reshape(
         -1, 64

@@ -32,7 +32,7 @@ from mmon_ray.errors import InputError
 from mmon_ray.states import Counts, Distinct, Moments, Presence, Quantiles, Types
 from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import Distance, Excess, Share
-from mmon_ray.stats.distances import sagemaker_distances as service
+from mmon_ray.stats.distances import sagemaker_distances
 
 __all__ = ["DataQuality"]
 
@@ -247,10 +247,12 @@ class DataQuality(Analysis, kind="data_quality"):
         p, q = now.get(need), base.get(need)
         name = self._drift_name(column)
         if isinstance(p, Counts) and isinstance(q, Counts) and name == "chi_squared_p":
-            found = service.chi_squared(p, q)
+            found = sagemaker_distances.chi_squared(p, q)
             return _measured(name, found, found.p_value(), column)
         if isinstance(p, (Quantiles, Counts)) and isinstance(q, (Quantiles, Counts)):
-            found = (service.robust if self.baseline_drift == "robust" else service.simple)(p, q)
+            found = (sagemaker_distances.robust if self.baseline_drift == "robust" else sagemaker_distances.simple)(
+                p, q
+            )
             return _measured(name, found, found.value, column)
         return Metric(
             name, math.nan, column.name, status="undefined", detail=f"values of type {column.type} have no distance"

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import click
 
-from mmon_ray.cli import baseline, calibrate, labels, overview, schedule
-from mmon_ray.cli import capture as traffic
-from mmon_ray.cli import query as history
-from mmon_ray.cli import run as watch
+from mmon_ray.cli import baseline, calibrate, capture, labels, overview, query, run, schedule
 from mmon_ray.cli.context import Context, Explained
 
 __all__ = ["main"]
@@ -46,17 +43,17 @@ for _command in (
     overview.list_all,
     overview.doctor,
     baseline.baseline,
-    watch.run,
-    watch.report,
+    run.run,
+    run.report,
     calibrate.calibrate,
     labels.labels,
     schedule.schedule,
     schedule.scheduler,
     schedule.backfill,
     schedule.runs,
-    traffic.capture_group,
-    traffic.status,
-    history.query,
-    history.state,
+    capture.capture_group,
+    capture.status,
+    query.query,
+    query.state,
 ):
     main.add_command(_command)

@@ -28,8 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from mmon_ray.core import codec_arrays as arrays
-from mmon_ray.core import scripts
+from mmon_ray.core import codec_arrays, scripts
 from mmon_ray.core.codec_arrays import array
 from mmon_ray.core.json_position import line_of
 from mmon_ray.core.type_check import hints, misfit
@@ -279,7 +278,9 @@ def _dump_coded(value: Coded, taken: list[bytes] | None) -> JSON:
         if "array" not in spec.metadata:
             doc[spec.name] = _dump(item, taken)
         else:
-            doc[spec.name] = arrays.lists(item) if taken is None else arrays.take(item, spec.metadata["array"], taken)
+            doc[spec.name] = (
+                codec_arrays.lists(item) if taken is None else codec_arrays.take(item, spec.metadata["array"], taken)
+            )
     return doc
 
 
@@ -322,7 +323,7 @@ def _check_names(cls: type[Coded], fields: Mapping[str, JSON], specs: Mapping[st
 def _load_field(cls: type[Coded], spec: dataclasses.Field[Any], item: JSON, given: Sequence[Any]) -> Any:
     """The value of a field, of the type that it declares."""
     if "array" in spec.metadata:
-        return arrays.read(item, spec.metadata["array"], given)
+        return codec_arrays.read(item, spec.metadata["array"], given)
     value = _load_at(spec.name, item, given)
     why = misfit(value, hints(cls).get(spec.name, Any))  # type: ignore[arg-type]
     if why is None:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from mmon_ray import sagemaker
-from mmon_ray.core import command as process
+from mmon_ray.core import command
 from mmon_ray.core.ray_session import ensure_ray
 from mmon_ray.core.report import Constraint
 from mmon_ray.core.request_filter import Choice, left_out
@@ -22,7 +22,7 @@ from mmon_ray.errors import InputError, MissingKey
 from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.program import GIVEN, Outcome, Program, together
-from mmon_ray.records import hourly as records
+from mmon_ray.records import hourly
 from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.parse import plain
 from mmon_ray.records.record import without_error
@@ -48,7 +48,7 @@ def run_programs(
     store: Store,
     deployment: str,
     baseline: Baseline | None,
-    hours: Sequence[records.Hour],
+    hours: Sequence[hourly.Hour],
     progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[Outcome, ...]:
     """What the monitor's programs say of a window, one after the other; none is run when nothing was captured.
@@ -191,11 +191,11 @@ def _training(monitor: Monitor, store: Store, program: Program, data: str, windo
         contents = file_contents(data)
         form = {"parquet": "records"}.get(contents.form, contents.form)
         return form, ((f"{sagemaker.DATASET}/{name}", body) for name, body in contents.read())
-    deployment = records.deployment_of(store, monitor.endpoint, monitor.deployment)
+    deployment = hourly.deployment_of(store, monitor.endpoint, monitor.deployment)
     if program.dataset == "records":
         choice = monitor.choice(None)
         hours = (
-            records.compile_hour(
+            hourly.compile_hour(
                 DeploymentHour(store, monitor.endpoint, deployment, hour),
                 prepare=monitor.steps,
                 pre=monitor.pre,
@@ -224,7 +224,7 @@ def _attempt(
         ended = _execute(program, variables, against, files)
         large = [path for path, body in ended.results.items() if body is None]
         if large:
-            raise InputError(f"it wrote more than {process.LARGEST_BYTES // 10**6} MB to {large[0].rpartition('/')[2]}")
+            raise InputError(f"it wrote more than {command.LARGEST_BYTES // 10**6} MB to {large[0].rpartition('/')[2]}")
         written = {path: body for path, body in ended.results.items() if body is not None}
         if ended.code is None:
             raise InputError(f"it did not end within {program.timeout_s:g} s and was stopped{_said(ended.output)}")
@@ -269,7 +269,7 @@ def _execute(program: Program, variables: Mapping[str, str], against: bool, file
     }
     files = chain(files, _code(Path(code).expanduser())) if code else files
     ended = (
-        _on_ray(order, files, runtime_env, program.timeout_s) if program.runtime_env else process.execute(order, files)
+        _on_ray(order, files, runtime_env, program.timeout_s) if program.runtime_env else command.execute(order, files)
     )
     return _Ended(ended["code"], ended["output"], ended["results"])
 
@@ -280,7 +280,7 @@ def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any],
     ensure_ray()
     sent_by_value()
     sent = [(path, ray.put(body)) for path, body in files]
-    task = ray.remote(process.execute_there).options(runtime_env=runtime_env, num_cpus=1, max_retries=0)
+    task = ray.remote(command.execute_there).options(runtime_env=runtime_env, num_cpus=1, max_retries=0)
     reference = task.remote(order, sent)
     try:
         done, _ = ray.wait([reference], timeout=timeout_s + _SETUP_S)
@@ -296,10 +296,10 @@ def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any],
 
 
 def sent_by_value() -> None:
-    """Has Ray send the code of `process` itself, not its name: a worker may be in an image that has no mmon_ray."""
+    """Has Ray send the code of `core.command` itself, not its name: a worker may be in an image that has no mmon_ray."""
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(process)  # type: ignore[no-untyped-call]
+    cloudpickle.register_pickle_by_value(command)  # type: ignore[no-untyped-call]
 
 
 def _code(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from mmon_ray.core import command as process
+from mmon_ray.core import command
 from mmon_ray.core.report import Report
 from mmon_ray.core.scripts import known
 from mmon_ray.core.window import Window
@@ -103,7 +103,7 @@ def _run(path: str, report: Report, window: Window, store: Store, timeout_s: flo
     files = {f"{OUTPUT}/{name}": body for name, body in given.items()} | {
         place: learned[place.rpartition("/")[2]] for place in BASELINE.values()
     }
-    ended = process.execute(order, [*files.items(), (_SCRIPT, source.text.encode() if source else b"")])
+    ended = command.execute(order, [*files.items(), (_SCRIPT, source.text.encode() if source else b"")])
     if ended["code"] is None:
         raise InputError(f"'{path}' was ended after {timeout_s:g} s; the monitor's post_timeout_s gives it more")
     said = ended["output"].strip().splitlines()

@@ -6,7 +6,7 @@ of the baseline? So a small p-value means "really further away than allowed", at
 
 from __future__ import annotations
 
-from mmon_ray.stats.distances import sagemaker_distances as service
+from mmon_ray.stats.distances import sagemaker_distances
 from mmon_ray.stats.distances.association import association
 from mmon_ray.stats.distances.distance import Distance
 from mmon_ray.stats.distances.divergences import Divergence, chi_squared, cramers_v, hellinger, jensen_shannon, psi
@@ -44,7 +44,7 @@ __all__ = [
     "number_bars",
     "psi",
     "resample",
-    "service",
+    "sagemaker_distances",
     "spread_ratio",
     "total_variation",
     "wasserstein",

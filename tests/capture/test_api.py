@@ -20,8 +20,7 @@ from ray.serve.schema import ServeDeploySchema
 from starlette.requests import Request
 
 import mmon_ray
-from mmon_ray.capture import api as doors
-from mmon_ray.capture import build_app, capture, decode, drain
+from mmon_ray.capture import api, build_app, capture, decode, drain
 from mmon_ray.capture.serve.wrapper import is_captured
 from mmon_ray.cli import main
 from mmon_ray.errors import CaptureError, MonitorError
@@ -81,9 +80,9 @@ def built(args: dict):
 
 
 def graph(target) -> dict:
-    nodes = doors._graph(target)
+    nodes = api._graph(target)
     assert len({id(node) for node in nodes}) == len(nodes)
-    return {doors._deployment(node).name: doors._deployment(node) for node in nodes}
+    return {api._deployment(node).name: api._deployment(node) for node in nodes}
 
 
 def captured_names(target) -> set:
@@ -104,7 +103,7 @@ def records(store, endpoint: str) -> list[dict]:
 
 def test_ray_still_keeps_an_applications_deployment_where_we_look() -> None:
     assert list(vars(Twice.bind(1))) == ["_bound_deployment", "_ingress_request_router"]
-    assert doors._deployment(Twice.bind(1)).init_args == (1,)
+    assert api._deployment(Twice.bind(1)).init_args == (1,)
 
 
 def test_every_deployment_of_a_graph_is_captured_once_and_the_given_one_stays_as_it_is() -> None:
@@ -112,12 +111,12 @@ def test_every_deployment_of_a_graph_is_captured_once_and_the_given_one_stays_as
     made = capture(given, endpoint="credit")
     assert captured_names(given) == set()
     assert captured_names(made) == {"base", "Twice", "Front"}
-    assert len(doors._graph(made)) == 3  # shared by two parents, and still one deployment
+    assert len(api._graph(made)) == 3  # shared by two parents, and still one deployment
     front = graph(made)["Front"]
     parts = front.init_args[1]
     assert front.init_args[0] == 10
     assert parts.by_name["twice"] is parts.listed[0]
-    (shared,) = doors._deployment(parts.listed[0]).init_args
+    (shared,) = api._deployment(parts.listed[0]).init_args
     assert shared is front.init_kwargs["base"]
     assert graph(made)["Twice"].max_ongoing_requests == 7
     assert issubclass(graph(made)["Twice"].func_or_class, Twice.func_or_class)

@@ -12,7 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from mmon_ray.capture.spool.control import get_control, set_control
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
+from mmon_ray.catalog.reports import load_report
+from mmon_ray.catalog.runs import load_run
+from mmon_ray.catalog.schedules import load_schedule, save_schedule
 from mmon_ray.cli import main
 from mmon_ray.core.codec import Coded, kinds
 from mmon_ray.core.json_position import line_of
@@ -49,11 +53,9 @@ WRONG: tuple[Any, ...] = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with one of each file that people may come to edit."""
     store = open_store(tmp_path_factory.mktemp("edited"))
-    monitor = catalog.save_monitor(
-        store, Monitor("credit", sinks=(Log(), Webhook("http://127.0.0.1:9/alarm")), label_hours=24)
-    )
-    catalog.save_baseline(store, monitor.fit(people(500, 1)[["age", "city"]], created=HOUR))
-    catalog.save_schedule(store, Schedule("credit", "hourly", created=HOUR))
+    monitor = save_monitor(store, Monitor("credit", sinks=(Log(), Webhook("http://127.0.0.1:9/alarm")), label_hours=24))
+    save_baseline(store, monitor.fit(people(500, 1)[["age", "city"]], created=HOUR))
+    save_schedule(store, Schedule("credit", "hourly", created=HOUR))
     set_control(store, "credit", on=True, sample=0.5)
     bad = people(200, 2)[["age", "city"]]
     put(store, bad.assign(age=bad["age"] * 40))
@@ -66,14 +68,14 @@ def checks_key(store: Store) -> str:
 
 
 FILES: dict[str, tuple[Callable[[Store], str], Callable[[Store], object]]] = {
-    "checks.json": (checks_key, lambda store: catalog.latest_baseline(store, "credit")),
-    "monitor": (lambda _: monitor_key("credit"), lambda store: catalog.load_monitor(store, "credit")),
-    "schedule": (lambda _: schedule_key("credit"), lambda store: catalog.load_schedule(store, "credit")),
+    "checks.json": (checks_key, lambda store: latest_baseline(store, "credit")),
+    "monitor": (lambda _: monitor_key("credit"), lambda store: load_monitor(store, "credit")),
+    "schedule": (lambda _: schedule_key("credit"), lambda store: load_schedule(store, "credit")),
     "report": (
         lambda _: report_key("credit", WINDOW, "report.json"),
-        lambda store: catalog.load_report(store, "credit", WINDOW),
+        lambda store: load_report(store, "credit", WINDOW),
     ),
-    "run": (lambda _: run_key("credit", WINDOW), lambda store: catalog.load_run(store, "credit", WINDOW)),
+    "run": (lambda _: run_key("credit", WINDOW), lambda store: load_run(store, "credit", WINDOW)),
     "control": (lambda _: control_key("credit"), lambda store: get_control(store, "credit")),
 }
 

@@ -33,7 +33,7 @@ from mmon_ray.core.codec import dump
 from mmon_ray.core.report import Metric
 from mmon_ray.core.schema import Schema
 from mmon_ray.core.window import Window
-from mmon_ray.labels import cache as recent_labels
+from mmon_ray.labels import cache
 from mmon_ray.labels.join import EARLY_HOURS, Joined, join_hour, reading_of
 from mmon_ray.labels.match import DELAY, TIME, attach
 from mmon_ray.labels.store import canonical, find_labels, read_labels
@@ -380,7 +380,7 @@ def test_labels_that_were_found_are_not_read_again(store: Store, monkeypatch: py
     put_labels(store, "credit", [{"id": "a4", "label": 4}], at=HOUR + timedelta(hours=9))
     opened: list[str] = []
     monkeypatch.setattr(
-        recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
+        cache, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
     )
     made = joined(store)
     assert [key.split("/")[5] for key in opened] == ["19"]
@@ -398,7 +398,7 @@ def test_new_labels_are_read_once_for_all_hours_that_may_have_them(
     put_labels(store, "credit", rows, at=HOUR + timedelta(hours=9))
     opened: list[str] = []
     monkeypatch.setattr(
-        recent_labels, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
+        cache, "read_labels", lambda store, entry: opened.append(entry.key) or read_labels(store, entry)
     )
     assert [joined(store, hour).labelled for hour in hours] == [2] * 8
     assert len(opened) == 1
@@ -407,14 +407,14 @@ def test_new_labels_are_read_once_for_all_hours_that_may_have_them(
 def test_objects_in_memory_are_bounded_and_known_by_their_version(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent_labels, "_MOST_BYTES", 1)
-    monkeypatch.setattr(recent_labels, "_recent", recent_labels._Recent())
+    monkeypatch.setattr(cache, "_MOST_BYTES", 1)
+    monkeypatch.setattr(cache, "_recent", cache._Recent())
     key = label_key("credit", HOUR, "mine.jsonl")
     for label in (1, 2):
         store.put(key, orjson.dumps({"id": "a0", "label": label, "more": "x" * label}))
         (entry,) = store.list("labels/")
-        assert recent_labels.labels_object(store, entry).labels["label"].to_pylist() == [label]
-    assert not recent_labels._recent.objects and recent_labels._recent.size_bytes == 0
+        assert cache.labels_object(store, entry).labels["label"].to_pylist() == [label]
+    assert not cache._recent.objects and cache._recent.size_bytes == 0
 
 
 def test_labels_that_were_collected_before_their_hour_are_found(store: Store) -> None:
@@ -455,10 +455,10 @@ def test_a_join_that_was_killed_counts_no_label_twice(store: Store, monkeypatch:
 
 
 def test_through_ray_data_the_join_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch, ray_session: str) -> None:
-    from mmon_ray.records import hourly as records
+    from mmon_ray.records import hourly
     from mmon_ray.states.fold import on_workers
 
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     for name in "abc":
         capture(store, 50, name=name)
     docs = [{"id": f"{name}{number}", "label": number % 2} for name in "abc" for number in range(0, 50, 3)]

@@ -25,7 +25,7 @@ from mmon_ray.cli import main
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window
 from mmon_ray.labels.retries import repeated
-from mmon_ray.records import hourly as records
+from mmon_ray.records import hourly
 from mmon_ray.storage.keys import capture_key
 from mmon_ray.storage.store import Store
 
@@ -85,7 +85,7 @@ def value(report: Report, name: str, column: str = "y") -> float:
 
 def twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every third request again, wrongly answered before, or failed after; in another part of the hour."""
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     again = [number for number in range(N) if number % 3 == 0]
     capture(
         store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}, "second": 60} for number in range(N)]

@@ -28,7 +28,7 @@ from mmon_ray.core.schema import Column, Schema
 from mmon_ray.core.window import Window
 from mmon_ray.errors import InputError, StoreError
 from mmon_ray.monitors.monitor import Monitor
-from mmon_ray.records import hourly as records
+from mmon_ray.records import hourly
 from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour, deployment_of, newest_hour, records_of
 from mmon_ray.records.manifests import are_whole
@@ -390,7 +390,7 @@ def test_the_hours_and_deployments_are_kept_apart(store: Store) -> None:
 
 
 def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     for number in range(3):
         capture(store, f"a-{number}", line({"age": number}), b"torn {")
     made = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
@@ -400,7 +400,7 @@ def test_parts_and_rejections_of_an_earlier_making_are_removed(store: Store, mon
         *(f"rejected-{number:05d}.jsonl" for number in range(3)),
     ]
     assert (made.tally.requests, made.tally.rows, made.tally.rejected) == (6, 3, 3)
-    monkeypatch.setattr(records, "PART_BYTES", 10**6)
+    monkeypatch.setattr(hourly, "PART_BYTES", 10**6)
     capture(store, "a-2", line({"age": 2}))
     again = compile_hour(DeploymentHour(store, "credit", "Model", TEN))
     assert names_in(store) == ["manifest.json", "part-00000.parquet", "rejected-00000.jsonl"]
@@ -418,13 +418,13 @@ def test_what_may_not_be_used_takes_nothing_of_what_was_there(store: Store, monk
         if tally.rejected > 2:
             raise InputError(f"{tally.rejected} of {tally.requests}")
 
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     for number in range(2):
         capture(store, f"a-{number}", line({"age": number}), b"torn {")
     good = compile_hour(DeploymentHour(store, "credit", "Model", TEN), allowed=most_two)
     there = {entry.key: store.get(entry.key) for entry in store.list("records/")}
     assert len(there) == 5
-    monkeypatch.setattr(records, "PART_BYTES", 10**6)  # fewer parts than before
+    monkeypatch.setattr(hourly, "PART_BYTES", 10**6)  # fewer parts than before
     for late in ("torn late {", "torn later {"):
         capture(store, "b-0", line({"age": 7}), late.encode())
         for _ in range(2):
@@ -546,7 +546,7 @@ DAMAGES: dict[str, Any] = {
 def test_damaged_records_are_made_again_from_their_capture(
     store: Store, monkeypatch: pytest.MonkeyPatch, damage: str, what: str
 ) -> None:
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     for number in range(2):
         capture(
             store, f"a-{number}", *(line({"age": 100 * number + age, "wage": age / 7}, age / 200) for age in range(100))
@@ -607,7 +607,7 @@ def test_columns_of_different_types_meet_within_a_part_and_among_parts(
     rows = rows_of(store, one.keys)
     assert [row["v"] for row in rows] == ["1", "two", "3.5", "true", None, None, "[1]", "[[1]]"]
     assert [row["age"] for row in rows] == list(range(8))
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     capture(store, "b-0", line({"v": 1, "age": 8}))
     many = compile_hour(DeploymentHour(store, "credit", "Model", TEN), SCHEMA)
     assert len(many.keys) == 9
@@ -631,7 +631,7 @@ def test_a_schema_gives_its_names_to_csv_without_a_header(store: Store) -> None:
 def test_parts_can_be_made_elsewhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     import pickle
 
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     for number in range(3):
         capture(store, f"a-{number}", line({"age": number}))
 

@@ -20,8 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.analyses import Custom, ModelQuality
-from mmon_ray.catalog import monitors as catalog
-from mmon_ray.catalog import scripts as uploads
+from mmon_ray.catalog.baselines import latest_baseline, save_baseline
+from mmon_ray.catalog.monitors import load_monitor, monitors, save_monitor
+from mmon_ray.catalog.overview import overview
+from mmon_ray.catalog.reports import load_report
+from mmon_ray.catalog.runs import load_run
+from mmon_ray.catalog.scripts import keep
 from mmon_ray.core import scripts
 from mmon_ray.core.report import Report
 from mmon_ray.core.schema import Column, Schema
@@ -31,15 +35,15 @@ from mmon_ray.history.states import load_hour
 from mmon_ray.labels.store import put_labels
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.monitors.program import GIVEN
-from mmon_ray.records import hourly as records
-from mmon_ray.records import pre_hook as hooks
+from mmon_ray.records import hourly
 from mmon_ray.records.deployment_hour import DeploymentHour
 from mmon_ray.records.hourly import compile_hour
 from mmon_ray.records.parse import parse
 from mmon_ray.records.preparations import Batch
 from mmon_ray.records.record import Record
 from mmon_ray.records.tally import Tally
-from mmon_ray.runs import run as engine
+from mmon_ray.runs.post_hook import post
+from mmon_ray.runs.run import run
 from mmon_ray.sagemaker.postprocess import INHERITED
 from mmon_ray.sinks import Webhook
 from mmon_ray.states import Moments
@@ -281,8 +285,8 @@ def test_whatever_a_hook_returns_no_line_is_lost(made: list[Any]) -> None:
 def saved(store: Store, tmp_path: Path, text: str = DOUBLE, **fields: Any) -> Monitor:
     """A monitor with its baseline and the file `own.py`, in the store."""
     (tmp_path / "own.py").write_text(text)
-    monitor = catalog.save_monitor(store, Monitor("credit", **({"pre": f"{tmp_path}/own.py:rows"} | fields)))
-    catalog.save_baseline(store, monitor.fit([{"age": 40 + 2 * (n % 40)} for n in range(400)]))
+    monitor = save_monitor(store, Monitor("credit", **({"pre": f"{tmp_path}/own.py:rows"} | fields)))
+    save_baseline(store, monitor.fit([{"age": 40 + 2 * (n % 40)} for n in range(400)]))
     return monitor
 
 
@@ -291,22 +295,22 @@ def test_a_file_is_kept_by_its_content_and_a_changed_one_makes_everything_anew(s
     monitor = saved(store, tmp_path)
     assert monitor.pre.startswith("own-") and str(tmp_path) not in monitor.pre
     assert store.get(script_key("credit", monitor.pre.partition(":")[0])).decode() == DOUBLE
-    assert catalog.load_monitor(store, "credit") == monitor
-    assert catalog.monitors(store) == ["credit"]
-    assert catalog.save_monitor(store, monitor) == monitor
+    assert load_monitor(store, "credit") == monitor
+    assert monitors(store) == ["credit"]
+    assert save_monitor(store, monitor) == monitor
     (tmp_path / "own.py").unlink()
-    engine.run(monitor, WINDOW, store)
+    run(monitor, WINDOW, store)
     before = {entry.key: entry.version for prefix in ("records/", "states/") for entry in store.list(prefix)}
-    engine.run(monitor, WINDOW, store)
+    run(monitor, WINDOW, store)
     assert {entry.key: entry.version for prefix in ("records/", "states/") for entry in store.list(prefix)} == before
-    first = catalog.load_run(store, "credit", WINDOW)
+    first = load_run(store, "credit", WINDOW)
     changed = saved(store, tmp_path, DOUBLE.replace("* 2", "* 4"))
     assert changed.pre != monitor.pre
-    engine.run(changed, WINDOW, store)
-    second = catalog.load_run(store, "credit", WINDOW)
+    run(changed, WINDOW, store)
+    second = load_run(store, "credit", WINDOW)
     assert first is not None and second is not None and first.digest != second.digest
     facts = compile_hour(
-        DeploymentHour(store, "credit", "Model", HOUR), catalog.latest_baseline(store, "credit").schema, pre=changed.pre
+        DeploymentHour(store, "credit", "Model", HOUR), latest_baseline(store, "credit").schema, pre=changed.pre
     )
     assert max(row["age"] for row in rows_of(store, facts.keys)) == 4 * 59
     profile, _ = load_hour(store, "credit", HOUR)
@@ -322,9 +326,9 @@ def test_a_changed_preparation_makes_the_states_anew(store: Store, tmp_path: Pat
     digests = []
     for more in ("", "# another file\n"):
         (tmp_path / "clean.py").write_text(text + more)
-        monitor = catalog.save_monitor(store, Monitor("credit", prepare=(Batch(f"{tmp_path}/clean.py:clean"),)))
-        catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
-        report = engine.run(monitor, WINDOW, store)
+        monitor = save_monitor(store, Monitor("credit", prepare=(Batch(f"{tmp_path}/clean.py:clean"),)))
+        save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+        report = run(monitor, WINDOW, store)
         assert (report.status, report.rows) == ("ok", 300)
         digests.append(load_hour(store, "credit", HOUR)[1])
     assert digests[0] != digests[1]
@@ -351,7 +355,7 @@ def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(
 ) -> None:
     import ray
 
-    monkeypatch.setattr(records, "PART_BYTES", 1)
+    monkeypatch.setattr(hourly, "PART_BYTES", 1)
     put(store, *ages(200), name="a")
     put(store, *ages(100), name="b")
     clean = "def clean(table):\n    return table.append_column('half', table['age'])\n"
@@ -361,11 +365,11 @@ def test_a_hook_of_a_file_runs_on_the_workers_of_a_cluster(
     assert (
         "half" in monitor.fit(ray.data.from_items([{"age": n} for n in range(50)])).schema
     )  # first: the workers do not know the file
-    report = engine.run(monitor, WINDOW, store, engine="ray")
+    report = run(monitor, WINDOW, store, engine="ray")
     assert (report.rows, report.errors) == (300, {})
     facts = compile_hour(
         DeploymentHour(store, "credit", "Model", HOUR),
-        catalog.latest_baseline(store, "credit").schema,
+        latest_baseline(store, "credit").schema,
         monitor.prepare,
         pre=monitor.pre,
     )
@@ -381,11 +385,11 @@ def test_other_settings_may_name_files_too(store: Store, tmp_path: Path) -> None
     monitor = Monitor(
         "credit", analyses=(Custom(f"{tmp_path}/own.py:top", names=("top",), draws=5),), pre=f"{tmp_path}/own.py:rows"
     )
-    kept = catalog.save_monitor(store, monitor)
+    kept = save_monitor(store, monitor)
     assert kept.analyses[0].function.partition(":")[0] == kept.pre.partition(":")[0]  # type: ignore[attr-defined]
-    catalog.save_baseline(store, kept.fit([{"age": 20 + n % 40} for n in range(400)]))
+    save_baseline(store, kept.fit([{"age": 20 + n % 40} for n in range(400)]))
     put(store, *ages(300))
-    metric = engine.run(kept, WINDOW, store).metric("top")
+    metric = run(kept, WINDOW, store).metric("top")
     assert metric is not None and metric.value == 59
 
 
@@ -407,8 +411,8 @@ def test_a_file_that_cannot_be_kept_says_why(
     if text is not None:
         (tmp_path / "own.py").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=says):
-        catalog.save_monitor(store, Monitor("credit", pre=f"{tmp_path}/{path}" if path else "own"))
-    assert catalog.monitors(store) == []
+        save_monitor(store, Monitor("credit", pre=f"{tmp_path}/{path}" if path else "own"))
+    assert monitors(store) == []
 
 
 @pytest.mark.parametrize(
@@ -424,18 +428,18 @@ def test_a_script_that_fails_fails_the_run_with_its_line(store: Store, tmp_path:
     put(store, *ages(10))
     monitor = saved(store, tmp_path, text)
     with pytest.raises(InputError, match=says):
-        engine.run(monitor, WINDOW, store)
-    run = catalog.load_run(store, "credit", WINDOW)
-    assert run is not None and run.status == "failed" and "own-" in run.error
+        run(monitor, WINDOW, store)
+    record = load_run(store, "credit", WINDOW)
+    assert record is not None and record.status == "failed" and "own-" in record.error
 
 
 def test_a_file_that_is_not_kept_or_gone_says_what_to_do(store: Store, tmp_path: Path) -> None:
     put(store, *ages(10))
     (tmp_path / "own.py").write_text(DOUBLE)
     with pytest.raises(InputError, match="is a file and not yet kept with a monitor; `monitor = save_monitor"):
-        engine.run(Monitor("credit", pre=f"{tmp_path}/own.py:rows"), WINDOW, store)
+        run(Monitor("credit", pre=f"{tmp_path}/own.py:rows"), WINDOW, store)
     with pytest.raises(InputError, match=r"the script 'own-0123456789abcdef\.py' is not known here"):
-        engine.run(Monitor("credit", pre="own-0123456789abcdef.py:rows"), WINDOW, store)
+        run(Monitor("credit", pre="own-0123456789abcdef.py:rows"), WINDOW, store)
 
 
 def test_a_script_is_one_module_with_its_lines() -> None:
@@ -459,9 +463,9 @@ def test_a_script_is_one_module_with_its_lines() -> None:
 
 def test_nothing_of_a_file_runs_when_it_is_kept(store: Store, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + DOUBLE)
-    monitor = uploads.keep(store, Monitor("credit", pre=f"{tmp_path}/own.py:rows"))
-    catalog.save_monitor(store, monitor)
-    catalog.overview(store)
+    monitor = keep(store, Monitor("credit", pre=f"{tmp_path}/own.py:rows"))
+    save_monitor(store, monitor)
+    overview(store)
     assert not (tmp_path / "ran").exists()
 
 
@@ -471,10 +475,10 @@ def test_nothing_of_a_file_runs_when_it_is_kept(store: Store, tmp_path: Path) ->
 def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store: Store, hook: ModuleType) -> None:
     put(store, *ages(40, first=20), b"torn")
     hook.rows = lambda record: {"age": record.input["age"] // (record.input["age"] != 30)}
-    monitor = catalog.save_monitor(store, Monitor("credit", pre="own_hooks:rows", most_spoiled=0.05))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
-    report = engine.run(monitor, WINDOW, store)
-    tally = catalog.load_run(store, "credit", WINDOW).tally
+    monitor = save_monitor(store, Monitor("credit", pre="own_hooks:rows", most_spoiled=0.05))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    report = run(monitor, WINDOW, store)
+    tally = load_run(store, "credit", WINDOW).tally
     assert (report.rows, tally.requests, tally.rejected) == (39, 41, 2)
     assert any("'own_hooks:rows' raised ZeroDivisionError" in reason for reason in tally.reasons)
     strict = Monitor("credit", pre="own_hooks:rows", most_spoiled=0.01)
@@ -483,15 +487,15 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
             InputError,
             match=r"2 of 41 requests of 2026-11-22 10:00 could not be read by 'own_hooks:rows', more than the 1%",
         ):
-            engine.run(strict, WINDOW, store)
+            run(strict, WINDOW, store)
     put(store, *ages(40, first=20), name="b")
     hook.rows = lambda record: "no"
     with pytest.raises(InputError, match="returned a str"):
-        engine.run(monitor, WINDOW, store)
+        run(monitor, WINDOW, store)
     hook.rows = lambda record: record.input
-    assert engine.run(monitor, WINDOW, store).rows == 80
+    assert run(monitor, WINDOW, store).rows == 80
     put(store, *ages(40), b"torn")
-    engine.run(
+    run(
         Monitor("other", endpoint="credit", most_spoiled=0.0), WINDOW, store
     )  # without a hook a torn line is no matter of it
 
@@ -499,9 +503,9 @@ def test_too_many_rejected_requests_fail_the_run_until_the_hook_is_mended(store:
 def test_a_hook_that_breaks_takes_no_good_hour_with_it(store: Store, hook: ModuleType) -> None:
     put(store, *ages(300))
     hook.rows = lambda record: record.input
-    monitor = catalog.save_monitor(store, Monitor("credit", pre="own_hooks:rows"))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
-    report = engine.run(monitor, WINDOW, store)
+    monitor = save_monitor(store, Monitor("credit", pre="own_hooks:rows"))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    report = run(monitor, WINDOW, store)
     there = {
         entry.key: store.get(entry.key)
         for folder in ("records/", "states/", "reports/")
@@ -511,31 +515,31 @@ def test_a_hook_that_breaks_takes_no_good_hour_with_it(store: Store, hook: Modul
     put(store, *ages(300), name="b")
     hook.rows = lambda record: 1 / 0
     with pytest.raises(InputError, match="600 of 600 requests"):
-        engine.run(monitor, WINDOW, store)
+        run(monitor, WINDOW, store)
     assert {key: store.get(key) for key in there} == there
     for entry in store.list("capture/"):
         store.delete(entry.key)
     store.put(capture_key("credit", "Model", HOUR.replace(hour=11), "a.jsonl.zst"), b"")
-    assert engine.run(monitor, WINDOW, store) == report
+    assert run(monitor, WINDOW, store) == report
 
 
 def test_labels_join_the_rows_that_a_hook_makes(store: Store, hook: ModuleType) -> None:
     hook.rows = lambda record: [{"age": age, "prediction": age >= 40} for age in record.input["ages"]]
-    monitor = catalog.save_monitor(store, Monitor("credit", analyses=(ModelQuality(),), pre="own_hooks:rows"))
-    catalog.save_baseline(
+    monitor = save_monitor(store, Monitor("credit", analyses=(ModelQuality(),), pre="own_hooks:rows"))
+    save_baseline(
         store,
         monitor.fit([{"age": n % 60, "prediction": n % 60 >= 40, "y": n % 60 >= 40} for n in range(600)], label="y"),
     )
     put(store, *(line({"ages": [n % 60, 59]}, event_id=f"e{n}", inference_id=None) for n in range(300)))
     labels = [{"id": f"e{n}", "instance": at, "y": at == 1 or n % 60 >= 30} for n in range(300) for at in (0, 1)]
     put_labels(store, "credit", labels, at=HOUR)
-    metric = engine.run(monitor, WINDOW, store).metric("accuracy", "y")
+    metric = run(monitor, WINDOW, store).metric("accuracy", "y")
     assert metric is not None and metric.value == pytest.approx(550 / 600)
 
 
 def with_post(store: Store, **fields: Any) -> Monitor:
-    monitor = catalog.save_monitor(store, Monitor("credit", post="own_hooks:after", **fields))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    monitor = save_monitor(store, Monitor("credit", post="own_hooks:after", **fields))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
     put(store, *ages(300, first=900))
     return monitor
 
@@ -544,18 +548,18 @@ def test_a_report_may_be_vetoed_and_its_first_form_is_kept_once(store: Store, ho
     seen = []
 
     def after(report: Report, given: Store) -> Report:
-        seen.append(catalog.load_report(given, report.monitor, report.window))
+        seen.append(load_report(given, report.monitor, report.window))
         return replace(report, violations=(), notes=("a known change of the form",))
 
     hook.after = after
     monitor = with_post(store, sinks=(Webhook("http://127.0.0.1:9/nobody"),))
     for _ in range(3):
-        report = engine.run(monitor, WINDOW, store)
+        report = run(monitor, WINDOW, store)
         assert (report.status, report.notes) == ("ok", ("a known change of the form",))
     assert seen[0].status == "alarm"
-    assert catalog.load_report(store, "credit", WINDOW) == report
-    run = catalog.load_run(store, "credit", WINDOW)
-    assert (run.status, run.sinks) == ("ok", {})
+    assert load_report(store, "credit", WINDOW) == report
+    record = load_run(store, "credit", WINDOW)
+    assert (record.status, record.sinks) == ("ok", {})
     assert not store.exists(report_key("credit", WINDOW, "constraint_violations.json"))
     kept = [entry.key.rpartition("/")[2] for entry in store.list(report_prefix("credit")) if "/report" in entry.key]
     assert kept == ["report-001.json", "report-002.json", "report.json"]
@@ -581,17 +585,17 @@ def test_a_post_hook_that_fails_loses_nothing(store: Store, hook: ModuleType, ma
         return made
 
     hook.after = after
-    report = engine.run(with_post(store), WINDOW, store)
+    report = run(with_post(store), WINDOW, store)
     assert report.status == "alarm" and report.violations
     assert set(report.errors) == ({"post"} if says else set())
     assert says in report.errors.get("post", "")
-    assert catalog.load_report(store, "credit", WINDOW) == report
+    assert load_report(store, "credit", WINDOW) == report
     assert store.exists(report_key("credit", WINDOW, "constraint_violations.json"))
 
 
 def test_a_post_hook_that_is_not_there_is_told_in_the_report(store: Store) -> None:
     monitor = Monitor("credit", post="own_hooks_absent:after")
-    assert "cannot import 'own_hooks_absent'" in hooks.post(monitor, Report("credit", WINDOW, 1), store).errors["post"]
+    assert "cannot import 'own_hooks_absent'" in post(monitor, Report("credit", WINDOW, 1), store).errors["post"]
 
 
 # --- SageMaker Model Monitor's scripts --------------------------------------------------------------------------------
@@ -704,18 +708,18 @@ def postprocess_handler():
 
 def test_a_postprocessor_reads_the_results_and_what_it_writes_is_kept(store: Store, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(POST)
-    monitor = catalog.save_monitor(store, Monitor("watch", endpoint="credit", post=f"{tmp_path}/own.py"))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    monitor = save_monitor(store, Monitor("watch", endpoint="credit", post=f"{tmp_path}/own.py"))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
     put(store, *ages(300, first=900))
     for _ in range(2):
-        assert engine.run(monitor, WINDOW, store).errors == {}
+        assert run(monitor, WINDOW, store).errors == {}
     here, names = orjson.loads(store.get(report_key("watch", WINDOW, "seen.json")))
     assert here == ["constraint_violations.json", "constraints.json", "report.json", "statistics.json"]
     assert names == ["2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "credit", "watch"]
     assert orjson.loads(store.get(report_key("watch", WINDOW, "statistics.json")))["dataset"]["item_count"] == 300
     assert "output_path" not in os.environ
     empty = Window.parse("2026-11-22T09")
-    assert engine.run(monitor, empty, store).errors == {}
+    assert run(monitor, empty, store).errors == {}
     assert not store.exists(report_key("watch", empty, "seen.json"))
 
 
@@ -733,10 +737,10 @@ def test_a_postprocessor_reads_the_results_and_what_it_writes_is_kept(store: Sto
 )
 def test_a_postprocessor_that_fails_loses_nothing(store: Store, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "own.py").write_text(text)
-    monitor = catalog.save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py"))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    monitor = save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py"))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
     put(store, *ages(300))
-    report = engine.run(monitor, WINDOW, store)
+    report = run(monitor, WINDOW, store)
     assert (report.status, report.rows) == ("error", 300)
     assert says in report.errors["post"]
     assert report.metrics
@@ -753,20 +757,18 @@ def test_a_postprocessor_has_the_time_and_the_variables_that_it_is_given(
     )
     baseline = [{"age": 20 + n % 40} for n in range(400)]
     put(store, *ages(300))
-    monitor = catalog.save_monitor(
-        store, Monitor("credit", post=f"{tmp_path}/own.py", post_variables=("OWN_REGION", "ABSENT"))
-    )
-    assert (catalog.load_monitor(store, "credit"), monitor.post_timeout_s) == (monitor, 60.0)
-    catalog.save_baseline(store, monitor.fit(baseline))
-    assert engine.run(monitor, WINDOW, store).errors == {}
+    monitor = save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_variables=("OWN_REGION", "ABSENT")))
+    assert (load_monitor(store, "credit"), monitor.post_timeout_s) == (monitor, 60.0)
+    save_baseline(store, monitor.fit(baseline))
+    assert run(monitor, WINDOW, store).errors == {}
     seen = orjson.loads(store.get(report_key("credit", WINDOW, "seen.json")))
     theirs = {"PYTHONPATH", "post_analytics_processor_script", *GIVEN, "publish_cloudwatch_metrics"}
     assert set(seen) - theirs <= {*INHERITED, "OWN_REGION"}
     assert {"PATH", "HOME", "output_path"} <= set(seen) and seen["OWN_REGION"] == "eu"
     assert seen["dataset_source"] != "of another run"
     (tmp_path / "own.py").write_text("import time\ndef postprocess_handler():\n    time.sleep(50)\n")
-    short = catalog.save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_timeout_s=0.5))
-    report = engine.run(short, WINDOW, store)
+    short = save_monitor(store, Monitor("credit", post=f"{tmp_path}/own.py", post_timeout_s=0.5))
+    report = run(short, WINDOW, store)
     assert "was ended after 0.5 s; the monitor's post_timeout_s gives it more" in report.errors["post"]
     assert report.metrics
     for wrong in (0, -1.0, float("nan"), float("inf"), "60"):
@@ -781,20 +783,20 @@ def test_a_postprocessor_of_an_installed_module_runs_too(
 ) -> None:
     (tmp_path / "own_installed.py").write_text("def postprocess_handler():\n    open('here.txt', 'w').write('x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monitor = catalog.save_monitor(store, Monitor("credit", post="own_installed:postprocess_handler"))
-    catalog.save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
+    monitor = save_monitor(store, Monitor("credit", post="own_installed:postprocess_handler"))
+    save_baseline(store, monitor.fit([{"age": 20 + n % 40} for n in range(400)]))
     put(store, *ages(300))
-    assert engine.run(monitor, WINDOW, store).errors == {}
+    assert run(monitor, WINDOW, store).errors == {}
     assert store.get(report_key("credit", WINDOW, "here.txt")) == b"x"
 
 
 def test_the_monitors_document_of_before_can_be_read(store: Store) -> None:
-    catalog.save_monitor(store, Monitor("credit"))
+    save_monitor(store, Monitor("credit"))
     doc = orjson.loads(store.get(monitor_key("credit")))
     store.put(
         monitor_key("credit"), orjson.dumps({name: value for name, value in doc.items() if name not in ("pre", "post")})
     )
-    assert catalog.load_monitor(store, "credit") == Monitor("credit")
+    assert load_monitor(store, "credit") == Monitor("credit")
 
 
 def test_the_examples_hooks_find_the_fault() -> None:

@@ -339,11 +339,11 @@ def test_a_worker_needs_no_mmon_ray(ray_session) -> None:
     """What is sent is read where mmon_ray cannot be imported, as in an image that has only Ray."""
     from ray import cloudpickle
 
-    from mmon_ray.core import command as process
+    from mmon_ray.core import command
     from mmon_ray.runs import programs
 
     programs.sent_by_value()
-    body = cloudpickle.dumps(process.execute_there)
+    body = cloudpickle.dumps(command.execute_there)
     code = "import sys, pickle; sys.modules['mmon_ray'] = None; print(pickle.load(sys.stdin.buffer).__name__)"
     done = subprocess.run([sys.executable, "-c", code], input=body, capture_output=True, check=False, cwd="/")
     assert done.stdout == b"execute_there\n", done.stderr.decode()

@@ -24,7 +24,7 @@ from mmon_ray.monitors.baseline import Baseline
 from mmon_ray.monitors.monitor import Monitor
 from mmon_ray.states import Counts, Distinct, Moments, Quantiles, Types
 from mmon_ray.states.state import Need, Profile
-from mmon_ray.stats.distances import sagemaker_distances as service
+from mmon_ray.stats.distances import sagemaker_distances
 
 AGE_BUCKETS = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 STATISTICS = {
@@ -252,8 +252,8 @@ def test_distances_of_sketches_read_as_json(ours, theirs, distance, less_chance)
         return sagemaker.read_statistics(doc)[1].get(Need(Quantiles(), ("age",)))
 
     p, q = read(ours), read(theirs)
-    assert service.simple(p, q).value == pytest.approx(distance)
-    assert service.robust(p, q).value == pytest.approx(less_chance)
+    assert sagemaker_distances.simple(p, q).value == pytest.approx(distance)
+    assert sagemaker_distances.robust(p, q).value == pytest.approx(less_chance)
 
 
 def test_buckets_of_a_sketch_read_as_json():
@@ -280,8 +280,8 @@ def test_distances_of_categories_read_as_json():
         return sagemaker.read_statistics(doc)[1].get(Need(Counts(), ("colour",)))
 
     p, q = read(a=10, b=20, c=25, d=10, e=5), read(a=11, b=20, c=25, d=10, e=10)
-    assert service.simple(p, q).value == pytest.approx(0.06015037593984962)
-    assert service.simple(read(a=1), read(b=1)).value == 1.0
+    assert sagemaker_distances.simple(p, q).value == pytest.approx(0.06015037593984962)
+    assert sagemaker_distances.simple(read(a=1), read(b=1)).value == 1.0
 
 
 def test_types_are_those_of_the_schema_unless_the_data_contradict():

@@ -307,7 +307,7 @@ def test_a_full_disk_leaves_the_old_object_and_no_rest(tmp_path):
     store = open_store(tmp_path)
     store.put("a/x", b"old")
     program = (
-        "import resource, sys; from mmon_ray.storage.store import open_store; from mmon_ray.errors import StoreError\n"
+        "import resource, sys; from mmon_ray.storage.open import open_store; from mmon_ray.errors import StoreError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: open_store(sys.argv[1]).put('a/x', b'n' * 2000)\n"
         "except StoreError as error: print(error)\n"

@@ -89,7 +89,8 @@ def _quoted(name: str) -> str:
 
 def _semantics(column: Column, profile: Profile, sure: bool) -> str:
     if column.type == "time":
-        return "time"
+        times = clock_of(replace(column, semantics="time"), profile)
+        return "time" if times is None or times.n else ""  # times of day and durations say no moment
     if column.type == "string":
         return "time" if _says_times(column, profile, sure) else "id" if _is_id(column, profile, sure) else ""
     if column.numeric:

@@ -16,12 +16,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mmon_ray import Drift, ImageDescriptors, Monitor, TextDescriptors, Texts, Window
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import load_monitor, save_monitor
 from mmon_ray.cli import main
 from mmon_ray.core.report import Report
 from mmon_ray.core.window import parse_time
 from mmon_ray.errors import InputError
-from mmon_ray.runs import run as engine
+from mmon_ray.runs.run import run
 from mmon_ray.storage.keys import capture_key
 from mmon_ray.storage.open import open_store
 
@@ -46,7 +47,7 @@ def rows(seed: int, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def run(home: Path, sent: list[dict[str, Any]]) -> Report:
+def report_of(home: Path, sent: list[dict[str, Any]]) -> Report:
     calls = [
         {
             "input": {
@@ -63,8 +64,8 @@ def run(home: Path, sent: list[dict[str, Any]]) -> Report:
 def captured(home: Path, monitor: Monitor, training: Any, calls: list[dict[str, Any]]) -> Report:
     """The report of an hour in which these calls were captured."""
     store = open_store(str(home))
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit(training))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(training))
     lines = [
         {"v": 1, "event_id": f"e{number}", "time": "2026-11-22T10:15:00Z"} | call for number, call in enumerate(calls)
     ]
@@ -72,13 +73,13 @@ def captured(home: Path, monitor: Monitor, training: Any, calls: list[dict[str, 
         capture_key(monitor.name, "Model", HOUR, "a-0.jsonl.zst"),
         zstandard.compress(b"\n".join(map(orjson.dumps, lines))),
     )
-    report = engine.run(monitor, Window.hour(HOUR), store)
+    report = run(monitor, Window.hour(HOUR), store)
     assert report.errors == {}
     return report
 
 
 def test_an_hour_as_usual_violates_nothing(tmp_path: Path) -> None:
-    report = run(tmp_path, rows(1, 400))
+    report = report_of(tmp_path, rows(1, 400))
     assert (report.rows, report.violations) == (400, ())
     for column in ("question.length", "prediction.answer.words", "digit.brightness"):
         assert report.metric("ks", column) is not None
@@ -94,7 +95,7 @@ def test_what_has_changed_is_told(tmp_path: Path) -> None:
         row["question"] = row["question"].upper().replace("WORD", "СЛОВО")
         row["digit"] = np.rot90(np.array(row["digit"]) // 2).tolist()
         row["prediction.answer"] = row["prediction.answer"][:6]
-    messages = " | ".join(violation.message for violation in run(tmp_path, sent).alarms)
+    messages = " | ".join(violation.message for violation in report_of(tmp_path, sent).alarms)
     for part in (
         "`question.upper` is distributed differently",
         "`question.script` is distributed differently: 'Latin' is 0 % of its values, 100 % in the baseline",
@@ -114,7 +115,7 @@ def test_too_many_bad_images_fail_the_run(tmp_path: Path) -> None:
         InputError,
         match=r"30 of 200 rows .* could not be prepared.*: `digit` holds an image whose rows differ in length",
     ):
-        run(tmp_path, sent)
+        report_of(tmp_path, sent)
 
 
 def test_a_body_that_is_an_image_is_one(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_monitor_that_prepares_is_calibrated_on_rows_as_they_come(tmp_path: Pa
         return orjson.loads(done.stdout)
 
     mmon("baseline", "questions", str(training), "--text", "question", "--image", "digit")
-    monitor = catalog.load_monitor(open_store(str(store)), "questions")
+    monitor = load_monitor(open_store(str(store)), "questions")
     assert monitor.prepare == (TextDescriptors("question"), ImageDescriptors("digit"))
     assert Texts(("question",)) in monitor.analyses
     doc = mmon("calibrate", "questions", str(training), "--rows", "200", "--windows", "10", "--no-power")

@@ -17,12 +17,14 @@ import pytest
 import zstandard
 
 from mmon_ray import Embedding, Encode, Monitor
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
+from mmon_ray.core.report import Report
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.encoders import minilm, wordllama
 from mmon_ray.errors import InputError
 from mmon_ray.records.preparations.encode import vowels
-from mmon_ray.runs import run as engine
+from mmon_ray.runs.run import run
 from mmon_ray.storage.keys import capture_key
 from mmon_ray.storage.store import Store
 
@@ -168,7 +170,7 @@ def songs(count: int) -> list[str]:
 
 
 @pytest.fixture
-def watched(store: Store) -> Callable[[list[str]], engine.Report]:
+def watched(store: Store) -> Callable[[list[str]], Report]:
     """Runs a monitor of texts over an hour whose captured requests had these."""
     monitor = Monitor(
         "banking",
@@ -176,14 +178,14 @@ def watched(store: Store) -> Callable[[list[str]], engine.Report]:
         prepare=(Encode("text", "mmon_ray.encoders:wordllama"),),
         most_spoiled=0.1,
     )
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit(pa.table({"text": queries(600, 0)})))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit(pa.table({"text": queries(600, 0)})))
 
-    def run(texts: list[str], **settings: object) -> engine.Report:
+    def report_of(texts: list[str], **settings: object) -> Report:
         store.put(capture_key("banking", "Model", HOUR, "a-0.jsonl.zst"), captured(texts))
-        return engine.run(monitor, Window.hour(HOUR), store, **settings)
+        return run(monitor, Window.hour(HOUR), store, **settings)
 
-    return run
+    return report_of
 
 
 def test_captured_texts_that_drift_alarm_with_the_strangest_and_the_map_is_kept(watched, store: Store) -> None:
@@ -219,12 +221,12 @@ class Counted:
 
 def test_on_ray_an_encoder_is_loaded_once_a_worker(ray_session, store: Store) -> None:
     monitor = Monitor("many", analyses=(Embedding("text.vector"),), prepare=(Encode("text", f"{HERE}:Counted"),))
-    catalog.save_monitor(store, monitor)
+    save_monitor(store, monitor)
     texts = queries(4_000, 5)
-    catalog.save_baseline(store, monitor.fit(pa.table({"text": texts})))
+    save_baseline(store, monitor.fit(pa.table({"text": texts})))
     for part in range(4):
         store.put(capture_key("many", "Model", HOUR, f"{part}-0.jsonl.zst"), captured(texts[part::4]))
-    report = engine.run(monitor, Window.hour(HOUR), store, engine="ray")
+    report = run(monitor, Window.hour(HOUR), store, engine="ray")
     assert report.rows == 4_000
     parts = [
         pq.read_table(io.BytesIO(store.get(entry.key)))

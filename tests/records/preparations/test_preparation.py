@@ -12,7 +12,9 @@ import pytest
 import zstandard
 from typing_extensions import Self
 
-from mmon_ray.catalog import monitors as catalog
+from mmon_ray.catalog.baselines import save_baseline
+from mmon_ray.catalog.monitors import save_monitor
+from mmon_ray.catalog.runs import load_runs
 from mmon_ray.core import codec
 from mmon_ray.core.window import Window, parse_time
 from mmon_ray.errors import InputError
@@ -21,7 +23,7 @@ from mmon_ray.records import preparations
 from mmon_ray.records.preparations import Batch
 from mmon_ray.records.preparations.preparation import Preparation, Prepared, prepared
 from mmon_ray.records.sources import open_source
-from mmon_ray.runs import run as engine
+from mmon_ray.runs.run import run
 from mmon_ray.states.fold import fold
 from mmon_ray.storage.keys import capture_key
 from mmon_ray.storage.store import Store
@@ -102,8 +104,8 @@ def test_training_rows_of_which_none_can_be_prepared_are_refused() -> None:
 def test_captured_rows_are_prepared_once_and_too_many_spoiled_ones_fail_the_run(store: Store) -> None:
     hour = parse_time("2026-11-22T10")
     monitor = Monitor("credit", prepare=(Halves(),), most_spoiled=0.3)
-    catalog.save_monitor(store, monitor)
-    catalog.save_baseline(store, monitor.fit([{"age": age} for age in range(100)]))
+    save_monitor(store, monitor)
+    save_baseline(store, monitor.fit([{"age": age} for age in range(100)]))
     lines = [
         {
             "v": 1,
@@ -116,13 +118,13 @@ def test_captured_rows_are_prepared_once_and_too_many_spoiled_ones_fail_the_run(
     store.put(
         capture_key("credit", "Model", hour, "a-0.jsonl.zst"), zstandard.compress(b"\n".join(map(orjson.dumps, lines)))
     )
-    report = engine.run(monitor, Window.hour(hour), store)
+    report = run(monitor, Window.hour(hour), store)
     assert report.rows == 4
-    run = catalog.load_runs(store, "credit", 1)[0]
-    assert (run.tally.spoiled, run.tally.reasons) == (1, ("a row is -1",))
+    record = load_runs(store, "credit", 1)[0]
+    assert (record.tally.spoiled, record.tally.reasons) == (1, ("a row is -1",))
     strict = Monitor("credit", prepare=(Halves(),), most_spoiled=0.2)
     with pytest.raises(
         InputError,
         match=r"1 of 4 rows of 2026-11-22 10:00 could not be prepared, more than the 20% that may: a row is -1",
     ):
-        engine.run(strict, Window.hour(hour), store)
+        run(strict, Window.hour(hour), store)

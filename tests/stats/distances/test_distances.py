@@ -49,8 +49,8 @@ OF_NUMBERS: dict[str, Callable[[Numbers, Numbers], Distance]] = {
     "total_variation": lambda a, b: stats.total_variation(a[0], b[0]),
     "cramers_v": lambda a, b: stats.cramers_v(a[0], b[0]),
     "chi_squared": lambda a, b: stats.chi_squared(a[0], b[0]),
-    "service.simple": lambda a, b: stats.service.simple(a[0], b[0]),
-    "service.robust": lambda a, b: stats.service.robust(a[0], b[0]),
+    "sagemaker_distances.simple": lambda a, b: stats.sagemaker_distances.simple(a[0], b[0]),
+    "sagemaker_distances.robust": lambda a, b: stats.sagemaker_distances.robust(a[0], b[0]),
 }
 OF_CATEGORIES: dict[str, Callable[[Counts, Counts], Distance]] = {
     "linf": stats.linf,
@@ -60,9 +60,9 @@ OF_CATEGORIES: dict[str, Callable[[Counts, Counts], Distance]] = {
     "total_variation": stats.total_variation,
     "cramers_v": stats.cramers_v,
     "chi_squared": stats.chi_squared,
-    "service.simple": stats.service.simple,
-    "service.robust": stats.service.robust,
-    "service.chi_squared": stats.service.chi_squared,
+    "sagemaker_distances.simple": stats.sagemaker_distances.simple,
+    "sagemaker_distances.robust": stats.sagemaker_distances.robust,
+    "sagemaker_distances.chi_squared": stats.sagemaker_distances.chi_squared,
 }
 AT_MOST_ONE = {
     "ks",
@@ -71,8 +71,8 @@ AT_MOST_ONE = {
     "hellinger",
     "total_variation",
     "cramers_v",
-    "service.simple",
-    "service.robust",
+    "sagemaker_distances.simple",
+    "sagemaker_distances.robust",
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmon_ray.states import Counts, Quantiles
-from mmon_ray.stats.distances import sagemaker_distances as service
+from mmon_ray.stats.distances import sagemaker_distances
 
 
 def counted(**table: int) -> Counts:
@@ -25,20 +25,26 @@ def sketch(*values: float) -> Quantiles:
 
 def test_numbers() -> None:
     p, q = sketch(1.0, 2.0, 3.0, 4.0), sketch(2.0, 3.0, 4.0, 5.0)
-    assert service.simple(p, q).value == 0.25
-    assert service.robust(p, q).value == 0.0
+    assert sagemaker_distances.simple(p, q).value == 0.25
+    assert sagemaker_distances.robust(p, q).value == 0.0
     big = Quantiles().update(pa.table({"x": np.arange(100.0)}))
-    assert service.robust(big, sketch(*np.arange(50.0, 150.0))).value == pytest.approx(0.5 - 1.8 * math.sqrt(0.02))
+    assert sagemaker_distances.robust(big, sketch(*np.arange(50.0, 150.0))).value == pytest.approx(
+        0.5 - 1.8 * math.sqrt(0.02)
+    )
 
 
 def test_categories() -> None:
     p, q = counted(a=10, b=20, c=25, d=10, e=5), counted(a=11, b=20, c=25, d=10, e=10)
-    assert service.simple(p, q).value == pytest.approx(0.06015037593984962, abs=1e-15)
-    assert service.simple(p, counted(f=11, a=20, c=25, d=10, e=10)).value == pytest.approx(
+    assert sagemaker_distances.simple(p, q).value == pytest.approx(0.06015037593984962, abs=1e-15)
+    assert sagemaker_distances.simple(p, counted(f=11, a=20, c=25, d=10, e=10)).value == pytest.approx(
         0.2857142857142857, abs=1e-15
     )
-    assert service.robust(p, q).value == service.robust(p, counted(f=11, a=20, c=25, d=10, e=10)).value == 0.0
-    assert service.robust(p, q).p_value() != service.robust(p, q).p_value()  # it has no test
+    assert (
+        sagemaker_distances.robust(p, q).value
+        == sagemaker_distances.robust(p, counted(f=11, a=20, c=25, d=10, e=10)).value
+        == 0.0
+    )
+    assert sagemaker_distances.robust(p, q).p_value() != sagemaker_distances.robust(p, q).p_value()  # it has no test
 
 
 # (window, baseline, statistic, p-value): the unit values of Deequ; where it prints only one of the two, the other is
@@ -67,7 +73,7 @@ DEEQU = [
 def test_chi_squared_is_the_services(
     now: dict[str, int], base: dict[str, int], statistic: float | None, p: float | None
 ) -> None:
-    found = service.chi_squared(counted(**now), counted(**base))
+    found = sagemaker_distances.chi_squared(counted(**now), counted(**base))
     if statistic is not None:
         assert found.value == pytest.approx(statistic, rel=1e-12)
     if p is not None:
@@ -75,22 +81,22 @@ def test_chi_squared_is_the_services(
 
 
 def test_the_limits_of_small_expected_counts_are_ten_of_two_and_five_of_more() -> None:
-    assert service.chi_squared(counted(a=90, b=10), counted(a=90, b=10)).value == 0.0
-    assert service.chi_squared(counted(a=91, b=9), counted(a=905, b=95)).reason
-    three = service.chi_squared(counted(a=50, b=50, c=5), counted(a=50, b=50, c=5))
+    assert sagemaker_distances.chi_squared(counted(a=90, b=10), counted(a=90, b=10)).value == 0.0
+    assert sagemaker_distances.chi_squared(counted(a=91, b=9), counted(a=905, b=95)).reason
+    three = sagemaker_distances.chi_squared(counted(a=50, b=50, c=5), counted(a=50, b=50, c=5))
     assert three.chance == 2  # expected 5 is not below 5
-    assert service.chi_squared(counted(a=50, b=50, c=4), counted(a=500, b=500, c=49)).chance == 1
+    assert sagemaker_distances.chi_squared(counted(a=50, b=50, c=4), counted(a=500, b=500, c=49)).chance == 1
 
 
 def test_chi_squared_of_too_few_values_and_why() -> None:
     # Deequ's unit case: after putting together, one value is left
-    assert "too rare" in service.chi_squared(counted(a=100, b=4, c=3), counted(a=100, b=4, c=3)).reason
+    assert "too rare" in sagemaker_distances.chi_squared(counted(a=100, b=4, c=3), counted(a=100, b=4, c=3)).reason
     assert (
-        service.chi_squared(counted(z=9), counted(a=100, b=50)).reason
+        sagemaker_distances.chi_squared(counted(z=9), counted(a=100, b=50)).reason
         == "no value of the window is known to the baseline"
     )
-    assert service.chi_squared(Counts(), counted(a=9)).reason == "the window has no values"
-    assert service.chi_squared(counted(a=9), Counts()).reason == "the baseline has no values"
+    assert sagemaker_distances.chi_squared(Counts(), counted(a=9)).reason == "the window has no values"
+    assert sagemaker_distances.chi_squared(counted(a=9), Counts()).reason == "the baseline has no values"
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(50, 900), min_size=2), st.data())
@@ -100,7 +106,7 @@ def test_chi_squared_of_frequent_values_is_scipys(base: dict[str, int], data: st
     if expected.min() < 10:
         return
     found, scipys = (
-        service.chi_squared(counted(**now), counted(**base)),
+        sagemaker_distances.chi_squared(counted(**now), counted(**base)),
         scipy.stats.chisquare([now[value] for value in base], expected),
     )
     assert (found.value, found.p_value()) == pytest.approx((scipys.statistic, scipys.pvalue), rel=1e-9, abs=1e-12)
@@ -114,7 +120,7 @@ def test_no_value_is_lost_when_rare_ones_are_put_together(base: dict[str, int], 
     """The window is the baseline, scaled: whatever is put together, the statistic stays 0."""
     counts = Counts(table={(key,): count for key, count in base.items()}, total=sum(base.values()))
     scaled = Counts(table={(key,): count * scale for key, count in base.items()}, total=sum(base.values()) * scale)
-    found = service.chi_squared(scaled, counts)
+    found = sagemaker_distances.chi_squared(scaled, counts)
     assert found.reason or (found.value == pytest.approx(0.0, abs=1e-6) and found.p_value() == pytest.approx(1.0))
 
 
@@ -123,5 +129,5 @@ def test_two_thousand_values_are_put_together_in_no_time() -> None:
         table={(f"v{place}",): 1 + place % 3 for place in range(2048)},
         total=sum(1 + place % 3 for place in range(2048)),
     )
-    found = service.chi_squared(table, table)
+    found = sagemaker_distances.chi_squared(table, table)
     assert found.value == 0.0 and 10 < found.chance < 2048
