@@ -60,7 +60,8 @@ from evidently.presets import DataDriftPreset
 
 def verdict(base, now):
     numbers = [name for name in base if base[name].dtype.kind in "fi"]
-    definition = DataDefinition(numerical_columns=numbers, categorical_columns=[name for name in base if name not in numbers])
+    others = [name for name in base if name not in numbers]
+    definition = DataDefinition(numerical_columns=numbers, categorical_columns=others)
     sides = [Dataset.from_pandas(side, data_definition=definition) for side in (now, base)]
     found = Report([DataDriftPreset()]).run(*sides).dict()["metrics"]
     drifted = []

@@ -207,7 +207,7 @@ import sys, time, statistics
 import duckdb
 files, rounds, by = sys.argv[1] + "/*.parquet", int(sys.argv[2]), sys.argv[3]
 numbers, words, median = sys.argv[4].split(","), sys.argv[5].split(","), sys.argv[6]
-cut = {"all": "0", "week": "date_trunc('week', time)", "day": "date_trunc('day', time)", "hour": "date_trunc('hour', time)"}[by]
+cut = "0" if by == "all" else f"date_trunc('{by}', time)"
 asked = [f"{median}({name}, 0.5), avg({name}), count(*) - count({name})" for name in numbers]
 asked += [f"count(*) - count({name})" for name in words]
 connection = duckdb.connect()

@@ -296,7 +296,7 @@ def _on_ray(order: Mapping[str, Any], files: Files, runtime_env: dict[str, Any],
 
 
 def sent_by_value() -> None:
-    """Has Ray send the code of `core.command` itself, not its name: a worker may be in an image that has no mmon_ray."""
+    """Have Ray send the code of `core.command`, not its name: a worker may be in an image without mmon_ray."""
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(command)  # type: ignore[no-untyped-call]

@@ -37,7 +37,8 @@ _RUNNER = f"""
 import importlib, importlib.util, os, sys
 where = sys.argv[1]
 if where.endswith(".py"):
-    spec = importlib.util.spec_from_file_location("post_analytics_processor", os.environ["post_analytics_processor_script"])
+    script = os.environ["post_analytics_processor_script"]
+    spec = importlib.util.spec_from_file_location("post_analytics_processor", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 else:

@@ -27,7 +27,8 @@ home = sys.argv[1]
 cluster = Cluster()
 for name in ("one", "two"):
     cluster.add_node(
-        num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, env_vars={"MMON_SPOOL": f"{home}/spool-{name}"}
+        num_cpus=2, object_store_memory=100 << 20, include_dashboard=False,
+        env_vars={"MMON_SPOOL": f"{home}/spool-{name}"}
     )
 ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
 
@@ -36,7 +37,8 @@ class Model:
         return ray.get_runtime_context().get_node_id()
 
 body = capture("credit", store=f"{home}/store")(Model)
-deployment = serve.deployment(body, name="Model", num_replicas=2, max_replicas_per_node=1, ray_actor_options={"num_cpus": 0.1})
+options = {"num_replicas": 2, "max_replicas_per_node": 1, "ray_actor_options": {"num_cpus": 0.1}}
+deployment = serve.deployment(body, name="Model", **options)
 handle = serve.run(deployment.bind(), route_prefix=None)
 answers, killed = {}, 0
 nodes = [node["NodeID"] for node in ray.nodes()]

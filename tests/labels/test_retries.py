@@ -243,7 +243,8 @@ def test_labels_that_came_and_cannot_be_read_are_not_waited_for(store: Store) ->
     report = judged(store, [{"id": f"i{number}", "label": "unknown"} for number in range(N)], *analyses)
     why = f"none of the {N} labels that came can be used: the label 'unknown' of `y` is not integral"
     for name, column in (
-        ("accuracy", "y"), ("answered", "y"), ("worst_slice", "sex"), ("DPL", "sex=f"), ("label_coverage", "y"), ("ndcg", "y"),
+        ("accuracy", "y"), ("answered", "y"), ("worst_slice", "sex"), ("DPL", "sex=f"),
+        ("label_coverage", "y"), ("ndcg", "y"),
     ):  # fmt: skip
         metric = report.metric(name, column)
         assert metric is not None and (metric.status, metric.detail) == ("undefined", why), name

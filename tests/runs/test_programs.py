@@ -44,8 +44,10 @@ LOOK = """
 import json, os, pathlib, sys
 root = pathlib.Path(os.environ["dataset_source"])
 files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-seen = {name: os.environ[name] for name in os.environ if name.islower() and name[0] != "_"} | {"files": files, "args": sys.argv[1:]}
-seen["lines"] = [json.loads(line) for file in files if file.endswith("l") for line in (root / file).read_text().splitlines()]
+seen = {name: os.environ[name] for name in os.environ if name.islower() and name[0] != "_"}
+seen |= {"files": files, "args": sys.argv[1:]}
+texts = [(root / file).read_text() for file in files if file.endswith("l")]
+seen["lines"] = [json.loads(line) for text in texts for line in text.splitlines()]
 for name in ("baseline_constraints", "baseline_statistics"):
     seen[name] = json.loads(pathlib.Path(os.environ[name]).read_text()) if name in os.environ else None
 out = pathlib.Path(os.environ["output_path"])
@@ -59,7 +61,8 @@ lines = [json.loads(line) for path in sorted(root.rglob("*.jsonl")) for line in 
 ages = [json.loads(line["captureData"]["endpointInput"]["data"])["age"] for line in lines]
 worst = max(ages)
 if worst > float(os.environ.get("LARGEST", 100)):
-    entry = {"feature_name": "age", "constraint_check_type": "own_check", "description": f"somebody is {worst} years old"}
+    entry = {"feature_name": "age", "constraint_check_type": "own_check"}
+    entry["description"] = f"somebody is {worst} years old"
     (out / "constraint_violations.json").write_text(json.dumps({"violations": [entry]}))
 line = {"MetricName": "oldest", "Value": worst, "Dimensions": [{"Name": "Feature", "Value": "age"}]}
 (pathlib.Path(os.environ["cloudwatch_metrics_path"]) / "a.jsonl").write_text(json.dumps(line))
@@ -426,7 +429,8 @@ OWN_BASELINE = """
 import json, os, pathlib
 root, out = pathlib.Path(os.environ["dataset_source"]), pathlib.Path(os.environ["output_path"])
 if "baseline_statistics" not in os.environ:
-    assert "start_time" not in os.environ and "lines" in json.loads(os.environ["dataset_format"])["json"], os.environ["dataset_format"]
+    form = os.environ["dataset_format"]
+    assert "start_time" not in os.environ and "lines" in json.loads(form)["json"], form
     ages = [json.loads(line)["age"] for path in root.rglob("*.jsonl") for line in path.read_text().splitlines()]
     (out / "statistics.json").write_text(json.dumps({"mine": max(ages)}))
     (out / "constraints.json").write_text("{}")

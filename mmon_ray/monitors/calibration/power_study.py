@@ -48,7 +48,9 @@ class Seen(Coded, kind="change_seen"):
     rows: int
 
     def sentence(self, window_hours: float = 1.0) -> str:
-        """`with 3,000 rows an hour a shift of 0.12 standard deviations in `age` is seen within 2 h with probability 0.95`."""
+        """`with 3,000 rows an hour a shift of 0.12 standard deviations in `age` is seen within 2 h with probability
+        0.95`.
+        """
         each = "an hour" if window_hours == 1 else f"in {window_hours:g} h"
         within = f"within {self.windows * window_hours:g} h with probability {self.probability:g}"
         if np.isnan(self.size):

@@ -91,8 +91,8 @@ def chi_squared(now: _Column, base: _Column) -> Distance:
     """Pearson's chi-squared statistic of "the window and the baseline have the same shares".
 
     It grows with the number of rows, so it is a test rather than a distance: with a margin of 0 any real difference
-    alarms once there are rows enough. `sagemaker_distances.chi_squared` is SageMaker Model Monitor's, which takes the baseline for
-    the truth.
+    alarms once there are rows enough. SageMaker Model Monitor's, which takes the baseline for the truth, is
+    `sagemaker_distances.chi_squared`.
     now, base  states of one column; numbers are cut at the baseline's deciles, rare categories are pooled (`cells`)
     returns    in [0, n + m]: 0 equal shares; undefined when a side is empty
     chance     cells - 1

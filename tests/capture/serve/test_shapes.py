@@ -294,7 +294,8 @@ serve.start(http_options={"host": "127.0.0.1", "port": int(http_port)},
             grpc_options=gRPCOptions(port=int(port), grpc_servicer_functions=[servicer]))
 serve.run(Model.bind(), name="grpc", route_prefix="/")
 stub = serve_pb2_grpc.UserDefinedServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
-answer, call = getattr(stub, "__call__").with_call(serve_pb2.UserDefinedMessage(name="ann", num=21), metadata=[("request_id", "r-1")])
+message = serve_pb2.UserDefinedMessage(name="ann", num=21)
+answer, call = getattr(stub, "__call__").with_call(message, metadata=[("request_id", "r-1")])
 assert (answer.greeting, answer.num_x2) == ("hello ann", 42), answer
 assert ("seen", "yes") in call.trailing_metadata()
 try:

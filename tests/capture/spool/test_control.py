@@ -86,10 +86,11 @@ def test_settings_of_takes_every_option_and_none_is_its_default(tmp_path, monkey
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("sample", 1.1), ("sample", -0.1), ("sample", "half"), ("sample", True), ("sample", float("nan")), ("sides", "left"),
-        ("sides", 1), ("durability", "maybe"), ("max_bytes", 0), ("max_bytes", "1 MB"), ("drop", ""), ("drop", "a..b"), ("drop", 3),
-        ("hash", [""]), ("mask", [1]), ("inference_id_field", "."), ("spool_max_disk", 80), ("spool_max_bytes", float("inf")),
-        ("store", "ftp://x"), ("event_time_header", 3), ("colour", "red"),
+        ("sample", 1.1), ("sample", -0.1), ("sample", "half"), ("sample", True), ("sample", float("nan")),
+        ("sides", "left"), ("sides", 1), ("durability", "maybe"), ("max_bytes", 0), ("max_bytes", "1 MB"),
+        ("drop", ""), ("drop", "a..b"), ("drop", 3), ("hash", [""]), ("mask", [1]), ("inference_id_field", "."),
+        ("spool_max_disk", 80), ("spool_max_bytes", float("inf")), ("store", "ftp://x"), ("event_time_header", 3),
+        ("colour", "red"),
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_used_is_refused_when_decorating(option, value):

@@ -93,7 +93,8 @@ from mmon_ray.capture.serve.http import Http
 from mmon_ray.capture.recorder.recorder import Recorder
 from mmon_ray.capture.settings import settings_of
 from mmon_ray.capture.spool.spool import Origin, Spool
-recorder = Recorder(settings_of("credit"), Origin("credit", "Model", "child", "n", sys.argv[2]), Spool(Path(sys.argv[1]), max_disk=1.0))
+origin = Origin("credit", "Model", "child", "n", sys.argv[2])
+recorder = Recorder(settings_of("credit"), origin, Spool(Path(sys.argv[1]), max_disk=1.0))
 for i in range(100):
     recorder.offer(Draft(1e9, 1.0, "m", "ok", str(i), "", None, Body(b"x"), freeze(1)))
 recorder.tick(0.0)
