@@ -4,7 +4,7 @@ test: ## everything, against real processes on this machine
 	pytest
 
 test-fast: ## no Ray, no subprocess
-	pytest -m "not ray and not slow"
+	pytest -m "not ray and not process and not slow"
 
 lint:
 	ruff check .
