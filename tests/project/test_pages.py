@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 
 import mmon_ray
+from mmon_ray.cli import main
 from mmon_ray.demo.model import adult, plain_rows, predict, train
 from mmon_ray.demo.traffic import broken
 from tests.project.pages import ROOT, World, blocks_of, check, commands_of, is_open, pages, parse, shown
@@ -18,7 +21,7 @@ from tests.project.pages import ROOT, World, blocks_of, check, commands_of, is_o
 # What is written for people, beside the pages: no commands of these are run.
 OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md")]
 # docs/reference/glossary.md is the referee: these have another word there.
-ABOLISHED = ("closed service", "true answer", "cry wolf", "no mercy")
+ABOLISHED = ("closed service", "true answer", "cry wolf", "no mercy", "before anybody is told", "no more by itself")
 
 
 def name_of(path: Path) -> str:
@@ -92,11 +95,22 @@ def test_every_public_name_is_in_the_api() -> None:
     assert set(mmon_ray.__all__) - {"__version__", "states"} == set(listed)
 
 
+def helps(command: click.Command, words: tuple[str, ...] = ("mmon",)) -> Iterator[tuple[str, str]]:
+    yield " ".join(words), command.get_help(click.Context(command, info_name=words[-1]))
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from helps(inner, (*words, name))
+
+
 @pytest.mark.parametrize("word", ABOLISHED)
 def test_abolished_words_are_gone(word: str) -> None:
-    texts = {name_of(path): path.read_text() for path in [*pages(), *OTHERS] if path.name != "cli.md"}
+    texts = {name_of(path): path.read_text() for path in [*pages(), *OTHERS]} | dict(helps(main))
     having = [name for name, text in texts.items() if word in " ".join(text.lower().split())]
     assert not having, f"'{word}' is in {', '.join(having)}; docs/reference/glossary.md has the word for it"
+
+
+def test_each_help_text_can_be_read_alone() -> None:
+    having = [name for name, text in helps(main) if "likewise" in text.lower()]
+    assert not having, f"the help of {', '.join(having)} says 'likewise'; say it again instead"
 
 
 def test_the_glossary_has_each_word_once_and_in_order() -> None:
@@ -104,6 +118,15 @@ def test_the_glossary_has_each_word_once_and_in_order() -> None:
     assert words == sorted(set(words), key=str.lower)
     asked = "state need profile window baseline reference constraint violation band incident facet slice instance record event segment"
     assert set(asked.split()) <= set(words)
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    files = [ROOT / "docs" / "explanation" / "architecture.md", ROOT / "CONTRIBUTING.md"]
+    named = {name for path in files for name in re.findall(r"`(mmon_ray/[\w/]+(?:\.py|/))`", path.read_text())}
+    named = {name for name in named if not name.endswith("/NAME.py")}
+    assert len(named) > 30
+    gone = sorted(name for name in named if not (ROOT / name).exists())
+    assert not gone, f"not there any more: {', '.join(gone)}"
 
 
 def test_the_readme_is_short_and_begins_with_the_problem_and_one_command() -> None:
