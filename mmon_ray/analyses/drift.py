@@ -192,7 +192,7 @@ class Drift(Analysis, kind="drift"):
         """How far the column has moved, in units a person knows."""
         subject, allowed = f"`{metric.column}`", f"{constraint.upper:.3g}"
         if metric.name in ("mean_shift", "wasserstein"):
-            return f"{subject} has moved: {metric.detail}; {allowed} standard deviations are allowed"
+            return f"{subject} has moved: {metric.detail}; the allowed shift is {allowed} standard deviations"
         if metric.name == "spread":
             return (
                 f"{subject} is spread differently: {metric.detail}; {constraint.lower:.3g} to {allowed} times are "
@@ -200,8 +200,8 @@ class Drift(Analysis, kind="drift"):
             )
         if metric.name in ("ks", "linf", "total_variation"):
             return (
-                f"{subject} is distributed differently: {metric.detail}; a difference of "
-                f"{100 * constraint.upper:.3g} % is allowed"
+                f"{subject} is distributed differently: {metric.detail}; the allowed difference is "
+                f"{100 * constraint.upper:.3g} %"
             )
         if metric.name in _TITLES:
             return (

@@ -196,7 +196,7 @@ class ModelQuality(Analysis, kind="model_quality"):
                     )
                     yield Metric(name, value, found.label, std, status="insufficient", detail=detail)
                     continue
-                told = f"{readable(before.value)} in the baseline" if not math.isnan(before.value) else ""
+                told = f"baseline {readable(before.value)}" if not math.isnan(before.value) else ""
                 if bound:
                     told = f"{told}{', ' if told else ''}known to ±{bound:.2g}: more scores differ than are kept"
                 # What is all wrong, or nearly, has little spread by itself: it has that of the baseline's value, at
@@ -230,15 +230,15 @@ class ModelQuality(Analysis, kind="model_quality"):
         if metric.name == ANSWERED:
             share = f"{100 * (1 - metric.value):.3g} % of the rows with a label `{metric.column}`"
             return (
-                f"{share} have no answer that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} "
+                f"{share} have no prediction that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} "
                 f"% "
                 f"are allowed"
             )
         fallen = metric.value < constraint.lower
-        bound = f"at least {readable(constraint.lower)}" if fallen else f"at most {readable(constraint.upper)}"
+        bound = f"minimum {readable(constraint.lower)}" if fallen else f"maximum {readable(constraint.upper)}"
         value = f"{readable(metric.value)} ± {readable(metric.std)}"
-        moved = f"{metric.name} of the predictions of `{metric.column}` has {'fallen' if fallen else 'risen'}"
-        return f"{moved} to {value}, {metric.detail}; {bound} is required"
+        moved = f"{metric.name} of the predictions of `{metric.column}` {'fell' if fallen else 'rose'}"
+        return f"{moved} to {value} ({metric.detail}, {bound})"
 
     @classmethod
     def examples(cls) -> Iterator[tuple[Self, Schema, pa.Table]]:

@@ -85,7 +85,7 @@ class SliceDrift(Analysis, kind="slice_drift"):
     def explain(self, metric: Metric, constraint: Constraint) -> str:
         """Which slice, and what has changed there."""
         target, _, column = metric.column.rpartition(BY)
-        allowed = f"a difference of {100 * constraint.upper:.3g} % is allowed"
+        allowed = f"the allowed difference is {100 * constraint.upper:.3g} %"
         return f"`{target}` is distributed differently for some `{column}`: {metric.detail}; {allowed}"
 
     @classmethod

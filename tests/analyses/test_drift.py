@@ -75,12 +75,12 @@ def test_a_shift_of_numbers_by_hand() -> None:
     assert violated(report) == ["ks x", "mean_shift x"]
     told = {violation.constraint.name: violation.message for violation in report.violations}
     assert told["ks"] == (
-        "`x` is distributed differently: 0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 "
-        "% is allowed"
+        "`x` is distributed differently: 0 % of values are at most 0.249 (baseline: 25 %); the allowed difference "
+        "is 10 %"
     )
     assert told["mean_shift"] == (
-        "`x` has moved: its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard "
-        "deviations are allowed"
+        "`x` has moved: its mean is 0.7495 (baseline: 0.4995), a shift of +0.866 standard deviations; "
+        "the allowed shift is 0.2 standard deviations"
     )
 
 
@@ -138,10 +138,8 @@ def test_a_shift_of_categories_by_hand() -> None:
     assert metric(report, "linf").value == pytest.approx(0.2)
     assert violated(report) == ["linf x"]
     assert report.violations[0].message in (
-        "`x` is distributed differently: 'red' is 30 % of its values, 50 % in the baseline; a difference of 10 % is "
-        "allowed",
-        "`x` is distributed differently: 'green' is 50 % of its values, 30 % in the baseline; a difference of 10 % is "
-        "allowed",
+        "`x` is distributed differently: 'red' is 30 % of values (baseline: 50 %); the allowed difference is 10 %",
+        "`x` is distributed differently: 'green' is 50 % of values (baseline: 30 %); the allowed difference is 10 %",
     )
     test = metric(report, "linf").test
     assert test is not None
@@ -179,22 +177,22 @@ def test_the_bars_of_many_values_end_in_the_others() -> None:
 
 # The baseline's deciles hold 103 or 102 of 1 024 values; the window, moved by 256, has none of the lowest 103 and 358
 # above the last.
-LOWEST = "values at most 0.09961 are 0 % of its values, 10.1 % in the baseline"
-HIGHEST = "values above 0.8994 are 35 % of its values, 9.96 % in the baseline"
+LOWEST = "values at most 0.09961 are 0 % of values (baseline: 10.1 %)"
+HIGHEST = "values above 0.8994 are 35 % of values (baseline: 9.96 %)"
 SENTENCES = {
-    "ks": "0 % of its values are at most 0.249, 25 % in the baseline; a difference of 10 % is allowed",
-    "mean_shift": "its mean is 0.7495, 0.4995 in the baseline (+0.866 standard deviations); 0.2 standard deviations "
-    "are allowed",
-    "wasserstein": "`x` has moved: its values have moved by 0.866 standard deviations on average; 0.1 standard "
-    "deviations are allowed",
+    "ks": "0 % of values are at most 0.249 (baseline: 25 %); the allowed difference is 10 %",
+    "mean_shift": "its mean is 0.7495 (baseline: 0.4995), a shift of +0.866 standard deviations; "
+    "the allowed shift is 0.2 standard deviations",
+    "wasserstein": "`x` has moved: its values have moved by 0.866 standard deviations on average; the allowed shift is "
+    "0.1 standard deviations",
     "psi": f"{LOWEST} (population stability index ",
     "jensen_shannon": f"{HIGHEST} (Jensen-Shannon distance ",
     "hellinger": f"{LOWEST} (Hellinger distance ",
-    "total_variation": f"{HIGHEST}; a difference of 10 % is allowed",
+    "total_variation": f"{HIGHEST}; the allowed difference is 10 %",
     "cramers_v": f"{HIGHEST} (Cramér's V ",
     "chi_squared": f"{HIGHEST} (chi-squared 364.3, 9 by chance)",
-    "spread": "the middle 80 % of its values are 0.1992 to 1.799, 0.09961 to 0.8994 in the baseline (spread 2 times as "
-    "large); "
+    "spread": "the middle 80 % of values are 0.1992 to 1.799 (baseline: 0.09961 to 0.8994), a spread 2 times as "
+    "large; "
     "0.833 to 1.2 times are allowed",
 }
 DOUBLED = ("spread",)  # what a shift does not change
@@ -217,7 +215,7 @@ def test_any_distance_of_categories_can_be_chosen(name: str) -> None:
     assert (found.value, found.std, found.test) == (expected.value, expected.std, expected.test)
     assert violated(report) == [f"{name} x"]
     assert (
-        "is 30 % of its values, 50 % in the baseline" in report.violations[0].message
+        "is 30 % of values (baseline: 50 %)" in report.violations[0].message
         or "'green' is" in report.violations[0].message
     )
     wide = Drift(categorical=(name,), **{name: 1e6})  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def test_a_change_that_all_rows_hide_is_found(judge) -> None:
     assert found.message.startswith(
         f"`prediction` is distributed differently for some `city`: where it is 'Chur' ({mask.sum()} rows), 'no' is "
     )
-    assert found.message.endswith("a difference of 10 % is allowed")
+    assert found.message.endswith("the allowed difference is 10 %")
 
 
 def test_nothing_changed_alarms_nothing(judge) -> None:

@@ -73,7 +73,7 @@ def test_the_demo_explains_what_broke_and_nothing_else(tmp_path: Path) -> None:
     again = mmon("--store", str(folder), "report", "income", "--window", window["$time"][:13])
     assert again.returncode == 1
     assert "Gig-platform" in again.stdout
-    assert "accuracy of the predictions of `income` has fallen to 0." in " ".join(again.stdout.split())
+    assert "accuracy of the predictions of `income` fell to 0." in " ".join(again.stdout.split())
     newest = mmon("--store", str(folder), "report", "income")
     assert newest.returncode == 0
     assert "no alarms; waiting for labels" in newest.stdout

@@ -675,7 +675,7 @@ def test_a_quality_monitor_from_the_command_line_alone(tmp_path: Path) -> None:
         mmon("labels", "put", str(tmp_path / "l.csv"), "--endpoint", "credit", "--at", "2026-11-22T15").exit_code == 0
     )
     bad = mmon("run", "credit", "--window", "2026-11-22T10")
-    assert bad.exit_code == 1 and "mae of the predictions of `paid` has risen to 2.5" in " ".join(bad.stdout.split()), (
+    assert bad.exit_code == 1 and "mae of the predictions of `paid` rose to 2.5" in " ".join(bad.stdout.split()), (
         bad.output
     )
     base.drop(columns="prediction").to_parquet(tmp_path / "bare.parquet")

@@ -59,9 +59,7 @@ class Cells:
     def words(self, weight: np.ndarray) -> str:
         """A sentence about the cell of the largest weight."""
         most = int(np.argmax(weight))
-        return (
-            f"{self.names[most]} {100 * self.p[most]:.3g} % of its values, {100 * self.q[most]:.3g} % in the baseline"
-        )
+        return f"{self.names[most]} {100 * self.p[most]:.3g} % of values (baseline: {100 * self.q[most]:.3g} %)"
 
 
 def cells(now: Quantiles | Counts, base: Quantiles | Counts, bins: int = BINS) -> Cells | Distance:

@@ -20,7 +20,7 @@ class Distance:
     chance   about how large the value is on average when nothing has changed; NaN when that is not known
     error    how far the value may be off because the states are sketches; 0 while they are exact
     test     judges the value with a margin; None when there is no test
-    words    where the two sides differ most, for people: "'red' is 30 % of its values, 50 % in the baseline"
+    words    where the two sides differ most, for people: "'red' is 30 % of values (baseline: 50 %)"
     reason   why there is no value, in one clause; "" when there is one
     """
 

@@ -49,9 +49,7 @@ def ks(now: Quantiles, base: Quantiles) -> Distance:
         _ends(f, g, unfinished & (gaps >= near)),
         _ends(f, g, unfinished & (-gaps >= near)),
     )
-    words = (
-        f"{100 * p:.3g} % of its values are at most {readable(float(points[widest]))}, {100 * q:.3g} % in the baseline"
-    )
+    words = f"{100 * p:.3g} % of values are at most {readable(float(points[widest]))} (baseline: {100 * q:.3g} %)"
     std = math.sqrt(p * (1 - p) / now.n + q * (1 - q) / base.n)
     return Distance(distance, std, _EXPECTED * unit, error, test, words)
 

@@ -43,8 +43,8 @@ def mean_shift(now: Moments, base: Moments) -> Distance:
     student = (math.sqrt((now.n * ratio + base.n) / df * (1 / now.n + 1 / base.n)), float(df))
     test = MeanShift(shift, base.n, student, welch)
     words = (
-        f"its mean is {readable(now.mean)}, {readable(base.mean)} in the baseline ({test.shift:+.3g} standard "
-        f"deviations)"
+        f"its mean is {readable(now.mean)} (baseline: {readable(base.mean)}), a shift of {test.shift:+.3g} "
+        "standard deviations"
     )
     return Distance(test.shift, max(student[0], welch[0]), 0.0, 0.0, test, words)
 

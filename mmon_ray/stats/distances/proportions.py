@@ -41,7 +41,7 @@ def linf(now: Counts, base: Counts) -> Distance:
     most = int(gap.argmax())
     error = now.error / now.total + base.error / base.total
     test = Frequencies(_deciding(a, b, now.total, base.total), now.total, base.total, len(values), error)
-    words = f"'{name_of(values[most])}' is {100 * p[most]:.3g} % of its values, {100 * q[most]:.3g} % in the baseline"
+    words = f"'{name_of(values[most])}' is {100 * p[most]:.3g} % of values (baseline: {100 * q[most]:.3g} %)"
     std = math.sqrt(p[most] * (1 - p[most]) / now.total + q[most] * (1 - q[most]) / base.total)
     return Distance(float(gap[most]), std, error=error, test=test, words=words)
 

@@ -48,8 +48,7 @@ def spread_ratio(now: Quantiles, base: Quantiles) -> Distance:
     ratio = mine.value / theirs.value
     bounds = tuple(_bounds(mine, theirs, place) for place in range(len(_SURE)))
     words = (
-        f"the middle 80 % of its values are {_range(now)}, {_range(base)} in the baseline (spread {ratio:.3g} "
-        f"times as large)"
+        f"the middle 80 % of values are {_range(now)} (baseline: {_range(base)}), a spread {ratio:.3g} times as large"
     )
     return Distance(ratio, ratio - bounds[0][0], test=SpreadRatio(ratio, bounds), words=words)
 

@@ -98,7 +98,7 @@ def test_what_has_changed_is_told(tmp_path: Path) -> None:
     messages = " | ".join(violation.message for violation in report_of(tmp_path, sent).alarms)
     for part in (
         "`question.upper` is distributed differently",
-        "`question.script` is distributed differently: 'Latin' is 0 % of its values, 100 % in the baseline",
+        "`question.script` is distributed differently: 'Latin' is 0 % of values (baseline: 100 %)",
         "`question` has other words: 100 % of its words are not in the baseline, 0 % are usual, most often 'слово",
         "`digit.brightness` has moved: its mean is 0.2",
         "`digit.aspect` is distributed differently",

@@ -89,7 +89,7 @@ def test_the_services_unit_value_of_psi() -> None:
 def test_psi_by_hand() -> None:
     found = psi(counted([300, 500, 200]), counted([500, 300, 200]))
     assert found.value == pytest.approx(2 * 0.2 * math.log(5 / 3))
-    assert found.words == "'v00' is 30 % of its values, 50 % in the baseline"
+    assert found.words == "'v00' is 30 % of values (baseline: 50 %)"
     assert found.chance == pytest.approx(2 * (1 / 1000 + 1 / 1000))
 
 

@@ -49,7 +49,7 @@ def test_the_distance_of_large_sketches_is_within_its_error(shift: float) -> Non
 def test_it_says_where_the_distributions_are_furthest_apart() -> None:
     found = ks(quantiles([1, 1, 1, 9]), quantiles([1, 5, 9, 9]))
     assert found.value == 0.5
-    assert found.words == "75 % of its values are at most 1, 25 % in the baseline"
+    assert found.words == "75 % of values are at most 1 (baseline: 25 %)"
 
 
 def test_the_levels_of_a_sketch_have_weights() -> None:

@@ -37,7 +37,7 @@ def test_without_a_margin_it_is_the_more_careful_of_scipys_two_t_tests(a: list[f
 def test_a_shift_by_hand() -> None:
     found = mean_shift(moments([2.0, 4.0, 6.0]), moments([1.0, 2.0, 3.0]))
     assert found.value == pytest.approx(2 / math.sqrt(2 / 3))
-    assert found.words == "its mean is 4, 2 in the baseline (+2.45 standard deviations)"
+    assert found.words == "its mean is 4 (baseline: 2), a shift of +2.45 standard deviations"
     # in the unit sqrt(2/3): window variance 4, so Welch has sqrt(4 / 2 + 1 / 2); Student's pooled variance is (3 * 4 +
     # 3) / 4
     assert found.std == pytest.approx(math.sqrt(2.5)) == pytest.approx(math.sqrt(15 / 4 * 2 / 3))

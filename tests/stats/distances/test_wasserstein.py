@@ -68,8 +68,8 @@ def test_total_variation_by_hand() -> None:
     found = total_variation(counted([300, 500, 200]), counted([500, 300, 200]))
     assert found.value == pytest.approx(0.2)
     assert found.words in (
-        "'v0' is 30 % of its values, 50 % in the baseline",
-        "'v1' is 50 % of its values, 30 % in the baseline",
+        "'v0' is 30 % of values (baseline: 50 %)",
+        "'v1' is 50 % of values (baseline: 30 %)",
     )
     assert total_variation(counted([500, 500, 0, 0]), counted([0, 0, 45, 55])).value == 1.0
 
