@@ -123,7 +123,7 @@ def _truth(people: pd.DataFrame, hour: Window) -> list[dict[str, str]]:
 
 
 def _tell_quality(report: Report, console: Console) -> None:
-    console.print(f"\nWith its labels, {report.window} says of the answers themselves:")
+    console.print(f"\nWith its labels, {report.window} says of the predictions:")
     for one in report.alarms:
         if one.constraint.column == "income":
             console.print(f"[bold red]✗[/] {one.message}")

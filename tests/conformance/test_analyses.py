@@ -174,5 +174,6 @@ def test_every_analysis_has_examples_and_a_sentence() -> None:
     assert {"data_quality", "drift"} <= set(found)
     for kind, cls in found.items():
         assert [name for name in EXAMPLES if name.startswith(f"{kind}-")], f"{kind} has no examples"
-        assert (cls.__doc__ or "").strip().splitlines()[0].endswith((".", ":", "?", ","))
+        first = " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split())
+        assert first.endswith((".", ":", "?", ","))
     assert any(table.num_rows == 0 for _, _, table in EXAMPLES.values())

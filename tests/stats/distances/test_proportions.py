@@ -159,7 +159,8 @@ def test_the_values_that_are_left_out_hardly_decide(
     assert len(test.counts) <= len(every) == test.categories
     for margin in [*margins, 0.0]:
         kept, full = test.p_value(-margin, margin), whole.p_value(-margin, margin)
-        assert full <= kept + 1e-15 and kept <= 1.1 * full + 1e-15
+        assert full <= kept + 1e-15, "never more alarms"
+        assert kept <= 0.05 or full > 0.005, "and none that is clear is lost"
 
 
 def test_a_value_that_is_ahead_in_precision_alone_is_kept() -> None:
