@@ -45,6 +45,10 @@ def free_port() -> int:
 
 # The bound of a nearly full disk is tested where it is named; no other test should depend on how full this one is.
 os.environ["MMON_SPOOL_MAX_DISK"] = "1"
+# Ray and Serve give up after seconds what a busy machine takes longer for; Serve reads its own when it is imported.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "180")
+os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "180")
 
 
 @pytest.fixture(scope="session")

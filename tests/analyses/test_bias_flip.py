@@ -71,6 +71,7 @@ def test_women_are_set_against_the_men_most_like_them() -> None:
     assert harsh.value < -0.15 and 0.01 < harsh.std < 0.05  # men like them are accepted
 
 
+@pytest.mark.slow
 def test_a_sample_stands_for_the_window() -> None:
     """Windows of 20,000 rows, samples of 600: within the errors that they tell of the number of all rows."""
     whole = ft(people(4_000, 3, against=0.6), Bias(SEX, metrics=("FT",), flip=4_000, draws=20)).value
@@ -81,6 +82,7 @@ def test_a_sample_stands_for_the_window() -> None:
     assert {metric.status for metric in found} == {"ok"}
 
 
+@pytest.mark.slow
 def test_nothing_changed_alarms_one_window_in_twenty_at_most() -> None:
     """The baseline's number is that of a sample too, so each baseline is met by several windows."""
     monitor = Monitor("m", analyses=(replace(FLIP, draws=60),))

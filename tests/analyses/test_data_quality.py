@@ -302,6 +302,7 @@ ODD: dict[str, pa.Array] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [None, *ODD])
 @pytest.mark.parametrize("after", [None, *ODD])
 @pytest.mark.filterwarnings("error")

@@ -422,6 +422,7 @@ def test_an_analysis_that_fails_leaves_the_others_standing(monkeypatch: pytest.M
 # --- false alarms -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_monitor_alarms_at_most_as_often_as_it_says() -> None:
     """One hundred windows of the baseline's own distribution, 20 columns each: at most the stated level of them may
     alarm."""

@@ -60,6 +60,7 @@ def test_a_binary_model_has_all_of_the_services_metrics_and_calibration() -> Non
     assert names <= set(found)
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_does_not_alarm_and_a_fall_is_told() -> None:
     base = binary(5_000, 1)
     assert [judge(binary(1_000, seed), base).violations for seed in range(2, 12)] == [()] * 10
@@ -140,6 +141,7 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert values(judge(holes, base))["accuracy"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_labelled_rows_without_a_usable_answer_are_counted_and_alarm() -> None:
     base = binary(4_000, 1)
     scores = base.drop_columns("prediction").rename_columns(["age", "income", "prediction"])
@@ -170,6 +172,7 @@ def test_settings_that_cannot_be() -> None:
     assert list(ModelQuality().needs(Schema.infer(pa.table({"a": [1]})))) == []
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_the_level_says() -> None:
     base = binary(5_000, 1)
     monitor = Monitor("m", analyses=(ModelQuality(margin=0.0, error_margin=0.0),))
@@ -190,6 +193,7 @@ def rare(rows: int, seed: int, positives: float, found: float = 0.8) -> pa.Table
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("positives", "rows"), [(0.002, 1_000), (0.01, 300), (0.03, 1_000), (0.05, 1_000)])
 def test_a_few_positives_that_all_go_wrong_are_no_alarm(positives: float, rows: int) -> None:
     """Two missed of two: a bootstrap of that window alone has no spread at all."""

@@ -44,6 +44,7 @@ def test_it_is_scikit_learns(k: int) -> None:
     assert metric.std == pytest.approx(np.std(each, ddof=1) / math.sqrt(len(each)))
 
 
+@pytest.mark.slow
 def test_a_fall_alarms_and_chance_does_not() -> None:
     base = lists(1_000, 1)
     assert [judge(lists(300, seed), base).violations for seed in range(10, 40)] == [()] * 30

@@ -39,6 +39,7 @@ def judge(table: pa.Table) -> Report:
     return MONITOR.evaluate(fold(table, MONITOR.zero(BASE.schema)), BASE)
 
 
+@pytest.mark.slow
 def test_as_many_unusual_rows_as_in_the_baseline_are_well() -> None:
     shares = []
     for seed in range(2, 22):

@@ -94,6 +94,7 @@ def edits(doc: Any, most: int = 1) -> Iterator[Any]:
             yield from ([*doc[:place], changed, *doc[place + 1 :]] for changed in edits(doc[place]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_an_edited_file_is_read_or_refused_in_one_sentence_that_names_it(store: Store, name: str) -> None:
     key, load = FILES[name][0](store), FILES[name][1]

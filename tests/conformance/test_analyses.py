@@ -87,6 +87,7 @@ def near(example: Example, one: Profile, other: Profile) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("form", [stream, files])
 def test_a_table_a_stream_and_files_give_the_same_report(

@@ -89,6 +89,7 @@ def ask(store: Store, *words, **named) -> pd.DataFrame:
     return query("credit", *words, store=store, at=AT, **named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["hour", "day", "week", "all", "PT7H", "P2D"])
 def test_every_cut_says_what_the_rows_say(filled: Store, by: str) -> None:
     found = ask(filled, "age,city", "count,missing,mean,std,p50,min,max,share:Basel", by=by)
@@ -170,6 +171,7 @@ def test_the_present_day_is_read_from_its_hours_and_not_rolled_up(filled: Store)
     assert rolled == ["states/credit/2026/11/20/day.parquet"]
 
 
+@pytest.mark.slow
 def test_a_late_hour_changes_its_hour_and_its_day_and_nothing_else(filled: Store) -> None:
     before = ask(filled, "age", "count,mean")
     versions = {entry.key: entry.version for entry in filled.list("states/")}
@@ -333,6 +335,7 @@ def test_many_features_are_asked_for_a_part_at_a_time(tmp_path) -> None:
     assert found["p100"].tolist() == [19.0 + place for place in range(150)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "says"),
     [

@@ -63,6 +63,7 @@ intervals = st.tuples(st.integers(-30, HOURS + 10), st.integers(1, HOURS + 60)).
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     interval=intervals,
@@ -94,6 +95,7 @@ def test_windows_may_overlap_and_stand_in_any_order(stored: Store, windows: list
     assert [stretch.rows for stretch in found] == [len(true(window)) for window in windows]
 
 
+@pytest.mark.slow
 def test_many_who_write_roll_up_and_ask_at_once_leave_the_truth(store: Store) -> None:
     """Hours are written and written anew while others roll up and ask; what is asked is never an error, and at the end
     it is right."""

@@ -199,6 +199,7 @@ def test_exactly_one_record_of_each_prediction_counts(rows: list[tuple[Any, ...]
 # --- labels in other words, and labels of no use ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "base"),
     [

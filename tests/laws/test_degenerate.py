@@ -308,6 +308,7 @@ def columns_of(kind: str, table: pa.Table) -> list[pa.Table]:
 # -- states ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -329,6 +330,7 @@ def test_every_state_has_a_defined_result_for_every_type(form, data):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -365,6 +367,7 @@ def test_all_states_agree_on_what_is_missing(form, data):
     assert sample.null_count == missing or (far and sample.null_count > missing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_all_null_and_empty(form, rows):
@@ -471,6 +474,7 @@ NUMBERS = pa.table({"x": np.random.default_rng(0).normal(size=300)})
 WORDS = pa.table({"x": ["a", "b", "c"] * 100})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -529,6 +533,7 @@ def watched(columns: int) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 def test_five_thousand_columns_cost_five_times_what_a_thousand_do():
     watched(10)
     few, many = watched(1000), watched(5000)

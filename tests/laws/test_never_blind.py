@@ -183,6 +183,7 @@ def _read(analysis: Analysis, baseline: Baseline) -> list[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", SPOILS)
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_ok_means_that_everything_watched_was_compared(

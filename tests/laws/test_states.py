@@ -311,6 +311,7 @@ def test_every_state_file_is_here():
     assert {"tails", "covariance", "lengths", "missing_together"} <= set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "columns"), CASES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches=BATCHES)
@@ -318,6 +319,7 @@ def test_laws_on_small_batches(kind, columns, batches):
     hold(kind, columns, tables(batches))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "columns"), CASES)
 def test_laws_on_large_batches(kind, columns):
     hold(kind, columns, [large(1, 9000), large(2, 1), large(3, 3000), large(4, 0), large(5, 20_000)])
@@ -332,6 +334,7 @@ def test_a_zero_is_small_and_fresh(kind):
     assert codec.loads(codec.dumps(zero)) == zero
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "columns"), CASES)
 def test_a_state_does_not_change_in_place(kind, columns):
     state = make_zero(kind).update(large(1, 5000).select(columns))

@@ -95,6 +95,7 @@ def test_it_is_seen_within_five_windows_of_500_rows(baseline: Baseline, change: 
     assert CHANGES[change] in set().union(*told(baseline, change, 500, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [500, 2_000])
 def test_unchanged_windows_are_quiet(baseline: Baseline, n: int) -> None:
     assert not any(told(baseline, unchanged, n, 40))

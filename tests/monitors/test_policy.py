@@ -97,6 +97,7 @@ def test_the_bound_is_the_probability_of_the_worst_case(hits: int, more: int, le
     assert Policy(hits, windows, at_once=0.0).bound(level) == pytest.approx(level * again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dependence", [0.0, 0.9, 1.0])
 @pytest.mark.parametrize("columns", [1, 20])
 def test_false_alarms_keep_to_the_bound(dependence: float, columns: int) -> None:

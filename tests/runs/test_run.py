@@ -133,6 +133,7 @@ def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -
     assert store.exists(state_key("credit", HOUR))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("states", ["known", "gone"])
 @pytest.mark.parametrize(
     "damage",
@@ -153,6 +154,7 @@ def test_damaged_records_are_made_again_before_they_are_folded(
     assert (store.get(part) == body) is (states == "gone")  # what is not read is not looked at
 
 
+@pytest.mark.slow
 def test_lines_that_cannot_be_read_fail_a_run_when_they_are_many_and_are_always_said(
     store: Store, monitor: Monitor
 ) -> None:
@@ -210,6 +212,7 @@ def versions(store: Store) -> dict[str, str]:
     return {entry.key: entry.version for prefix in ("states/", "metrics/") for entry in store.list(prefix)}
 
 
+@pytest.mark.slow
 def test_a_run_rolls_up_its_day_when_that_is_over(store: Store, monitor: Monitor) -> None:
     for number in range(3):
         put(store, people(300, number), hour=HOUR + timedelta(hours=number))
@@ -247,6 +250,7 @@ def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monit
     assert "states/credit/2026/11/22/day.parquet" in versions(store)
 
 
+@pytest.mark.slow
 def test_what_may_be_chance_alarms_when_it_stays(store: Store) -> None:
     monitor = Monitor("credit", analyses=(Drift(),))
     save_baseline(store, monitor.fit(people(3000, 1)))
@@ -265,6 +269,7 @@ def test_what_may_be_chance_alarms_when_it_stays(store: Store) -> None:
     assert again.status == "watch"
 
 
+@pytest.mark.slow
 def test_a_series_that_leaves_its_course_alarms(store: Store) -> None:
     """Sixty hours, the last three of six busier, read back from the store, one by one and by the day."""
     monitor = Monitor(

@@ -238,6 +238,7 @@ def test_pauses_grow(monkeypatch):
     assert len(received) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 404, 302, 307])
 def test_a_server_that_says_no_is_not_asked_again(status):
     with (

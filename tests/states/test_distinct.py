@@ -14,6 +14,7 @@ def of(column) -> Distinct:
     return Distinct().update(pa.table({"x": column}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 10, 100, 1000, 10_000, 300_000, 1_000_000])
 def test_within_the_standard_error(n):
     errors, theirs = [], []

@@ -252,6 +252,7 @@ def answered(found) -> list[int]:
     return np.flatnonzero(~np.isnan(found.values).any(axis=1)).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [(7,), (6, 7, 8, 9), (0, 19)])
 def test_rows_that_an_endpoint_fails_on_take_no_other_with_them(address: Address, bad: tuple[int, ...]) -> None:
     rows, behind = people(20, 1), people(10, 2)

@@ -62,6 +62,7 @@ def test_linear_models_are_exact(features: int) -> None:
     assert np.abs(found.values - (rows - background.mean(axis=0)) * weights).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_many_features_are_as_near_as_shaps() -> None:
     import shap
 

@@ -69,6 +69,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", FORMS)
 @pytest.mark.parametrize("people", FORMS)
 def test_labels_and_predictions_say_the_same_in_any_words(people: str, model: str) -> None:

@@ -279,6 +279,7 @@ async def ask(model, args, kwargs):
     return found
 
 
+@pytest.mark.slow
 def test_any_value_comes_back_as_the_very_same_object_and_every_call_is_counted(tmp_path, monkeypatch):
     made = Recorder(Settings("e"), Origin("e", "Passes", "r", "n", ""), Spool(tmp_path))
     monkeypatch.setitem(recorders._recorders, Settings("e"), made)

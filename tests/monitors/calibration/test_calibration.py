@@ -128,6 +128,7 @@ def test_the_replay_counts_what_alarms() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_proposal_keeps_to_the_budget() -> None:
     found = calibrate(COIN, TOSSED, rows=400, population=NORMAL, windows=4_000, budget=1)
     (proposed,) = found.proposal
@@ -148,6 +149,7 @@ def test_a_level_that_the_budget_cannot_bear_is_lowered() -> None:
     assert found.proposed.at_margin <= 2 < 730 * (0.05 * 0.8**13 + 1e-4)  # the level before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["states", "rows"])
 def test_the_default_settings_keep_to_one_alarm_a_month(source: str) -> None:
     population = Rows(table(), "rows") if source == "rows" else None
@@ -208,6 +210,7 @@ def test_the_probability_of_an_alarm_is_that_of_all_sequences(
     assert probability_of_alarm(policy, violated, once, count) == pytest.approx(expected, abs=0.015)
 
 
+@pytest.mark.slow
 def test_the_change_that_is_said_to_be_seen_is_seen_and_half_of_it_is_not() -> None:
     monitor = Monitor("m", analyses=(Drift(),))
     base = monitor.fit(table())
@@ -234,6 +237,7 @@ def test_the_change_that_is_said_to_be_seen_is_seen_and_half_of_it_is_not() -> N
     assert seen(0.5 * shift.size) <= 0.2
 
 
+@pytest.mark.slow
 def test_changes_of_every_kind_of_column_have_a_size() -> None:
     found = {
         (one.column, one.change): one
@@ -257,6 +261,7 @@ def test_changes_of_every_kind_of_column_have_a_size() -> None:
     )
 
 
+@pytest.mark.slow
 def test_more_rows_and_more_windows_see_smaller_changes() -> None:
     def size(rows: int, windows: int) -> float:
         return next(power(MONITOR, BASE, rows=rows, windows=windows, columns=("x",))).size

@@ -573,6 +573,7 @@ FORMS: dict[str, Callable[[list[str], list[list[Any]]], Payload]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @given(table=tables(), scores=st.integers(0, 4))
 def test_rows_in_any_form_are_the_same_rows_whatever_was_answered(
@@ -607,6 +608,7 @@ ANSWER_FORMS: dict[str, Callable[[list[str], list[list[Any]]], Payload]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ANSWER_FORMS)
 @given(table=tables())
 def test_answers_in_any_form_are_the_same_answers_and_never_those_of_more_rows(

@@ -85,6 +85,7 @@ def test_a_column_that_is_bent_alone_changes_nothing() -> None:
     assert compared(bent, base).value == pytest.approx(compared(now, base).value, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_standard_error_by_simulation_and_its_level(kind: str) -> None:
     rng = np.random.default_rng(7)

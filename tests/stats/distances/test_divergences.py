@@ -126,6 +126,7 @@ def test_disjoint_columns_are_at_distance_one(function: Function) -> None:
 # --- standard errors --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", EVERY)
 @pytest.mark.parametrize(
     ("p", "q"),
@@ -189,6 +190,7 @@ def at(function: Function, margin: float, q: np.ndarray, towards: np.ndarray) ->
     return way(scipy.optimize.brentq(lambda step: TRUE[function](way(step), q) - margin, 0, 0.999))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", MARGINS)
 @pytest.mark.parametrize("case", ["two", "even", "rare"])
 @pytest.mark.parametrize(("n", "m"), [(200, 2000), (2000, 2000), (2000, 100_000)])
@@ -207,6 +209,7 @@ def test_shares_at_the_margin_alarm_at_most_at_the_level(function: Function, cas
     assert alarms <= ALLOWED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", EVERY)
 @pytest.mark.parametrize("size", [10, 1000])
 def test_equal_shares_alarm_at_most_at_the_level_without_a_margin(function: Function, size: int) -> None:

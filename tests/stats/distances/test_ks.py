@@ -140,6 +140,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize(("n", "m"), [(200, 1000), (1000, 1000), (200, 200_000)])
 def test_distributions_at_the_margin_alarm_at_most_at_the_level(pair: str, n: int, m: int) -> None:

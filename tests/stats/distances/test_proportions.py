@@ -115,6 +115,7 @@ LEVEL, RUNS, MARGIN = 0.05, 1000, 0.1
 ALLOWED = int(scipy.stats.binom.ppf(0.999, RUNS, LEVEL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(200, 1000), (1000, 1000), (200, 100_000)])
 @pytest.mark.parametrize("case", ["all at the margin", "two at the margin", "rare"])
 def test_many_values_at_the_margin_alarm_at_most_at_the_level(n: int, m: int, case: str) -> None:

@@ -83,6 +83,7 @@ RUNS, LEVEL, MARGIN = 300, 0.05, 1.2
 ALLOWED = int(scipy.stats.binom.ppf(0.999, RUNS, LEVEL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("factor", [MARGIN, 1 / MARGIN])
 def test_a_spread_at_the_margin_alarms_at_most_at_the_level(kind: str, factor: float) -> None:

@@ -159,6 +159,7 @@ def test_areas_and_curves_are_scikit_learns(rows: list[tuple[bool, int]]) -> Non
     assert curve.y[tens[0]] == pytest.approx(y[tens == tens[0]].mean())
 
 
+@pytest.mark.slow
 def test_spreads_are_those_of_a_bootstrap_of_rows() -> None:
     rng = np.random.default_rng(2)
     n = 2_000

@@ -59,6 +59,7 @@ def test_the_mean_cosine_is_that_of_all_pairs() -> None:
     assert math.isnan(own_cosine(np.ones(3), 1))
 
 
+@pytest.mark.slow
 def test_the_discrepancy_is_that_of_the_exact_kernel() -> None:
     now, base = unit(cloud(400, 1, shift=1.5)), unit(cloud(500, 2))
     gamma = 1 / (2 * 0.7**2)
@@ -70,6 +71,7 @@ def test_the_discrepancy_is_that_of_the_exact_kernel() -> None:
     assert found**2 == pytest.approx(exact, rel=0.08)
 
 
+@pytest.mark.slow
 def test_without_a_change_p_values_are_uniform_and_a_shift_is_seen() -> None:
     base = cloud(2_000, 0)
     found = [measured(cloud(150, seed), base)[1].p_value(-math.inf, 0.0) for seed in range(1, 401)]

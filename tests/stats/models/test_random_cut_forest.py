@@ -34,6 +34,7 @@ def displaced_by_drawing(tree, point: np.ndarray, draws: int, rng: np.random.Gen
     return total / draws / tree.mass[0]
 
 
+@pytest.mark.slow
 def test_the_score_is_the_expected_displacement() -> None:
     rng = np.random.default_rng(1)
     forest = grow(rng.normal(size=(40, 3)), trees=3, size=32)
@@ -66,6 +67,7 @@ def test_it_finds_what_no_column_alone_shows() -> None:
     assert forest.scores([[9.0, -9.0]])[0] > 2 * forest.scores([[1.0, -1.0]])[0]
 
 
+@pytest.mark.slow
 def test_the_seed_fixes_it() -> None:
     rows, points = np.random.default_rng(4).normal(size=(300, 2)), np.zeros((1, 2))
     assert grow(rows, seed=1).scores(points) == grow(rows, seed=1).scores(points)
