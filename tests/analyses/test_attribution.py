@@ -76,6 +76,7 @@ def test_the_services_rule_asks_the_ndcg_alone(model: ModuleType) -> None:
     assert judge(learned, people(2_000, 3)).violations == ()
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_other_samples(model: ModuleType) -> None:
     learned = learn(rows=80)
     metrics = [judge(learned, people(2_000, seed)).metric("attribution", "income") for seed in range(50, 110)]

@@ -128,6 +128,7 @@ def test_without_a_sample_it_is_not_asked() -> None:
     assert {metric.name for metric in with_it.metrics} >= {"FT", "DPPL", "CI"}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_computed_says_why() -> None:
     now = people(2_000, 2)
     service = Bias(SEX, metrics=("FT",), flip=600, flip_scale="service")

@@ -120,6 +120,7 @@ def test_the_services_rule_takes_the_baselines_value_and_one_deviation() -> None
     assert "f1" in {one.constraint.name for one in report.violations}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_judged_says_why() -> None:
     base = binary(2_000, 1)
     waiting = judge(binary(500, 2).set_column(1, "income", pa.nulls(500, pa.int64())), base)

@@ -127,6 +127,7 @@ def test_the_latency_and_the_errors_of_a_window_are_metrics(store: Store, monito
     }
 
 
+@pytest.mark.slow
 def test_what_checks_json_says_makes_the_records_anew(store: Store, monitor: Monitor) -> None:
     put(store, *mixed(600, 60))
     assert run(monitor, WINDOW, store).rows == 600

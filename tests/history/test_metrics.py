@@ -84,6 +84,7 @@ def test_every_metric_of_every_window_is_a_row(store: Store) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_part_of_it_is_that_part(store: Store) -> None:
     put(store)
     whole = series(store, "credit", FIRST, FIRST + 30 * HOUR, at=AT).to_pandas()
@@ -96,6 +97,7 @@ def test_a_part_of_it_is_that_part(store: Store) -> None:
     assert series(store, "nobody", FIRST, FIRST + HOUR, at=AT).num_rows == 0
 
 
+@pytest.mark.slow
 def test_a_run_again_replaces_its_rows_and_only_its_day(store: Store) -> None:
     put(store)
     series(store, "credit", FIRST, FIRST + 30 * HOUR, at=AT)

@@ -134,6 +134,7 @@ def test_hours_recut_to_days_are_the_days(folder: Store) -> None:
     assert days["hours"].tolist() == [16, 23, 18]
 
 
+@pytest.mark.slow
 def test_days_come_from_their_roll_ups_and_edges_from_hours(filled: Store) -> None:
     interval = {"start": "2026-11-20T20", "end": "2026-11-22T07", "by": "all"}
     first = ask(filled, "age", "mean,p50,distinct", **interval)
@@ -164,6 +165,7 @@ def test_a_query_reads_a_roll_up_and_not_its_hours(folder: Store) -> None:
     pd.testing.assert_frame_equal(ask(Hidden(), "age", "mean,p50"), expected)
 
 
+@pytest.mark.slow
 def test_the_present_day_is_read_from_its_hours_and_not_rolled_up(filled: Store) -> None:
     found = query("credit", "age", "mean", by="day", store=filled, at=parse_time("2026-11-21T23:59"))
     assert found["hours"].tolist() == [16, 23, 18]

@@ -68,6 +68,7 @@ def alarms(report: Report) -> set[str]:
     return {violation.constraint.column for violation in report.violations}
 
 
+@pytest.mark.slow
 def test_training_alarms_every_night_and_seasonal_never_and_still_sees_a_shift(tmp_path, baseline: Baseline) -> None:
     store = open_store(tmp_path / "store")
     hours = [DAY + hour * HOUR for hour in range(24)]
@@ -171,6 +172,7 @@ def test_alarmed_windows_can_be_left_out(store: Store, baseline: Baseline) -> No
     assert alarms(judge(store, baseline, left_out, noon, shift=30.0)) == {"basket"}
 
 
+@pytest.mark.slow
 def test_longer_windows_are_compared_with_windows_as_long(store: Store, baseline: Baseline) -> None:
     days = [DAY - week * WEEK for week in (1, 2)]
     remember(store, baseline, [day + hour * HOUR for day in days for hour in range(24)])

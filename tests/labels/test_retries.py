@@ -115,6 +115,7 @@ def test_of_several_records_of_one_inference_id_the_last_answered_one_counts(
     )
 
 
+@pytest.mark.slow
 def test_all_of_them_count_where_the_monitor_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     twice(store, monkeypatch)
     labels = [{"id": f"i{number}", "label": int(Y[number])} for number in range(N)]
@@ -139,6 +140,7 @@ def test_the_rows_of_one_request_repeat_nothing_but_its_retry_repeats_all(store:
     assert value(report, "repeated_predictions", "") == 3 and report.rows == 12
 
 
+@pytest.mark.slow
 def test_retries_across_the_edge_of_an_hour_are_judged_in_both_and_counted(store: Store) -> None:
     late = HOUR + timedelta(hours=1)
     again = [number for number in range(N) if number % 4 == 0]
@@ -253,6 +255,7 @@ def test_labels_that_came_and_cannot_be_read_are_not_waited_for(store: Store) ->
     assert value(report, "DPPL", "sex=f") == pytest.approx(0, abs=1)  # what needs no label stands
 
 
+@pytest.mark.slow
 def test_without_any_labels_a_window_waits(store: Store) -> None:
     capture(store, [{"id": f"i{number}", "answer": {"prediction": int(SAID[number])}} for number in range(N)])
     report = judged(store, [{"id": "nobody", "label": 1}])

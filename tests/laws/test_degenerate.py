@@ -346,6 +346,7 @@ def test_what_a_value_is_does_not_depend_on_its_batch(form, data):
         assert parts == zero.update(batch), zero.kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

@@ -72,6 +72,7 @@ def test_names_that_are_spelled_otherwise_are_found_again_whatever_the_values(
     assert result.open == ()
 
 
+@pytest.mark.slow
 @given(order=st.permutations(NAMES))
 def test_names_that_say_nothing_are_found_again_by_their_values(order: list[str]) -> None:
     captured = {f"x{place}": CAPTURED[name] for place, name in enumerate(order)}

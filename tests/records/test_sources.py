@@ -204,6 +204,7 @@ def test_a_column_of_mixed_types_is_text_and_missing_stays_missing(form: str, tm
     assert table["b"].to_pylist() == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_type_of_a_column_is_seen_in_the_whole_file(tmp_path: Path) -> None:
     many = 300_000  # well beyond the first block that Arrow looks at
     ints = "\n".join(f"{number},x" for number in range(many))

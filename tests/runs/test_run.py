@@ -122,6 +122,7 @@ def test_a_bad_hour_writes_violations_and_a_mended_one_removes_them(store: Store
     assert not store.exists(report_key("credit", WINDOW, "constraint_violations.json"))
 
 
+@pytest.mark.slow
 def test_only_a_late_object_makes_an_hour_anew(store: Store, monitor: Monitor) -> None:
     put(store, people(800, 2))
     run(monitor, WINDOW, store)
@@ -236,6 +237,7 @@ def test_a_run_rolls_up_its_day_when_that_is_over(store: Store, monitor: Monitor
     assert table["value"] == [500, 300, 300]
 
 
+@pytest.mark.slow
 def test_an_hour_that_cannot_be_read_fails_no_run_of_another(store: Store, monitor: Monitor) -> None:
     put(store, people(300, 1))
     torn = state_key("credit", HOUR + timedelta(hours=1))
@@ -298,6 +300,7 @@ def test_a_series_that_leaves_its_course_alarms(store: Store) -> None:
     assert load_runs(store, "credit", 1)[0].status == "alarm"
 
 
+@pytest.mark.slow
 def test_a_monitor_may_refer_to_its_past(store: Store, monitor: Monitor) -> None:
     rolling = replace(monitor, reference=Rolling(2))
     save_monitor(store, rolling)
@@ -471,6 +474,7 @@ def listener() -> Iterator[tuple[str, list[dict]]]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_violation_reaches_the_sinks_and_a_good_hour_does_not(store: Store, monitor: Monitor, listener) -> None:
     url, heard = listener
     told = Monitor("credit", sinks=(Webhook(url), Webhook("http://127.0.0.1:9/", attempts=1)))

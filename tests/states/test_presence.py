@@ -3,6 +3,7 @@
 import math
 
 import pyarrow as pa
+import pytest
 
 from mmon_ray.states import Moments, Presence
 from mmon_ray.states.state import Need, Profile
@@ -20,6 +21,7 @@ def test_a_batch_without_rows_says_nothing():
     assert Presence().update(pa.table({"a": pa.array([], pa.int64())})) == Presence()
 
 
+@pytest.mark.slow
 def test_a_profile_hands_over_the_whole_batch():
     needs = (Need(Moments(), ("gone",)), Need(Presence()))
     profile = Profile.zero(needs).update(pa.table({"a": [1, 2]}))

@@ -78,6 +78,7 @@ def test_every_is_sort_and_slice(shape, n, start, step):
     assert np.array_equal(found, np.sort(values)[start::step])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("n", "batch"), [(20_000, 100), (300_000, 131_072), (300_000, 300_000)])
 def test_rank_error_is_within_its_bound_and_near_that_of_datasketches(shape, n, batch):

@@ -21,6 +21,7 @@ def of(values, limit=4096) -> Repeats:
 VALUES = st.lists(st.one_of(st.none(), st.text(max_size=3), st.sampled_from("abc")), max_size=40)
 
 
+@pytest.mark.slow
 @given(VALUES, VALUES)
 def test_below_the_limit_it_is_plain_counting(values, others):
     state, other = of(pa.array(values, pa.string())), of(pa.array(others, pa.string()))

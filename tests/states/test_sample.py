@@ -113,6 +113,7 @@ def population(run: int, rows: int = 2000) -> pa.Table:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [3, 40, 200])
 def test_weighted_sums_are_estimated_without_bias(k):
     table = population(0)
@@ -163,6 +164,7 @@ def test_requests_are_estimated_from_what_was_captured_of_them():
     assert abs(np.mean(estimates) - amount.sum()) < 4 * np.std(estimates) / math.sqrt(200)
 
 
+@pytest.mark.slow
 def test_a_row_is_taken_as_often_as_its_weight_says():
     """The first row of the sample is row i with the chance w_i / sum of w: Efraimidis and Spirakis, proposition 3."""
     weights = np.array([1.0, 2.0, 3.0, 4.0, 10.0])

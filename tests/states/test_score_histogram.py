@@ -164,6 +164,7 @@ def test_a_thinned_curve_keeps_its_rows_and_its_area() -> None:
 # --- in the report ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_area_of_rare_events_is_right_and_its_spread_is_that_of_a_bootstrap_of_rows() -> None:
     """Scores near 0.0002: 2,000 equal bins gave 0.581 for 0.682, with a stated error of nothing."""
     y, score = rare(20_000)

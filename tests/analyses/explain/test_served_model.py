@@ -275,6 +275,7 @@ def test_rows_that_an_endpoint_fails_on_take_no_other_with_them(address: Address
         assert found.failed == (f"ModelError: {address.url} answered 503: nobody is 99",)
 
 
+@pytest.mark.slow
 def test_a_lost_request_loses_nothing(address: Address) -> None:
     rows, behind = people(20, 1), people(10, 2)
     for lost in range(1, 5):  # the background, the rows, and two of their coalitions
@@ -290,6 +291,7 @@ def test_a_lost_request_loses_nothing(address: Address) -> None:
         assert answered(found) == list(range(20)) and found.failed == (), lost
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_goes_away_is_asked_no_more(address: Address) -> None:
     rows, behind = people(4_000, 1), people(40, 2)
 
@@ -357,6 +359,7 @@ def test_an_endpoint_is_asked_from_a_notebook_whose_loop_runs(served) -> None:
     assert asyncio.run(cell()) == [pytest.approx(total(people(3, 1).to_pylist()))] * 2
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_hangs_is_cut_at_the_end_of_the_budget(address: Address) -> None:
     rows, behind = people(20, 1), people(10, 2)
     waiting = threading.Event()

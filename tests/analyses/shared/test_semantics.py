@@ -132,6 +132,7 @@ FEATURES = {  # rows, scale, random numbers -> values that are no ids, however m
 }
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(sorted(FEATURES)),
     n=st.one_of(st.integers(2, 99), st.integers(100, 3000)),

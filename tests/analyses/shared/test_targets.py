@@ -291,6 +291,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_problem_is_told_by_what_labels_and_predictions_hold(name: str) -> None:
     columns, words = PROBLEMS[name]

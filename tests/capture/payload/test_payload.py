@@ -63,6 +63,7 @@ def test_bytes_come_back(data):
     assert there_and_back(data) == data
 
 
+@pytest.mark.slow
 @given(st.lists(plain), st.dictionaries(texts, plain))
 def test_the_arguments_of_a_call_come_back(args, kwargs):
     payload, missed = encode(freeze_call(tuple(args), kwargs))

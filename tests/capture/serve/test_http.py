@@ -307,6 +307,7 @@ REQUESTS: list[tuple[str, str, str, bytes, int, str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "path", "query", "body", "status", "method", "reason", "row"), REQUESTS)
 def test_each_kind_of_request_is_the_row_it_should_be(
     served: Any,

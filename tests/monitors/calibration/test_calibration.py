@@ -112,6 +112,7 @@ TOSSED = COIN.fit(pa.table({"x": np.random.default_rng(4).normal(size=5_000)}))
 NORMAL = Rows(pa.table({"x": scipy.stats.norm.ppf((np.arange(5_000) + 0.5) / 5_000)}), "a normal")
 
 
+@pytest.mark.slow
 def test_the_replay_counts_what_alarms() -> None:
     """A bound of two standard errors is crossed in 2.3 % of windows: 17 alarms a month."""
     found = calibrate(COIN, TOSSED, rows=400, population=NORMAL, windows=4_000, budget=1)
@@ -177,6 +178,7 @@ def test_what_people_have_edited_is_replayed_as_edited() -> None:
     assert ("domain_match", "colour") in replay.shares(MONITOR.policy)
 
 
+@pytest.mark.slow
 def test_rare_values_do_not_cry_wolf() -> None:
     """The country of one row in 20,000 is sometimes not in the baseline, and then new."""
     rng = np.random.default_rng(7)

@@ -188,6 +188,7 @@ def watched(store: Store) -> Callable[[list[str]], Report]:
     return report_of
 
 
+@pytest.mark.slow
 def test_captured_texts_that_drift_alarm_with_the_strangest_and_the_map_is_kept(watched, store: Store) -> None:
     assert not watched(queries(200, 1)).violations
     report = watched([*queries(120, 2), *songs(80)])

@@ -121,6 +121,7 @@ def sound(name: str, found: Distance) -> None:
         assert 0 <= found.p_value(0.1) <= 1 and loads(dumps(found.test)) == found.test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_NUMBERS)
 @given(a=columns, b=columns)
 def test_any_numbers_have_a_distance_or_a_reason(name: str, a: Any, b: Any) -> None:
@@ -130,6 +131,7 @@ def test_any_numbers_have_a_distance_or_a_reason(name: str, a: Any, b: Any) -> N
     assert found.reason or (p[0].n and q[0].n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_CATEGORIES)
 @given(a=texts, b=texts, limits=st.tuples(*[st.sampled_from([4, 2048])] * 2))
 def test_any_categories_have_a_distance_or_a_reason(name: str, a: Any, b: Any, limits: tuple[int, int]) -> None:
@@ -139,6 +141,7 @@ def test_any_categories_have_a_distance_or_a_reason(name: str, a: Any, b: Any, l
     assert found.reason or (p.total and q.total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_NUMBERS)
 @given(values=columns)
 def test_a_column_is_at_no_distance_from_itself(name: str, values: Any) -> None:
@@ -148,6 +151,7 @@ def test_a_column_is_at_no_distance_from_itself(name: str, values: Any) -> None:
     assert found.test is None or found.p_value(0.01) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_CATEGORIES)
 @given(values=texts)
 def test_categories_are_at_no_distance_from_themselves(name: str, values: Any) -> None:

@@ -65,6 +65,7 @@ def test_a_mean_at_the_margin_alarms_at_most_at_the_level(n: int, m: int) -> Non
     assert power > 0.95 * RUNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(200, 200), (2000, 200), (200, 2000)])
 @pytest.mark.parametrize("margin", [0.1, 0.5])
 def test_the_level_is_kept_although_the_unit_is_measured(n: int, m: int, margin: float) -> None:

@@ -92,6 +92,7 @@ def test_without_a_margin_it_is_the_g_test_but_for_the_continuity() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(60, 60), (60, 400), (400, 60)])
 @pytest.mark.parametrize("margin", [0.02, 0.1, 0.3])
 def test_the_level_is_kept_at_every_pair_of_shares(n: int, m: int, margin: float) -> None:

@@ -125,6 +125,7 @@ def test_distances_are_those_of_standardised_numbers_and_of_categories() -> None
     assert np.sort(np.sqrt(found), axis=1) == pytest.approx(near)
 
 
+@pytest.mark.slow
 def test_the_bootstraps_error_is_that_of_fresh_samples() -> None:
     """A bootstrap of nearest neighbours need not be right (Abadie and Imbens, 2008); of their votes it is, or a little
     too large."""

@@ -32,6 +32,7 @@ def asked(kind: str, table: object) -> dict[str, float]:
     return {one.name: float(one.ask(table)) for one in metrics(kind)}
 
 
+@pytest.mark.slow
 @given(st.tuples(cells, cells, cells, cells))
 def test_binary_metrics_are_scikit_learns(counts: tuple[int, int, int, int]) -> None:
     tn, fp, fn, tp = counts
@@ -57,6 +58,7 @@ def test_binary_metrics_are_scikit_learns(counts: tuple[int, int, int, int]) -> 
     assert found["false_negative_rate"] == pytest.approx(1 - found["recall"], nan_ok=True)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 4).flatmap(lambda k: st.lists(st.integers(0, 12), min_size=k * k, max_size=k * k)))
 def test_multiclass_metrics_are_scikit_learns(counts: list[int]) -> None:
     k = math.isqrt(len(counts))

@@ -90,6 +90,7 @@ def test_the_auc_is_scikit_learns() -> None:
     assert auc(low, high) == pytest.approx(roc_auc_score(truth, np.r_[low, high]))
 
 
+@pytest.mark.slow
 def test_the_classifier_knows_nothing_where_there_is_nothing_to_know() -> None:
     found = [classifier_auc(cloud(120, seed), cloud(90, seed + 1_000)) for seed in range(100)]
     values, std = np.array([value for value, _ in found]), found[0][1]
