@@ -25,6 +25,22 @@ class Analysis(Coded, ABC):
 
     labelled   True when its rows are to have their labels beside them: null where none is known yet
     coverage   the names of its metrics that say how much there is, and compare nothing with the baseline's values
+
+    >>> import mmon_ray
+    >>> class Rows(mmon_ray.Analysis, kind="doc_rows"):
+    ...     def needs(self, schema):
+    ...         return ()
+    ...     def finalize(self, schema, now, base):
+    ...         yield mmon_ray.Metric("rows_seen", now.rows)
+    ...     def suggest(self, metrics):
+    ...         return ()
+    ...     @classmethod
+    ...     def examples(cls):
+    ...         return ()
+    >>> rows = {"age": [30, 40]}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(Rows(),))
+    >>> [metric.value for metric in monitor.fit(rows).metrics[0][1]]
+    [2]
     """
 
     labelled: ClassVar[bool] = False

@@ -46,6 +46,10 @@ class Anomalies(Analysis, kind="anomalies"):
     level      the share of violations that may be false, over all series of a window
     forget     True leaves out of a series the values that were violations then: a spike does not hide the next one, but
                what has changed for good is one for ever
+
+    >>> import mmon_ray
+    >>> mmon_ray.Anomalies(metrics=("mean",), method="holt_winters", season=24).recalls
+    168
     """
 
     metrics: tuple[str, ...] = ("rows", "completeness", "mean")

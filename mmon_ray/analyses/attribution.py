@@ -77,6 +77,12 @@ class Attribution(Analysis, kind="attribution"):
     level      the share of violations that may be false, over all that is tested in a window
     seed       of the coalitions and the bootstrap
     source     Model Monitor paper, section 4.5; SageMaker Model Monitor's explainability monitor
+
+    >>> import mmon_ray
+    >>> analysis = mmon_ray.Attribution("my_model:score", rows=50)
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(*mmon_ray.Monitor("m").analyses, analysis))
+    >>> monitor.analyses[-1].kind
+    'attribution'
     """
 
     model: str = ""

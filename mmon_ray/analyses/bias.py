@@ -70,6 +70,17 @@ class Bias(Analysis, kind="bias"):
     min_rows   with fewer metrics are computed but not judged
     min_group  nor with fewer of them in the facet, or outside of it
     source     Nigenda et al., Amazon SageMaker Model Monitor, 2022, sections 4.4 and 5.1
+
+    >>> import mmon_ray
+    >>> rows = {"sex": ["f", "m"] * 200, "paid": [1, 1, 0, 0] * 100, "prediction": [1, 1, 0, 0] * 100}
+    >>> facet = mmon_ray.Facet("sex", "f")
+    >>> bias = mmon_ray.Bias((facet,), positive="1", metrics=("DPPL",))
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(bias,))
+    >>> baseline = monitor.fit(rows, label="paid")
+    >>> today = {"sex": ["f", "m"] * 200, "prediction": [0, 1] * 200}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> report.metric("DPPL", "sex=f").value
+    1.0
     """
 
     labelled: ClassVar[bool] = True

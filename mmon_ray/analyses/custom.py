@@ -60,6 +60,10 @@ class Custom(Analysis, kind="custom"):
     draws      bootstrap resamples behind the standard error: the function is called as often
     min_rows   with fewer rows it is computed but not judged
     level      the share of violations that may be false, over all that is tested in a window
+
+    >>> import mmon_ray
+    >>> mmon_ray.Custom("my_metrics:cost", of="answers", better="low").labelled
+    True
     """
 
     function: str

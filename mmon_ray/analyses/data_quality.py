@@ -56,6 +56,15 @@ class DataQuality(Analysis, kind="data_quality"):
     max_domain       a text column with more distinct values than this has no domain
     max_rare_share   nor has one in which more than this share of the distinct values occur only once (Deequ's rule)
     source           Model Monitor paper, section 4.1; the service's constraint checks
+
+    >>> import mmon_ray
+    >>> rows = {"age": list(range(20, 60)) * 10}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.DataQuality(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"age": [30, None] * 100}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.violations[0].message)
+    `age` is missing in 50 % of 200 rows; the baseline allows 0 %
     """
 
     coverage: ClassVar[frozenset[str]] = frozenset(

@@ -115,6 +115,15 @@ class Drift(Analysis, kind="drift"):
     level         the share of alarms that may be false, over all columns of a window
     min_rows      with fewer values the distances are computed but not judged
     source        Model Monitor paper, section 4.2
+
+    >>> import mmon_ray
+    >>> rows = {"age": list(range(20, 60)) * 10}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.Drift(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"age": list(range(50, 90)) * 10}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> [violation.constraint.name for violation in report.violations]
+    ['ks', 'mean_shift']
     """
 
     coverage: ClassVar[frozenset[str]] = frozenset(AGGREGATES)

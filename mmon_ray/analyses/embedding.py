@@ -85,6 +85,10 @@ class Embedding(Analysis, kind="embedding"):
     min_rows   with fewer vectors, on either side, metrics are computed but not judged
     level      the share of violations that may be false, over all that is tested in a window
     source     Model Monitor paper, section 6, for the mean cosine
+
+    >>> import mmon_ray
+    >>> mmon_ray.Embedding("vector", text="question", threshold=0.7).kind
+    'embedding'
     """
 
     coverage: ClassVar[frozenset[str]] = frozenset({USABLE})

@@ -37,6 +37,10 @@ class LabelCoverage(Analysis, kind="label_coverage"):
     delay_s     largest p95 of the delay
     unmatched   largest share of labels that fit no record
     skew        largest share of labels that are older than their prediction
+
+    >>> import mmon_ray
+    >>> mmon_ray.LabelCoverage(least=0.8, delay_s=86_400).labelled
+    True
     """
 
     labelled: ClassVar[bool] = True

@@ -89,6 +89,15 @@ class ModelQuality(Analysis, kind="model_quality"):
     min_rows     with fewer labels metrics are computed but not judged
     min_behind   nor is a share that rests on fewer of them: a recall on its few positives
     source       the service's model quality monitor; Model Monitor paper, section 4.3 and appendix B
+
+    >>> import mmon_ray
+    >>> rows = {"paid": [0, 1] * 200, "prediction": [0, 1] * 200}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.ModelQuality("binary"),))
+    >>> baseline = monitor.fit(rows, label="paid")
+    >>> today = {"paid": [0, 1] * 200, "prediction": [0, 1, 1, 0] * 100}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> report.metric("accuracy", "paid").value
+    0.5
     """
 
     labelled: ClassVar[bool] = True

@@ -42,6 +42,10 @@ class Ranking(Analysis, kind="ranking"):
     level       the share of violations that may be false, over all that is tested in a window
     source      Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, 2002; gains are the labels,
                 as in scikit-learn
+
+    >>> import mmon_ray
+    >>> mmon_ray.Ranking(group="query", label="clicked", k=5).labelled
+    True
     """
 
     labelled: ClassVar[bool] = True

@@ -40,6 +40,15 @@ class Relations(Analysis, kind="relations"):
     min_rows    with fewer rows, on either side, nothing is judged
     level       the share of violations that may be false, over all that is tested in a window
     source      see mmon_ray.stats.distances.correlations
+
+    >>> import mmon_ray
+    >>> rows = {"a": list(range(40)) * 10, "b": list(range(40)) * 10}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.Relations(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"a": list(range(40)) * 10, "b": list(range(39, -1, -1)) * 10}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.status)
+    alarm
     """
 
     k: int = 1000

@@ -37,6 +37,15 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
     min_rows    with fewer rows, on either side, it is computed but not judged
     level       the share of violations that may be false, over all that is tested in a window
     source      see mmon_ray.stats.distances.repeated_values
+
+    >>> import mmon_ray
+    >>> rows = {"amount": [n / 7 for n in range(400)]}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.RepeatedRows(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"amount": [n / 7 for n in range(200)] * 2}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.status)
+    alarm
     """
 
     margin: float = 0.05

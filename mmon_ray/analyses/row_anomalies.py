@@ -62,6 +62,15 @@ class RowAnomalies(Analysis, kind="row_anomalies"):
     margin   how much larger than in the baseline the share of unusual rows may be
     level    the share of violations that may be false, over all that is tested in a window
     source   Guha, Mishra, Roy, Schrijvers, Robust random cut forest based anomaly detection on streams, 2016
+
+    >>> import mmon_ray
+    >>> rows = {"a": list(range(40)) * 10, "b": list(range(40)) * 10}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.RowAnomalies(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"a": list(range(40)) * 10, "b": list(range(39, -1, -1)) * 10}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.status)
+    alarm
     """
 
     k: int = 1000

@@ -85,6 +85,10 @@ class SliceBias(Analysis, kind="slice_bias"):
     min_group  and those with fewer of them in the facet, or outside of it
     draws      bootstrap resamples of each slice, for the standard errors
     level      the share of violations that may be false, over all that is tested in a window
+
+    >>> import mmon_ray
+    >>> mmon_ray.SliceBias((mmon_ray.Facet("sex", "f"),), columns=("city",)).kind
+    'slice_bias'
     """
 
     labelled: ClassVar[bool] = True

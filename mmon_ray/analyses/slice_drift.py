@@ -49,6 +49,15 @@ class SliceDrift(Analysis, kind="slice_drift"):
     margin     the largest difference in the share of any one value that is allowed
     min_rows   slices with fewer rows, here or in the baseline, are left out
     level      the share of violations that may be false, over all that is tested in a window
+
+    >>> import mmon_ray
+    >>> rows = {"city": ["Bern", "Basel"] * 400, "prediction": [0, 0, 1, 1] * 200}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.SliceDrift(),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"city": ["Bern", "Basel"] * 400, "prediction": [0, 1] * 400}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.status)
+    alarm
     """
 
     of: tuple[str, ...] = ()

@@ -78,6 +78,10 @@ class Slices(Analysis, kind="slices"):
     level      the share of violations that may be false, over all that is tested in a window
     draws      bootstrap resamples behind each standard error
     source     Chung, Kraska, Polyzotis, Tae, Whang, Slice Finder, 2019, for single columns
+
+    >>> import mmon_ray
+    >>> mmon_ray.Slices("binary", metric="recall", columns=("city",)).labelled
+    True
     """
 
     labelled: ClassVar[bool] = True

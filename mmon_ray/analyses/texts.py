@@ -46,6 +46,15 @@ class Texts(Analysis, kind="texts"):
     level               the share of violations that may be false, over all that is tested in a window
     source              Good, The population frequencies of species, 1953 (words that are new); Kish 1965 (how much a
                         text tells)
+
+    >>> import mmon_ray
+    >>> rows = {"text": [f"please block card {n % 7}" for n in range(400)]}
+    >>> monitor = mmon_ray.Monitor("credit", analyses=(mmon_ray.Texts(("text",)),))
+    >>> baseline = monitor.fit(rows)
+    >>> today = {"text": ["win a prize now"] * 400}
+    >>> report = monitor.evaluate(mmon_ray.fold(today, monitor.zero(baseline.schema)), baseline)
+    >>> print(report.status)
+    alarm
     """
 
     columns: tuple[str, ...] = ()

@@ -37,6 +37,10 @@ class Traffic(Analysis, kind="traffic"):
     slower       latency may be so many times the baseline's, where the baseline was learned from captured traffic
     latency_ms   else it may be this long
     errors       largest share of requests that fail
+
+    >>> import mmon_ray
+    >>> list(mmon_ray.Traffic(slower=3.0).needs(mmon_ray.Schema()))[0].zero.kind
+    'requests'
     """
 
     coverage: ClassVar[frozenset[str]] = frozenset({*_QUANTILES, _ERRORS})

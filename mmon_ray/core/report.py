@@ -36,7 +36,14 @@ MISSING_COLUMN = "the column is missing"  # the reason of a metric whose column 
 
 
 class Test(Coded, ABC):
-    """How likely a metric as large as this is, if the true value lay within its bounds."""
+    """How likely a metric as large as this is, if the true value lay within its bounds.
+
+    >>> import mmon_ray
+    >>> baseline = mmon_ray.Monitor("m").fit({"age": list(range(40)) * 10})
+    >>> metrics = dict(baseline.metrics)[mmon_ray.Drift()]
+    >>> isinstance(metrics[0].test, mmon_ray.Test)
+    True
+    """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
 
@@ -60,6 +67,10 @@ class Metric(Coded, kind="metric"):
              unreadable ones
     lacks    the column without whose values it could not be computed; "" where nothing is missing, or for another
              reason
+
+    >>> import mmon_ray
+    >>> mmon_ray.Metric("mean", 41.5, "age", std=0.2)
+    Metric(name='mean', value=41.5, column='age', std=0.2, status='ok', detail='', test=None, unseen=0.0, lacks='')
     """
 
     name: str
@@ -80,6 +91,10 @@ class Histogram(Coded, kind="histogram"):
     labels     one for each bar
     baseline   the share of the baseline's rows in each bar; () without a baseline
     now        the share of the window's rows in each bar
+
+    >>> import mmon_ray
+    >>> mmon_ray.Histogram("city", ("Bern", "Basel"), (0.5, 0.5), (0.9, 0.1)).now
+    (0.9, 0.1)
     """
 
     column: str
@@ -96,6 +111,12 @@ class Constraint(Coded, kind="constraint"):
               adjusted for the number of tested metrics (Benjamini-Hochberg), so at most this share of the violations is
               false; 1: the bare bound, whatever chance does
     enabled   False switches the check off
+
+    >>> import mmon_ray
+    >>> bound = mmon_ray.Constraint("mean", "age", lower=18, upper=65)
+    >>> violations = mmon_ray.check([mmon_ray.Metric("mean", 70.0, "age")], [bound])
+    >>> print(violations[0].message)
+    mean of `age` is 70; at most 65 is allowed
     """
 
     name: str
@@ -114,6 +135,12 @@ class Violation(Coded, kind="violation"):
     metric    None when the constraint's metric is absent
     p_value   the adjusted p-value, for metrics with a test; else NaN
     band      `alarm`, or `watch`: it may be chance, and nobody is told yet; the monitor's Policy says which
+
+    >>> import mmon_ray
+    >>> bound = mmon_ray.Constraint("mean", "age", upper=65)
+    >>> (violation,) = mmon_ray.check([mmon_ray.Metric("mean", 70.0, "age")], [bound])
+    >>> violation.constraint.column, violation.band
+    ('age', 'alarm')
     """
 
     constraint: Constraint
@@ -135,6 +162,11 @@ class Report(Coded, kind="report"):
     constraints what the metrics were judged by
     reference   what the distances are measured from, in words, where it is not simply the training data
     notes       what else people should know, a sentence each
+
+    >>> import mmon_ray
+    >>> report = mmon_ray.Report("credit", None, 100, (mmon_ray.Metric("mean", 41.5, "age"),))
+    >>> report.status, report.metric("mean", "age").value
+    ('ok', 41.5)
     """
 
     monitor: str

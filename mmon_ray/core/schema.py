@@ -93,6 +93,11 @@ class Column(Coded, kind="column"):
     derived  True when a preparation makes it: nobody sends it. `text.length` is made of `text`, and not expected where
              that is missing
     seen     of a label or a prediction: what the baseline's rows hold; None until that is learned
+
+    >>> import mmon_ray
+    >>> column = mmon_ray.Column("age", "integral")
+    >>> column.numeric, column.watched
+    (True, True)
     """
 
     name: str
@@ -146,6 +151,12 @@ class Schema(Coded, kind="schema"):
     """The columns of the rows, in order, and what was said about label and predictions.
 
     missing   words that are read as a missing value in columns that are no text; "" always is one
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> schema = mmon_ray.Schema.infer(pa.table({"age": [30], "paid": [True]}), label="paid")
+    >>> [(column.name, column.type, column.role) for column in schema]
+    [('age', 'integral', 'feature'), ('paid', 'boolean', 'label')]
     """
 
     columns: tuple[Column, ...] = ()

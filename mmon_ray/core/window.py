@@ -41,6 +41,11 @@ class Window(Coded, kind="window"):
     """An interval of event time, [start, end), in UTC.
 
     errors   InputError when a time has no zone, or the end is not after the start
+
+    >>> import mmon_ray
+    >>> window = mmon_ray.Window.parse("2026-11-22T10")
+    >>> str(window), len(list(mmon_ray.Window.parse("2026-11-22").hours()))
+    ('2026-11-22T10', 24)
     """
 
     start: datetime

@@ -30,6 +30,14 @@ class Baseline(Coded, kind="baseline"):
     notes     what a person should know of how the rows were read, a sentence each
     suggested the columns and constraints as they were learned, before anybody edited them; None for baselines that did
     not keep that
+
+    >>> import mmon_ray
+    >>> baseline = mmon_ray.Monitor("credit").fit({"age": list(range(20, 60)) * 10})
+    >>> baseline.monitor, baseline.profile.rows
+    ('credit', 400)
+    >>> bound = next(one for one in baseline.constraints if one.name == "completeness")
+    >>> bound.lower
+    1.0
     """
 
     monitor: str

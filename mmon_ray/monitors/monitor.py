@@ -93,6 +93,15 @@ class Monitor(Coded, kind="monitor"):
                      not
     post_variables   names of variables of the run's environment that a `postprocess_handler` is given beside the few
                      that it always has
+
+    >>> import mmon_ray
+    >>> rows = {"age": list(range(20, 60)) * 10}
+    >>> monitor = mmon_ray.Monitor("credit")
+    >>> baseline = monitor.fit(rows)
+    >>> months = {"age": [12 * age for age in rows["age"]]}
+    >>> report = monitor.evaluate(mmon_ray.fold(months, monitor.zero(baseline.schema)), baseline)
+    >>> report.status
+    'alarm'
     """
 
     name: str

@@ -28,6 +28,10 @@ class Policy(Coded, kind="policy"):
     trials with probability `level`, whatever the dependence between the columns, if each is within its margin and the
     windows are independent: with the defaults 0.0008, which is one alarm in 52 days of an hourly monitor. `bound`
     computes it.
+
+    >>> import mmon_ray
+    >>> mmon_ray.Policy(hits=2, windows=3).recalls
+    2
     """
 
     hits: int = 3

@@ -59,6 +59,11 @@ class Program(Coded, kind="program"):
     dataset      `capture`: the service's JSON lines, one a request; `records`: the monitor's own Parquet files, one
                  typed row an instance, with their labels where the monitor looks at these
     errors       InputError for what cannot be run
+
+    >>> import mmon_ray
+    >>> program = mmon_ray.Program("own", ("python", "check.py"), {"LARGEST": "50"})
+    >>> mmon_ray.Monitor("credit", programs=(program,)).programs[0].name
+    'own'
     """
 
     name: str

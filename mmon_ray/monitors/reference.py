@@ -15,7 +15,12 @@ __all__ = ["Earlier", "Reference", "Rolling", "Seasonal", "Training", "parse_ref
 
 class Reference(Coded, ABC):
     """What a window's distances are measured from. Schema and constraints are those of the training baseline whatever
-    it is."""
+    it is.
+
+    >>> import mmon_ray
+    >>> isinstance(mmon_ray.Rolling(24), mmon_ray.Reference)
+    True
+    """
 
     @abstractmethod
     def earlier(self, window: Window) -> list[Window]:
@@ -24,7 +29,12 @@ class Reference(Coded, ABC):
 
 @dataclass(frozen=True)
 class Training(Reference, kind="training"):
-    """The training data, always the same."""
+    """The training data, always the same.
+
+    >>> import mmon_ray
+    >>> mmon_ray.Monitor("credit").reference == mmon_ray.Training()
+    True
+    """
 
     def earlier(self, window: Window) -> list[Window]:
         """None."""
@@ -76,6 +86,10 @@ class Rolling(Earlier, kind="rolling"):
     """The last windows of the same length right before: for what changes slowly and is to be followed.
 
     windows   how many
+
+    >>> import mmon_ray
+    >>> mmon_ray.Monitor("credit", reference=mmon_ray.Rolling(windows=24)).reference.windows
+    24
     """
 
     windows: int = 24
@@ -100,6 +114,10 @@ class Seasonal(Earlier, kind="seasonal"):
     """The same hours of the same weekday in earlier weeks: for what has days and nights, workdays and weekends.
 
     weeks   how many
+
+    >>> import mmon_ray
+    >>> mmon_ray.Monitor("credit", reference=mmon_ray.Seasonal(weeks=4)).reference.weeks
+    4
     """
 
     weeks: int = 4

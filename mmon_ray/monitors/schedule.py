@@ -40,6 +40,12 @@ class Schedule(Coded, kind="schedule"):
     most_behind  of the windows that were missed, as many are caught up, the oldest of them first
     cpus, memory_mb   what a run asks the cluster for; 0: Ray's own defaults
     runtime_env  Ray's, of the job
+
+    >>> import mmon_ray
+    >>> from datetime import datetime, timezone
+    >>> schedule = mmon_ray.Schedule("credit", "0 6 * * *", jitter_s=0)
+    >>> schedule.next(datetime(2026, 11, 22, tzinfo=timezone.utc)).isoformat()
+    '2026-11-22T06:00:00+00:00'
     """
 
     monitor: str

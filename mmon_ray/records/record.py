@@ -22,6 +22,11 @@ class Record:
     looks.
 
     raw   the captured line, as the object it is
+
+    >>> import mmon_ray
+    >>> record = mmon_ray.Record({"event_id": "e1", "input": {"encoding": "json", "data": '{"age": 30}'}})
+    >>> record.input
+    {'age': 30}
     """
 
     raw: Mapping[str, Any]

@@ -41,6 +41,10 @@ class CloudWatch(Sink, kind="cloudwatch"):
     namespace   the first part of the namespaces; `data-metrics` and `model-metrics` are added
     region      AWS's; "" takes boto3's own
     source      the service's CloudWatch metrics (formats of SageMaker Model Monitor)
+
+    >>> import mmon_ray
+    >>> mmon_ray.CloudWatch("my/models", region="eu-west-1").namespace
+    'my/models'
     """
 
     namespace: str = "aws/sagemaker/Endpoints"
@@ -76,6 +80,10 @@ class Sns(Sink, kind="sns"):
     topic    its ARN
     region   AWS's; "" takes that of the ARN
     errors   InputError for what is no ARN
+
+    >>> import mmon_ray
+    >>> mmon_ray.Sns("arn:aws:sns:eu-west-1:123456789012:alarms").kind
+    'sns'
     """
 
     topic: str

@@ -16,6 +16,10 @@ class Log(Sink, kind="log"):
     """Writes alarms and errors to Python's log as warnings; what is to be watched, and that all is well, as infos.
 
     logger   the name of the logger
+
+    >>> import mmon_ray
+    >>> mmon_ray.Monitor("credit", sinks=(mmon_ray.Log(),)).sinks[0].always
+    False
     """
 
     logger: str = "mmon_ray"

@@ -25,6 +25,15 @@ class Sink(Coded, ABC):
     Instances are frozen dataclasses in `sinks/`, or in a user's own module that `Monitor.imports` names.
 
     always   True: told of every window, also when all is well
+
+    >>> import mmon_ray
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Printed(mmon_ray.Sink, kind="doc_printed"):
+    ...     def send(self, report):
+    ...         print(report.status)
+    >>> Printed().send(mmon_ray.Report("credit", None, 0))
+    ok
     """
 
     always: bool = field(default=False, kw_only=True)

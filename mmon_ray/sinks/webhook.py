@@ -32,6 +32,10 @@ class Webhook(Sink, kind="webhook"):
     attempts   how often it tries when the server cannot be reached or is busy
     pause_s    between the first two attempts; doubled each time
     errors     InputError for a URL of another kind
+
+    >>> import mmon_ray
+    >>> mmon_ray.Webhook("https://example.org/alarms", attempts=5).attempts
+    5
     """
 
     url: str

@@ -36,6 +36,13 @@ class State(Coded, ABC):
     exact      whether the laws hold exactly
     readable   True when it tells values apart: it is given those alone that read as their column's type, for a text is
                another value than the number that it says, and one word in a batch leaves all of them texts
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> from mmon_ray.states import Moments
+    >>> state = Moments().update(pa.table({"age": [20, 30]}))
+    >>> state.merge(state).n, isinstance(state, mmon_ray.State)
+    (4, True)
     """
 
     exact: ClassVar[bool] = True
@@ -73,6 +80,12 @@ class Need(Coded, kind="need"):
 
     zero      the empty state, with its settings
     columns   the columns of the batch that the state is given; () gives the whole batch
+
+    >>> import mmon_ray
+    >>> from mmon_ray.states import Moments
+    >>> need = mmon_ray.Need(Moments(), ("age",))
+    >>> need.columns
+    ('age',)
     """
 
     zero: State
@@ -99,6 +112,14 @@ class Profile(State, kind="profile"):
     rows     how many rows were folded
     types    column -> one of `schema.TYPES`: how its values are read, see `columns.reading.read_as`; as they are where
              it says nothing. It is no part of what a profile is: of two that merge, the first one's hold
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> from mmon_ray.states import Moments
+    >>> need = mmon_ray.Need(Moments(), ("age",))
+    >>> one, other = (mmon_ray.Profile.zero([need]).update(pa.table({"age": ages})) for ages in ([20, 30], [40]))
+    >>> one.merge(other).get(need).n
+    3
     """
 
     needs: tuple[Need, ...] = ()

@@ -26,7 +26,15 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """Objects by key. Every method raises StoreError when the store itself cannot be used; a Store can be pickled."""
+    """Objects by key. Every method raises StoreError when the store itself cannot be used; a Store can be pickled.
+
+    >>> import mmon_ray
+    >>> import tempfile
+    >>> store = mmon_ray.open_store(tempfile.mkdtemp())
+    >>> store.put("notes/a.txt", b"text")
+    >>> [entry.key for entry in store.list("notes/")]
+    ['notes/a.txt']
+    """
 
     @property
     def uri(self) -> str:

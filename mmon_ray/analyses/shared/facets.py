@@ -38,6 +38,11 @@ class Facet(Coded, kind="facet"):
     values    together one group; each value against the rest when empty. Of an intersection 'Female x Black'
     above     instead of values: numbers above a threshold; of one column
     errors    InputError without columns, or with both values and a threshold
+
+    >>> import mmon_ray
+    >>> facet = mmon_ray.Facet("age", above=45)
+    >>> facet.name
+    'age'
     """
 
     columns: str | tuple[str, ...]

@@ -21,6 +21,10 @@ class Batch(Preparation, kind="batch"):
     fewer or more rows.
 
     function   "package.module:name", or "file.py:name", which `save_monitor` keeps with the monitor
+
+    >>> import mmon_ray
+    >>> mmon_ray.Batch("my_features:prepare").kind
+    'batch'
     """
 
     function: str = ""

@@ -44,6 +44,10 @@ class Encode(Preparation, kind="encode"):
     batch     how many it is given at once
     errors    InputError for a column or an encoder without a name, a batch below 1; for an encoder that cannot be
               imported or called
+
+    >>> import mmon_ray
+    >>> mmon_ray.Encode("question", "mmon_ray.encoders:wordllama").column
+    'question'
     """
 
     loads: ClassVar[bool] = True

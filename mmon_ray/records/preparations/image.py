@@ -53,6 +53,13 @@ class ImageDescriptors(Preparation, kind="image_descriptors"):
     column   the column with the images
     shape    of an image, (height, width) or with its channels, where lists of numbers are flat
     white    the number that is white, where images are numbers from 0 (black) on: 255, 1, 16, ...
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> images = pa.table({"image": [[0.0, 255.0, 255.0, 0.0]]})
+    >>> prepared = mmon_ray.ImageDescriptors(shape=(2, 2)).prepare(images)
+    >>> prepared.table["image.brightness"].to_pylist()
+    [0.5]
     """
 
     column: str = "image"

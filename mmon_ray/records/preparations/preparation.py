@@ -23,6 +23,11 @@ class Prepared(NamedTuple):
 
     spoiled   how many rows a step could not make something of; what it could not make is null
     reasons   a few of the reasons, for people
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> mmon_ray.Prepared(pa.table({"age": [30]}), spoiled=1, reasons=("an age is -1",)).spoiled
+    1
     """
 
     table: pa.Table
@@ -39,6 +44,10 @@ class Preparation(Coded, ABC):
     `Monitor.imports` names.
 
     loads   True when it loads a model first: it is then done by Ray actors that stay, where it is done on Ray
+
+    >>> import mmon_ray
+    >>> isinstance(mmon_ray.TextDescriptors(), mmon_ray.Preparation)
+    True
     """
 
     loads: ClassVar[bool] = False

@@ -41,6 +41,12 @@ class TextDescriptors(Preparation, kind="text_descriptors"):
     text is counted as a row that could not be prepared.
 
     column   the column with the texts; a text that the model answers is `prediction` or `prediction.<field>`
+
+    >>> import mmon_ray
+    >>> import pyarrow as pa
+    >>> prepared = mmon_ray.TextDescriptors().prepare(pa.table({"text": ["Where is MY card?"]}))
+    >>> prepared.table["text.words"].to_pylist()
+    [4]
     """
 
     column: str = "text"
