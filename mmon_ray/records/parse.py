@@ -50,7 +50,7 @@ def parse(
             continue
         try:
             made, counts = _rows_of(read_json(line), known, read, choice)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace").decode()
             rejected.append(orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace")}))
             tally += Tally(requests=1, rejected=1, reasons=(reason,))

@@ -204,6 +204,7 @@ BROKEN = {
     "time that is none": line({"age": 1}, time="yesterday"),
     "time before all time": line({"age": 1}, time="0001-01-01T00:00:00+14:00"),
     "weight of another kind": line({"age": 1}, weight=None),
+    "weight beyond all floats": line({"age": 1}, weight=1).replace(b'"weight":1', b'"weight":1' + b"0" * 400),
     "payload of another kind": orjson.dumps({"event_id": "e", "time": "2026-11-22T10:15:00Z", "input": "age=1"}),
     "payload torn": line({"encoding": "json", "data": '{"a": ', "content_type": None}),
     "payload not to be read": line({"encoding": "repr", "data": "Tensor", "content_type": None}),
