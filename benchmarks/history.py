@@ -279,8 +279,7 @@ def show(results: dict[str, Any]) -> None:
         f"one feature by day {asked['warm, one feature by day']['median_s']:.3f} s; ks and linf by day "
         f"{asked['warm, ks and linf by day']['median_s']:.3f} s; imports {asked['imports']['median_s']:.2f} s; "
         f"roll-ups of 30 days made in {asked['first_query_makes_the_roll_ups_s']} s; on disk {asked['mb_hours']} MB of "
-        f"hours, "
-        f"{asked['mb_days']} MB of days, {asked['mb_rows']} MB of rows"
+        f"hours, {asked['mb_days']} MB of days, {asked['mb_rows']} MB of rows"
     )
     for one in results["merges"]:
         said = ", ".join(

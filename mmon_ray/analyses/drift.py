@@ -214,8 +214,7 @@ class Drift(Analysis, kind="drift"):
             )
         if metric.name in _TITLES:
             return (
-                f"{subject} is distributed differently: {metric.detail} ({_TITLES[metric.name]} "
-                f"{metric.value:.3g}, "
+                f"{subject} is distributed differently: {metric.detail} ({_TITLES[metric.name]} {metric.value:.3g}, "
                 f"{allowed} is allowed)"
             )
         if metric.name == "chi_squared":

@@ -172,8 +172,7 @@ class ModelQuality(Analysis, kind="model_quality"):
                 there = listed(column.name for column in schema if column.role == "prediction")
                 raise InputError(
                     f"none of {labelled:,} rows with a label `{found.label}` has a prediction that can be judged "
-                    f"({found.words}); the "
-                    f"predictions are {there}; name one with --prediction or --score"
+                    f"({found.words}); the predictions are {there}; name one with --prediction or --score"
                 )
         return schema
 
@@ -240,8 +239,7 @@ class ModelQuality(Analysis, kind="model_quality"):
             share = f"{100 * (1 - metric.value):.3g} % of the rows with a label `{metric.column}`"
             return (
                 f"{share} have no prediction that can be judged ({metric.detail}); {100 * (1 - constraint.lower):.3g} "
-                f"% "
-                f"are allowed"
+                f"% are allowed"
             )
         fallen = metric.value < constraint.lower
         bound = f"minimum {readable(constraint.lower)}" if fallen else f"maximum {readable(constraint.upper)}"

@@ -157,8 +157,7 @@ __all__ = ["baseline"]
     default="",
     metavar="WHAT",
     help="What a window is compared with: training, rolling:24 (the windows before), seasonal:4 (the same hour of the "
-    "last weeks)."
-    "  [default: training]",
+    "last weeks).  [default: training]",
 )
 @click.option(
     "--reset", is_flag=True, help="Start from scratch: discard the existing monitor and all edits of its constraints."

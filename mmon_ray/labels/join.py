@@ -92,14 +92,12 @@ class Joined(Coded, kind="joined_hour"):
         if self.repeated:
             yield (
                 f"{self.repeated:,} of {self.rows:,} records repeat the inference id of another: retries; of each id "
-                f"the record that was "
-                "answered last is judged"
+                f"the record that was answered last is judged"
             )
         if self.crossing:
             yield (
                 f"{self.crossing:,} of {self.rows:,} records repeat an inference id of the hour before: retries across "
-                f"the edge of the "
-                "hour; each hour judges its own, and their labels count in both"
+                f"the edge of the hour; each hour judges its own, and their labels count in both"
             )
         if self.reasons:
             yield f"labels were rejected: {'; '.join(self.reasons)}"

@@ -101,8 +101,7 @@ def hints(schema: Schema, profile: Profile, monitor: str) -> Iterator[str]:
     if isinstance(presence, Presence) and presence.rows and (names := differing(schema, presence.columns)).renamed:
         yield (
             f"{len(names.missing)} of {names.features} features are missing, and {len(names.unknown)} unknown columns "
-            f"came: "
-            f"`mmon baseline {monitor} --check-traffic` proposes which of them is which"
+            f"came: `mmon baseline {monitor} --check-traffic` proposes which of them is which"
         )
 
 

@@ -271,8 +271,7 @@ class Monitor(Coded, kind="monitor"):
         kept = [column.name for column in recognised if column.semantics and not schema[column.name].semantics]
         if kept and any(isinstance(one, RepeatedRows) for one in self.analyses):
             yield (
-                f"copies of rows that differ in {listed(kept)} are not seen as repeated rows, for it is watched "
-                f"like "
+                f"copies of rows that differ in {listed(kept)} are not seen as repeated rows, for it is watched like "
                 f"a feature"
             )
 

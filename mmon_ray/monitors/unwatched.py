@@ -56,8 +56,7 @@ def remarks(schema: Schema, profile: Profile) -> Iterator[str]:
             words = f", such as {examples}," if examples else ""
             yield (
                 f"`{column.name}` is text though {_percent(share)} of its {types.present:,} values are numbers; if the "
-                f"others{words} "
-                "stand for missing values, say so: --missing WORD, or Monitor(missing=...)"
+                f"others{words} stand for missing values, say so: --missing WORD, or Monitor(missing=...)"
             )
 
 

@@ -100,8 +100,7 @@ class Tally(Coded, kind="tally"):
         if self.rejected:
             yield (
                 f"{self.rejected:,} of {self.asked:,} captured lines could not be read and are kept beside the "
-                f"records, "
-                f"in rejected-*.jsonl: {'; '.join(self.reasons)}"
+                f"records, in rejected-*.jsonl: {'; '.join(self.reasons)}"
             )
         for one in self.bodies:
             yield (

@@ -70,8 +70,7 @@ def run_programs(
         )
         if program.dataset == "capture" and not captured:
             gone = (
-                f"the capture of {window} is no longer in the store; its records are: Program(dataset='records') "
-                f"is "
+                f"the capture of {window} is no longer in the store; its records are: Program(dataset='records') is "
                 f"given these"
             )
             outcomes.append(Outcome(program.name, error=gone))

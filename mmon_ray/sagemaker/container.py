@@ -186,8 +186,7 @@ def _metrics(name: str, body: bytes) -> Iterator[Metric]:
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise InputError(
                     f"it wrote a metric that cannot be read, number {number} of {name} ({type(error).__name__}: "
-                    f"{error}); expected "
-                    "MetricName, Dimensions, and Value or StatisticValues"
+                    f"{error}); expected MetricName, Dimensions, and Value or StatisticValues"
                 ) from None
 
 

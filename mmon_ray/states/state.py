@@ -164,8 +164,7 @@ class Profile(State, kind="profile"):
             mine, theirs = set(self.needs), set(other.needs)
             raise StateError(
                 f"profiles of different needs cannot be merged: {len(mine - theirs)} only here, {len(theirs - mine)} "
-                f"only there; "
-                "fold the older window again with today's monitor"
+                f"only there; fold the older window again with today's monitor"
             )
         states = tuple(a.merge(b) for a, b in zip(self.states, other.states, strict=True))
         return replace(self, states=states, rows=self.rows + other.rows)

@@ -191,8 +191,7 @@ SENTENCES = {
     "total_variation": f"{HIGHEST}; the allowed difference is 10 %",
     "cramers_v": f"{HIGHEST} (Cramér's V ",
     "chi_squared": f"{HIGHEST} (chi-squared 364.3, 9 by chance)",
-    "spread": "the middle 80 % of values are 0.1992 to 1.799 (baseline: 0.09961 to 0.8994), a spread 2 times as "
-    "large; "
+    "spread": "the middle 80 % of values are 0.1992 to 1.799 (baseline: 0.09961 to 0.8994), a spread 2 times as large; "
     "0.833 to 1.2 times are allowed",
 }
 DOUBLED = ("spread",)  # what a shift does not change

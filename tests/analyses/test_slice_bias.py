@@ -60,8 +60,7 @@ def test_a_group_that_is_treated_worse_in_one_city_is_found_there(judge) -> None
     assert found.metric.std == pytest.approx(math.sqrt(sum(variance / n for variance, n in parts)), rel=0.1)
     assert found.message == (
         f"the share of positive predictions of `sex=f` has moved away from that of the others for some `city`: where "
-        f"it is "
-        f"'Chur' ({len(chur)} rows), {100 * sizes[0]:.3g} points lower, {100 * sizes[1]:.3g} in the baseline; "
+        f"it is 'Chur' ({len(chur)} rows), {100 * sizes[0]:.3g} points lower, {100 * sizes[1]:.3g} in the baseline; "
         "10 points more than there are allowed"
     )
     assert not [one for one in report.alarms if one.metric.column == "sex=f by age"]

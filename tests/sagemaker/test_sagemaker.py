@@ -640,8 +640,7 @@ def test_the_example_violation_is_written():
                 "feature_name": "age",
                 "constraint_check_type": "data_type_check",
                 "description": "Data type match requirement is not met. Expected data type: Integral, Expected match: "
-                "100.0%. "
-                "Observed: Only 99.5% of data is Integral.",
+                "100.0%. Observed: Only 99.5% of data is Integral.",
             }
         ]
     }

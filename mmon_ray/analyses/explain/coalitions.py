@@ -108,8 +108,7 @@ class Asking:
                 raise
             except Exception as gone:
                 ended = (
-                    f"it was asked no more after {self._known} of {self._mix.rows} rows, for it then failed on "
-                    f"the "
+                    f"it was asked no more after {self._known} of {self._mix.rows} rows, for it then failed on the "
                     f"background too"
                 )
                 raise _Ended(ended, _reason(gone)) from gone

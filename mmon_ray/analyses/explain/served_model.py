@@ -119,8 +119,7 @@ class Endpoint:
             raise self._failed(error) from error
         if not key:
             text = (
-                "requests to %s are not marked, and a captured deployment records them: connect to its cluster "
-                "with "
+                "requests to %s are not marked, and a captured deployment records them: connect to its cluster with "
                 "ray.init, %s"
             )
             _logger.warning(text, self.model, "or set MMON_MARK_KEY here and where it is served")

@@ -142,8 +142,7 @@ class BiasSetup(NamedTuple):
             kind = schema[facet.parts[0]].type
             raise InputError(
                 f"the facet `{facet.name}` above {readable(facet.above)} has no numbers: the column is {kind}, and no "
-                f"value of it is "
-                f"one; name values instead, as in Facet('{facet.name}', 'some value')"
+                f"value of it is one; name values instead, as in Facet('{facet.name}', 'some value')"
             )
 
     @property

@@ -225,8 +225,7 @@ def _doubt(rows: Rows, schema: Schema) -> str:
                 return "it holds no value"
             if "_c0" in row or row.keys() <= {"text", "value"}:
                 return (
-                    f"without names a row has {len(row)} value{'s' * (len(row) != 1)}, and the baseline has "
-                    f"{count} "
+                    f"without names a row has {len(row)} value{'s' * (len(row) != 1)}, and the baseline has {count} "
                     f"features"
                 )
             return "none of its fields is a column of the baseline"

@@ -44,8 +44,7 @@ def frame_table(frame: Any, missing: Collection[str]) -> pa.Table:
         example = ".".join(map(str, frame.columns[0])) if len(frame.columns) else "a.b"
         raise InputError(
             f"the frame's columns have {frame.columns.nlevels} levels (a MultiIndex); give each one name, such as "
-            f"'{example}': "
-            "frame.columns = ['.'.join(map(str, name)) for name in frame.columns]"
+            f"'{example}': frame.columns = ['.'.join(map(str, name)) for name in frame.columns]"
         )
     # By place: two columns may have one name, which the schema refuses in words.
     columns = [_column(frame.iloc[:, place], missing) for place in range(frame.shape[1])]

@@ -135,8 +135,7 @@ def test_names_with_a_prefix_are_one_proposal_whose_command_applies_it(tmp_path:
     assert "undefined" not in before.output, "not a row each for eleven columns"
     assert before.output.count("by name: `weather.temp` is `temp`") == 1
     hint = (
-        "11 of 11 features are missing, and 11 unknown columns came: `mmon baseline bikes --check-traffic` "
-        "proposes "
+        "11 of 11 features are missing, and 11 unknown columns came: `mmon baseline bikes --check-traffic` proposes "
         "which of them is which."
     )
     assert hint in " ".join(mmon(store, "report", "bikes").output.split()), (
