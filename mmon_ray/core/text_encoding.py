@@ -6,9 +6,9 @@ from __future__ import annotations
 import codecs
 from typing import NamedTuple
 
-__all__ = ["Text", "as_utf8"]
+__all__ = ["BYTE_ORDER_MARKS", "Text", "as_utf8"]
 
-_MARKS = (  # the longer ones first: UTF-32's begins like UTF-16's
+BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -40,7 +40,7 @@ def as_utf8(body: bytes) -> Text:
 
     errors   ValueError when they are not text in the encoding that their first bytes say
     """
-    said = next((name for mark, name in _MARKS if body.startswith(mark)), "")
+    said = next((name for mark, name in BYTE_ORDER_MARKS if body.startswith(mark)), "")
     if said == "utf-8-sig":
         return as_utf8(body[len(codecs.BOM_UTF8) :])
     if said or (said := _by_zeros(body)):

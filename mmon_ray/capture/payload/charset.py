@@ -7,17 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 
+from mmon_ray.core.text_encoding import BYTE_ORDER_MARKS
+
 __all__ = ["declared_text", "guessed_text"]
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 # Not characters on a wire, and `idna` takes time that grows with the square of its input.
 _NEVER = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7"}
-_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 def declared_text(data: bytes, content_type: str) -> str | None:
@@ -49,7 +45,7 @@ def guessed_text(data: bytes, content_type: str) -> str | None:
 
 
 def _guesses(data: bytes) -> Iterator[str]:
-    yield from (name for bom, name in _BOMS if data.startswith(bom))
+    yield from (name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark))
     yield json.detect_encoding(data)  # by where the zeros lie
 
 
