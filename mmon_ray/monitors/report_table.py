@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +25,8 @@ from mmon_ray.core.report import (
 __all__ = ["Row", "bars", "print_report", "render", "rows"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_HEADER = ("feature", "status", "baseline", "now", "metric", "limit")
+_PICTURE = 8  # characters that a picture has at least, as its heading
 _COLOURS = {
     "ok": "green",
     "watch": "bold yellow",
@@ -88,7 +90,7 @@ def render(report: Report) -> RenderableType:
     if len(gone) > _FEW_GONE:  # a violation names them, and there is nothing else to show of each
         shown = [row for row in shown if row.metric.detail != MISSING_COLUMN]
     if shown:
-        parts.append(_table(shown))
+        parts.append(_Table(shown))
     if len(gone) > _FEW_GONE:
         parts.append(Text(f"{len(gone)} columns are missing, and not shown.", style="yellow"))
     if report.reference:
@@ -148,24 +150,42 @@ def _sentences(violations: Iterable[Violation]) -> Table:
     return lines
 
 
-def _table(shown: Sequence[Row]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("feature", "status", "baseline", "now", "metric", "limit"):
-        table.add_column(name, no_wrap=True)
-    for row in shown:
-        before = bars(row.histogram.baseline) if row.histogram else ""
-        after = bars(row.histogram.now) if row.histogram else ""
-        colour = _COLOURS[row.status]
-        value = f"{row.metric.name} {_number(row.metric.value)}"
-        table.add_row(
-            row.feature,
-            Text(_word(row), colour),
-            Text(before, "cyan"),
-            Text(after, colour),
-            value,
-            _limit(row.constraint),
-        )
-    return table
+@dataclass(frozen=True)
+class _Table:
+    """The rows as a table of the console's width: names and pictures are cut, words and numbers are not."""
+
+    shown: Sequence[Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        lines = [_cells(row) for row in self.shown]
+        natural = [max(map(len, column)) for column in zip(_HEADER, *lines, strict=True)]
+        name, _, before, now, *_ = natural
+        room = (
+            options.max_width - sum(natural) - len(natural) + name + before + now + 1
+        )  # for the name and both pictures
+        picture = min(max(before, now), max(_PICTURE, (room - name) // 2))
+        widths = (max(1, min(name, room - 2 * picture)), None, picture, picture, None, None)
+        for title, width in zip(_HEADER, widths, strict=True):
+            table.add_column(title, no_wrap=True, width=width)
+        for row, (feature, status, baseline, picture_now, metric, limit) in zip(self.shown, lines, strict=True):
+            colour = _COLOURS[row.status]
+            table.add_row(
+                feature, Text(status, colour), Text(baseline, "cyan"), Text(picture_now, colour), metric, limit
+            )
+        yield table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """What stands in a row, column by column of `_HEADER`."""
+    pictures = (bars(row.histogram.baseline), bars(row.histogram.now)) if row.histogram else ("", "")
+    return (
+        row.feature,
+        _word(row),
+        *pictures,
+        f"{row.metric.name} {_number(row.metric.value)}",
+        _limit(row.constraint),
+    )
 
 
 def _limit(constraint: Constraint) -> str:

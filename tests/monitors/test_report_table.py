@@ -13,8 +13,8 @@ from mmon_ray.core.window import Window
 from mmon_ray.monitors.report_table import bars, render, rows
 
 
-def text(report: Report) -> str:
-    console = Console(width=160, record=True, file=io.StringIO())
+def text(report: Report, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(render(report))
     return console.export_text()
 
@@ -83,6 +83,29 @@ def test_every_status_has_its_words() -> None:
     failed = text(a_report(violations=(), errors={"drift": "ValueError: no"}))
     assert "an analysis failed" in failed
     assert "The analysis 'drift' failed: ValueError: no" in failed
+
+
+def test_eighty_columns_cut_names_and_pictures_but_no_word_and_no_number() -> None:
+    long = "prediction.probability_of_default"
+    metrics = (
+        Metric("domain_match", 0.922, long),
+        Metric("spread", 0.9471, "kw"),
+        Metric(
+            "answered", math.nan, "income", status="insufficient", detail="waiting for labels: 0 of 9 rows have one"
+        ),
+    )
+    bounds = (
+        Constraint("domain_match", long, lower=0.95),
+        Constraint("spread", "kw", 0.8333, 1.2),
+        Constraint("answered", "income", lower=1.0),
+    )
+    ten = tuple(range(1, 11))
+    pictures = tuple(Histogram(name, tuple("abcdefghij"), ten, ten) for name in (long, "kw"))
+    broken = (Violation(bounds[0], metrics[0], "it has new values"),)
+    printed = text(a_report(metrics=metrics, constraints=bounds, violations=broken, histograms=pictures), 80)
+    for whole in ("waiting", "alarm", "domain_match 0.922", "spread 0.947", "answered -", "0.833 … 1.2", "≥ 0.95"):
+        assert whole in printed, whole
+    assert max(map(len, printed.splitlines())) <= 80 and long not in printed
 
 
 def test_bars_show_shape_and_emptiness() -> None:
