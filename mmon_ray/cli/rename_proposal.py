@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmon_ray.monitors.baseline import Baseline
     from mmon_ray.monitors.monitor import Monitor
 
-__all__ = ["Fit", "check_names", "fit_of", "fit_of_report", "newest_fit", "print_fit", "with_names"]
+__all__ = ["Fit", "check_names", "fit_of", "fit_of_report", "newest_captured", "newest_fit", "print_fit", "with_names"]
 
 _CAPTURED = "captured "
 _SHOWN = 12  # lines of one list
@@ -55,7 +55,15 @@ class Fit:
 
 
 def newest_fit(context: Context, store: Any, monitor: Monitor, baseline: Baseline) -> Fit:
-    """How the newest captured hour fits; that which has ended, if there is one.
+    """How the newest captured hour fits.
+
+    errors   InputError when nothing was captured
+    """
+    return fit_of(context, store, monitor, baseline, newest_captured(store, monitor))
+
+
+def newest_captured(store: Any, monitor: Monitor) -> Window:
+    """The newest captured hour of a monitor; that which has ended, if there is one.
 
     errors   InputError when nothing was captured
     """
@@ -67,7 +75,7 @@ def newest_fit(context: Context, store: Any, monitor: Monitor, baseline: Baselin
         raise InputError(
             f"nothing was captured for endpoint '{monitor.endpoint}' in {store.uri}; `mmon list` shows what was"
         )
-    return fit_of(context, store, monitor, baseline, window)
+    return window
 
 
 def fit_of_report(context: Context, store: Any, monitor: Monitor, report: Report) -> Fit | None:

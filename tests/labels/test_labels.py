@@ -680,7 +680,7 @@ def test_a_quality_monitor_from_the_command_line_alone(tmp_path: Path) -> None:
     )
     base.drop(columns="prediction").to_parquet(tmp_path / "bare.parquet")
     wrong = mmon("baseline", "other", str(tmp_path / "bare.parquet"), "--label", "paid", "--quality")
-    assert wrong.exit_code == 2 and "--quality needs the label and the model's answers" in wrong.stderr
+    assert wrong.exit_code == 2 and "--quality needs the label and the model's predictions" in wrong.stderr
 
 
 def test_labels_come_over_http(tmp_path: Path) -> None:

@@ -205,6 +205,10 @@ def test_requests_with_the_names_of_the_baseline_get_no_proposal(tmp_path: Path)
         in checked.output
     )
     assert mmon(store, "baseline", "cars", "--check-traffic").exit_code == 2
+    (tmp_path / "cars.csv").write_text("age\n" + "\n".join(map(str, range(300))))
+    early = mmon(store, "baseline", "cars", str(tmp_path / "cars.csv"), "--check-traffic")
+    assert early.exit_code == 2 and "nothing was captured for endpoint 'cars'" in early.stderr
+    assert "cars" not in mmon(store, "list").stdout, "nothing was learned either"
     refused = mmon(store, "baseline", "bikes", "--check-traffic", "--rename", "caller=temp")
     assert (refused.exit_code, "give DATA for what the other options say" in refused.output) == (2, True)
 
