@@ -15,10 +15,9 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
-from mmon_ray.analyses.shared.expected_rows import expected_rows
+from mmon_ray.analyses.shared.expected_rows import expected_rows, matching_rows
 from mmon_ray.analyses.shared.identity import (
     IDENTITY,
-    clock_of,
     explain_identity,
     identity_metrics,
     identity_needs,
@@ -136,7 +135,7 @@ class DataQuality(Analysis, kind="data_quality"):
                 before.present,
             )
             yield _share("completeness", types.present, rows, usual, column, "missing in", f"of {rows} rows{of}")
-            fit = _matching(types, column, now)
+            fit = matching_rows(types, column, now)
             yield _share("type_match", fit, types.present, known, column, *_unlike(types, column, fit))
             if column.semantics:
                 yield from identity_metrics(column, now, base or now)
@@ -332,18 +331,6 @@ def _infinite(column: Column, now: Profile, base: Profile) -> Metric:
         if isinstance(finite.test, Share)
         else finite
     )
-
-
-def _matching(types: Types, column: Column, now: Profile) -> int:
-    times = clock_of(column, now)
-    if times is not None and column.type in ("string", "time"):
-        return times.n
-    matching = {
-        "integral": types.integral + types.whole,
-        "fractional": types.integral + types.fractional,  # an integer is a number
-        "boolean": types.boolean,
-    }
-    return matching.get(column.type, types.present)
 
 
 def _unlike(types: Types, column: Column, fit: int) -> tuple[str, str]:

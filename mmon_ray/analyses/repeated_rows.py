@@ -11,8 +11,9 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from mmon_ray.analyses.analysis import Analysis
+from mmon_ray.analyses.shared.expected_rows import matching_rows
 from mmon_ray.core.report import Constraint, Metric, compare
-from mmon_ray.core.schema import Schema
+from mmon_ray.core.schema import Column, Schema
 from mmon_ray.states import Repeats, Types
 from mmon_ray.states.state import Need, Profile
 from mmon_ray.stats import copies
@@ -20,6 +21,7 @@ from mmon_ray.stats import copies
 __all__ = ["RepeatedRows"]
 
 _LIMIT = 2048  # different rows that are counted: 34 KB
+_SURE = 4.0  # standard errors that chance does not reach
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,18 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
             return
         mine, theirs = (profile.get(Need(Repeats(_LIMIT), names)) for profile in (now, base))
         assert isinstance(mine, Repeats) and isinstance(theirs, Repeats)
-        gone = [name for name in names if _present(base, name) and not _present(now, name)] if now.rows else []
+        lost = {name: share for name in names if (share := _lost(schema[name], now, base)) > 0}
         distance = copies(mine, theirs, "rows")
         few = min(now.rows, base.rows)
-        taken_for_copies = bool(gone) and distance.p_value(self.margin) < self.level
-        if distance.reason or taken_for_copies:
-            # Rows that differ without the column that is gone do differ; those that do not may have differed in it.
-            reason = distance.reason or f"`{gone[0]}` has no values: rows cannot be told apart as in the baseline"
-            yield Metric("repeated_rows", math.nan, status="undefined", detail=reason, lacks="".join(gone[:1]))
+        # Rows that differ without a value that is lost do differ; those that do not may have differed in it. So no more
+        # rows than have lost a value can be taken for copies.
+        more, more_than_lost = (
+            distance.p_value(self.margin + share) < self.level for share in (0.0, min(1.0, sum(lost.values())))
+        )
+        if distance.reason or (more and not more_than_lost):
+            name = max(lost, key=lambda name: lost[name], default="")
+            reason = distance.reason or f"{_lacking(name, lost[name])}: rows cannot be told apart as in the baseline"
+            yield Metric("repeated_rows", math.nan, status="undefined", detail=reason, lacks=name)
         elif few < self.min_rows:
             detail = f"{few} rows; {self.min_rows} are needed to judge"
             yield Metric("repeated_rows", distance.value, std=distance.std, status="insufficient", detail=detail)
@@ -109,9 +115,23 @@ class RepeatedRows(Analysis, kind="repeated_rows"):
         yield cls(), Schema.infer(many), many
 
 
-def _present(profile: Profile, name: str) -> int:
-    types = profile.get(Need(Types(), (name,)))
-    return types.present if isinstance(types, Types) else 0
+def _lost(column: Column, now: Profile, base: Profile) -> float:
+    """By how much the share of rows with a value of the column's type is less than in the baseline; 0 where that may be
+    chance."""
+    usual, share = _share(column, base), _share(column, now)
+    error = math.sqrt(usual * (1 - usual) * (1 / max(1, now.rows) + 1 / max(1, base.rows)))
+    return usual - share if usual - share > _SURE * error else 0.0
+
+
+def _share(column: Column, profile: Profile) -> float:
+    types = profile.get(Need(Types(), (column.name,)))
+    return matching_rows(types, column, profile) / max(1, profile.rows) if isinstance(types, Types) else 0.0
+
+
+def _lacking(name: str, share: float) -> str:
+    return (
+        f"`{name}` has no values" if share >= 1 else f"`{name}` has no value that reads in {100 * share:.3g} % of rows"
+    )
 
 
 def _columns(schema: Schema) -> tuple[str, ...]:

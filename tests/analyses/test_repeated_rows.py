@@ -92,6 +92,21 @@ def test_without_a_column_rows_cannot_be_told_apart_and_it_is_said(null: bool) -
     assert math.isnan(metric.value) and [one.constraint.name for one in report.violations] == ["not_compared"]
 
 
+def test_values_that_do_not_read_make_no_copies_and_hide_none() -> None:
+    rng = np.random.default_rng(3)
+    base, now = (pa.table({"h": rng.normal(size=n), "city": rng.choice(["a", "b"], n)}) for n in (5_000, 600))
+    german = pa.array([str(value).replace(".", ",") for value in now["h"].to_pylist()])
+    report = judged(now.set_column(0, "h", german), base)
+    (metric,) = report.metrics[:1]
+    assert metric.status == "undefined" and metric.detail.startswith("`h` has no value"), metric.detail
+    assert [one.constraint.name for one in report.violations] == ["not_compared"]
+    few = pa.array([text if place % 50 == 0 else str(now["h"][place]) for place, text in enumerate(german.to_pylist())])
+    assert judged(now.set_column(0, "h", few), base).status == "ok"
+    half = now.set_column(0, "h", few).slice(0, 300)
+    twice = judged(pa.concat_tables([half, half]), base)
+    assert [one.constraint.name for one in twice.violations] == ["repeated_rows"], "2 % that do not read hide nothing"
+
+
 def test_without_one_of_many_columns_rows_still_differ() -> None:
     rng = np.random.default_rng(2)
     base, now = (rows(seed, n).append_column("y", pa.array(rng.normal(size=n))) for seed, n in ((0, 5_000), (1, 500)))
