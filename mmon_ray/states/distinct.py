@@ -35,7 +35,7 @@ class Distinct(State, kind="distinct"):
     source      Ertl, New cardinality estimation algorithms for HyperLogLog sketches, 2017, algorithm 6
     """
 
-    readable: ClassVar[bool] = True
+    typed_only: ClassVar[bool] = True
 
     registers: bytes = b""
 

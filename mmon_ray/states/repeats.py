@@ -44,7 +44,7 @@ class Repeats(State, kind="repeats"):
     source   Bar-Yossef et al., Counting distinct elements in a data stream, 2002, algorithm 2 (the k smallest hashes)
     """
 
-    readable: ClassVar[bool] = True
+    typed_only: ClassVar[bool] = True
 
     limit: int = 4096
     hashes: np.ndarray = array("int64")  # noqa: RUF009

@@ -46,7 +46,7 @@ class State(Coded, ABC):
     """
 
     exact: ClassVar[bool] = True
-    readable: ClassVar[bool] = False
+    typed_only: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, batch: pa.Table) -> Self:
@@ -148,7 +148,7 @@ class Profile(State, kind="profile"):
         states = []
         for need, state in zip(self.needs, self.states, strict=True):
             # One table object for each set of columns: states share what `columns` has computed of it.
-            part = need.columns, state.readable and any(name in known for name in need.columns)
+            part = need.columns, state.typed_only and any(name in known for name in need.columns)
             if part not in parts:
                 given = columns | known if part[1] else columns
                 parts[part] = pa.table({name: given.get(name, pa.nulls(batch.num_rows)) for name in need.columns})
